@@ -3227,6 +3227,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "streams: an acknowledgement waits for its own frame only",
+        "streams/survival/session.py",
+        "        if self._untold >= ACK_BESIDE_BYTES:",
+        "        if False:",
+        (
+            "tests.streams.survival.test_session.SessionTests.test_acknowledgement_goes_beside_a_frame_before_it_is_due",
+        ),
+    ),
+    Mutant(
+        "tunnels: a chunk has no room for its number",
+        "crust/tunnel/transport.py",
+        "MAX_FRAME_BYTES - NUMBER_BYTES",
+        "MAX_FRAME_BYTES",
+        ("tests.crust.tunnel.test_ends.TransportTests.test_data_is_cut_into_chunks_within_credit",),
+    ),
+    Mutant(
         "a resumed session sends frames twice",
         "streams/survival/session.py",
         "        if not self._sending:\n            self._sending = True\n            self._late",

@@ -36,7 +36,7 @@ from .room import TunnelRoom
 from .transport import CHUNK_BYTES, data_frame, reason_text
 from .windows import TUNNEL_WINDOW_BYTES
 
-MAX_QUEUED_BYTES: Final = 32 * 1024
+MAX_QUEUED_BYTES: Final = 128 * 1024
 """A link whose queue holds this much gets nothing of a tunnel, so that other traffic waits for no more."""
 RECHECK_SECONDS: Final = 0.01
 """Seconds until rates and queues are checked for room again."""

@@ -24,17 +24,17 @@ from zope.interface import implementer
 from ...endpoints import Endpoint
 from ...transports import FrameTransport
 from ...wire.codec import encode
-from ...wire.framing import FrameKind
+from ...wire.framing import MAX_FRAME_BYTES, FrameKind
 from ...wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 from ..interfaces import ILink
 from .windows import ReceiveWindow, SendCredit
 
-CHUNK_BYTES: Final = 16 * 1024
-"""Upper bound of one frame, so that other frames of the link get their turn between two."""
 PRODUCER_PAUSE_BYTES: Final = 64 * 1024
 """The producer is paused once this much waits."""
 _NUMBER: Final = Struct(">I")
 NUMBER_BYTES: Final = _NUMBER.size
+CHUNK_BYTES: Final = MAX_FRAME_BYTES - NUMBER_BYTES
+"""Upper bound of what one frame carries. The link sends other frames between two."""
 
 _REASON_TEXTS: Final = {
     TunnelReason.CLOSED: "the peer has closed the tunnel",
@@ -60,9 +60,9 @@ def reason_text(reason: TunnelReason, relay: str) -> str:
     return _REASON_TEXTS[reason].format(relay=relay)
 
 
-def data_frame(number: int, chunk: bytes) -> bytes:
+def data_frame(number: int, chunk: bytes | memoryview) -> bytes:
     """The payload of a TUNNEL_DATA."""
-    return _NUMBER.pack(number) + chunk
+    return b"".join((_NUMBER.pack(number), chunk))
 
 
 def number_of(payload: bytes) -> int:
@@ -128,7 +128,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         self._ended = ended
         self._finished = finished
         self._credit = SendCredit(clock.seconds)
-        self._out: deque[bytes] = deque()
+        self._out: deque[memoryview] = deque()
         self._out_bytes = 0
         self._in: list[bytes] = []
         self._reading = True
@@ -207,7 +207,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
     def write(self, data: bytes) -> None:
         if self._dead or self.disconnecting or not data:
             return
-        self._out.append(bytes(data))
+        self._out.append(memoryview(bytes(data)))
         self._out_bytes += len(data)
         self._pump()
         if (

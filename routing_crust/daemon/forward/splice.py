@@ -25,10 +25,11 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from ...streams import ISuspensionListener, StreamReason
+from ...streams.multiplexing.scheduler import LONE_QUANTUM
 from ...transports import write_at_once
 
-READ_BYTES: Final = 256 * 1024
-"""What is read from a local socket, or given to it, at once."""
+READ_BYTES: Final = 4 * LONE_QUANTUM
+"""What is read from a local socket, or given to it, at once: whole frames, with no small one behind them."""
 
 
 class IAbortsWithReason(Interface):

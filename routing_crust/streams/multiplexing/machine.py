@@ -20,7 +20,7 @@ from ..frames import MAX_WINDOW_BYTES
 
 CREDIT_BYTES: Final = 64 * 1024
 """Worth a CREDIT of its own; so is a quarter of the window."""
-OVERDUE_BYTES: Final = 256 * 1024
+OVERDUE_BYTES: Final = 512 * 1024
 """Sent at once, as half of the window is; less may wait until nothing more comes."""
 
 

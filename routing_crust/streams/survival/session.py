@@ -24,8 +24,10 @@ from ..frames import Ended, Resume, StreamFrame, pack_count, resume_frame
 from ..multiplexing.feeding import FrameSink
 from .journal import Journal
 
-ACK_AFTER_BYTES: Final = 256 * 1024
+ACK_AFTER_BYTES: Final = 512 * 1024
 """Received bytes after which the peer is told at once how many frames have come."""
+ACK_BESIDE_BYTES: Final = ACK_AFTER_BYTES // 2
+"""With so much, it is told as soon as a frame goes there anyway."""
 ACK_AFTER_SECONDS: Final = 1.0
 """With less, the peer is told after this time, so that it need not keep the frames of idle streams."""
 MAX_UNACKNOWLEDGED_FRAMES: Final = 65_536
@@ -93,8 +95,10 @@ class Session:
             return
         if self._late:
             self._late.append((kind, payload))
-        else:
-            self._link.send(kind, payload)
+            return
+        self._link.send(kind, payload)
+        if self._untold >= ACK_BESIDE_BYTES:
+            self.tell()
 
     def feed_soon(self) -> None:
         """Have data asked for, as soon as it can be sent."""

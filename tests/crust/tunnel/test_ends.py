@@ -31,7 +31,7 @@ from routing_crust.errors import CloseReason, ConnectFailed, LinkClosed, WireErr
 from routing_crust.quietlog import QuietLog
 from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.codec import encode
-from routing_crust.wire.framing import FrameKind
+from routing_crust.wire.framing import MAX_FRAME_BYTES, FrameKind
 from routing_crust.wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 
 from ..addresses import identity, name
@@ -109,8 +109,8 @@ class TransportTests(SynchronousTestCase):
 
     def test_data_is_cut_into_chunks_within_credit(self) -> None:
         self.transport.writeSequence([bytes(WINDOW), bytes(3)])
-        sizes = [len(each) - 4 for each in self.link.take(FrameKind.TUNNEL_DATA)]
-        self.assertEqual(sizes, [CHUNK_BYTES] * 4)
+        sizes = [len(each) for each in self.link.take(FrameKind.TUNNEL_DATA)]
+        self.assertEqual(sizes, [MAX_FRAME_BYTES, WINDOW - CHUNK_BYTES + 4])
         self.transport.add_credit(2)
         self.assertEqual(self.link.received(), 2)
         self.transport.add_credit(2)

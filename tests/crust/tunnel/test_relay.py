@@ -22,7 +22,7 @@ from routing_crust.crust.tunnel.relay import (
     UNEXPECTED_OPENS,
 )
 from routing_crust.crust.tunnel.room import LEAST_TUNNEL_BYTES
-from routing_crust.crust.tunnel.transport import CHUNK_BYTES, data_frame, number_of
+from routing_crust.crust.tunnel.transport import data_frame, number_of
 from routing_crust.crust.tunnel.windows import QUIET_SECONDS, TUNNEL_WINDOW_BYTES
 from routing_crust.endpoints import Connection, PathKind, Protocol
 from routing_crust.errors import WireError
@@ -147,7 +147,7 @@ class RelayTests(SynchronousTestCase):
 
     def data(self, link: Any, number: int, size: int) -> None:
         while size:
-            chunk = min(size, CHUNK_BYTES)
+            chunk = min(size, QUIET_BYTES)
             self.tunnels.frame_received(link, FrameKind.TUNNEL_DATA, data_frame(number, bytes(chunk)))
             size -= chunk
 

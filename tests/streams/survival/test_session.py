@@ -18,6 +18,7 @@ from routing_crust.streams.survival import session as session_module
 from routing_crust.streams.survival.journal import Journal
 from routing_crust.streams.survival.session import (
     ACK_AFTER_BYTES,
+    ACK_BESIDE_BYTES,
     FIRST_EPOCH,
     Outcome,
     Session,
@@ -230,6 +231,17 @@ class SessionTests(SynchronousTestCase):
         self.assertTrue(self.session.unacknowledged)
         self.session.count(ACK_AFTER_BYTES // 2)
         self.assertEqual(self.link.take(), [(StreamFrame.ACK, pack_count(2))])
+        self.assertFalse(self.session.unacknowledged)
+
+    def test_acknowledgement_goes_beside_a_frame_before_it_is_due(self) -> None:
+        self.bind()
+        self.session.count(ACK_BESIDE_BYTES // 2)
+        self.session.send(DATA, b"a")
+        self.assertEqual(self.link.take(), [(DATA, b"a")])
+        self.session.count(ACK_BESIDE_BYTES // 2)
+        self.assertEqual(self.link.take(), [])
+        self.session.send(DATA, b"b")
+        self.assertEqual(self.link.take(), [(DATA, b"b"), (StreamFrame.ACK, pack_count(2))])
         self.assertFalse(self.session.unacknowledged)
 
     def test_acknowledgement_of_frames_that_were_never_sent_is_refused(self) -> None:
