@@ -31,6 +31,8 @@ COMMAND_MODULES: Final = {
     "expose": "programs",
     "pipe": "commands.piping.pipe",
     "ssh-config": "commands.piping.ssh",
+    "send-file": "commands.transferring.send_file",
+    "receive": "commands.transferring.receive",
     "expose add": "commands.changing.changes",
     "expose remove": "commands.changing.changes",
     "expose list": "commands.changing.changes",

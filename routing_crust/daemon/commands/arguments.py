@@ -16,6 +16,7 @@ from .administration_arguments import add_administration_commands
 from .changing.arguments import add_changing_commands
 from .member_arguments import add_member_commands
 from .piping.arguments import add_pipe_commands
+from .transferring.arguments import add_transfer_commands
 
 DEFAULT_TIMEOUT_SECONDS: Final = 180.0
 """Longer than a message is tried for with the default settings."""
@@ -126,6 +127,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_where(expose)
     for each in add_pipe_commands(add, _later):
         _add_keep(each, "for how long the stream may wait for another link when its own is lost")
+        _add_where(each)
+    for each in add_transfer_commands(add, _later):
+        _add_keep(each, "for how long a transfer may wait for another link when its own is lost")
         _add_where(each)
     add_changing_commands(add, _add_where, _later)
     doctor = add(

@@ -37,6 +37,11 @@ def pipe_text(text: str) -> tuple[str, str]:
     return node_name(who.removesuffix(HOST_SUFFIX) or who), protocol(given)
 
 
+def host_name(text: str) -> str:
+    """A node, whose name may end as a host's does."""
+    return node_name(text.removesuffix(HOST_SUFFIX) or text)
+
+
 def protocol(text: str) -> str:
     """The name of a protocol."""
     if not is_protocol(text):

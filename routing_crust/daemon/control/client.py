@@ -76,6 +76,9 @@ class ControlClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # a thread that reads would keep the file from being closed
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._file.close()
         self._socket.close()
 
@@ -124,6 +127,10 @@ class ControlClient:
         self._socket.settimeout(None)
         while True:
             said(self._read())
+
+    def tell(self, command: Command) -> None:
+        """Send a command that is not replied to."""
+        self._write(command)
 
     def becomes_a_stream(self) -> tuple[socket.socket, BinaryIO]:
         """

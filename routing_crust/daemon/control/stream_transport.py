@@ -228,6 +228,10 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
     def _over(self, problem: Exception) -> None:
         """End it: close the wire, and tell the protocol."""
         self._because = problem
+        # the wire would wait for it, and the program that has closed for the end of the wire
+        if self._has_producer:
+            self._has_producer = False
+            self._wire.unregisterProducer()
         self._wire.loseConnection()
         self._lost(problem)
 

@@ -230,6 +230,14 @@ class FlowTests(SocketCase):
         one.registerProducer(producer, True)
         self.assertTrue(producer.stopped)
 
+    def test_close_of_the_other_end_waits_for_no_producer(self) -> None:
+        one, two = self.begin(HalfCloseable(), HalfCloseable())
+        one.registerProducer(one, True)
+        two.loseConnection()
+        self.run_all()
+        self.assertTrue(self.wires[0].closing)
+        self.assertIsNone(self.wires[0].producer)
+
     def test_stop_producing_closes_the_stream(self) -> None:
         second = HalfCloseable()
         one, _ = self.begin(HalfCloseable(), second)

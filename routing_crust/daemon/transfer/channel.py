@@ -1,0 +1,136 @@
+"""
+The stream of a transfer, on a connection of the control socket that has become one.
+
+Messages wait until bytes of a file follow or L{Channel.flush} is called, so that many small files do not
+cost a system call for each.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import BinaryIO, Final
+
+from ...limits import KIB
+from ...plain_errors import RoutingCrustError
+from ..control.chunks import MAX_CHUNK_BYTES, ChunkKind, ChunkReader, NotAChunk, chunk_head
+from .messages import Message, data_head, message_frame
+
+_READ_BYTES: Final = 4 * MAX_CHUNK_BYTES
+_CLOSE_SECONDS: Final = 10.0
+"""For how long a daemon that is stuck is waited for."""
+_HELD_BYTES: Final = 32 * KIB
+
+
+class ChannelLost(RoutingCrustError):
+    """The stream has ended; the text says why."""
+
+
+class Channel:
+    """Both ways of one stream. One thread may read while another writes."""
+
+    def __init__(self, wire: socket.socket, incoming: BinaryIO) -> None:
+        """
+        @param wire: where chunks are written.
+        @param incoming: where chunks are read.
+        """
+        self._wire = wire
+        self._incoming = incoming
+        self._held = bytearray()
+
+    def pieces(self) -> Iterator[bytes]:
+        """
+        What comes, until the other end has closed the stream.
+
+        @raise ChannelLost: it ends otherwise.
+        """
+        chunks = ChunkReader()
+        try:
+            while data := self._incoming.read1(_READ_BYTES):  # type: ignore[attr-defined]
+                chunks.add(data)
+                while (chunk := chunks.next()) is not None:
+                    kind, payload = chunk
+                    if kind is ChunkKind.DATA:
+                        yield payload
+                    elif kind is ChunkKind.RESET:
+                        # loads Twisted, for which no stream that goes well need wait
+                        from ..control.resets import reset_problem
+
+                        raise ChannelLost(f"the stream has ended: {reset_problem(payload)}")
+                    else:
+                        return
+        except ConnectionResetError:
+            pass
+        except NotAChunk:
+            raise ChannelLost("the daemon sent what is no stream: is it of another version?") from None
+        raise ChannelLost("the daemon has stopped")
+
+    def tell(self, message: Message) -> None:
+        """
+        Send a message, soon.
+
+        @raise ChannelLost: the stream is gone.
+        """
+        self._held += message_frame(message)
+        if len(self._held) >= _HELD_BYTES:
+            self.flush()
+
+    def tell_data(self, offset: int, content: bytes) -> None:
+        """
+        Send bytes of a file.
+
+        @raise ChannelLost: the stream is gone.
+        """
+        self._held += data_head(offset, len(content))
+        vectors = self._take_held()
+        view = memoryview(content)
+        for start in range(0, len(view), MAX_CHUNK_BYTES):
+            part = view[start : start + MAX_CHUNK_BYTES]
+            vectors += (chunk_head(ChunkKind.DATA, part), part)  # type: ignore[arg-type]
+        self._write(vectors)
+
+    def flush(self) -> None:
+        """
+        Send the messages that wait.
+
+        @raise ChannelLost: the stream is gone.
+        """
+        if self._held:
+            self._write(self._take_held())
+
+    def close(self) -> None:
+        """Send what waits, close the stream, and read on until the daemon has taken that."""
+        with suppress(ChannelLost):
+            self.flush()
+            self._write([chunk_head(ChunkKind.CLOSE, b"")])
+        with suppress(OSError):
+            self._wire.shutdown(socket.SHUT_WR)
+            self._wire.settimeout(_CLOSE_SECONDS)
+        # a socket that is closed with bytes unread would have the daemon throw ours away
+        with suppress(OSError):
+            while self._incoming.read1(_READ_BYTES):  # type: ignore[attr-defined]
+                pass
+
+    def _take_held(self) -> list[bytes | memoryview]:
+        held = memoryview(bytes(self._held))
+        self._held.clear()
+        vectors: list[bytes | memoryview] = []
+        for start in range(0, len(held), MAX_CHUNK_BYTES):
+            part = held[start : start + MAX_CHUNK_BYTES]
+            vectors += (chunk_head(ChunkKind.DATA, part), part)  # type: ignore[arg-type]
+        return vectors
+
+    def _write(self, vectors: list[bytes | memoryview]) -> None:
+        left = sum(map(len, vectors))
+        try:
+            while left:
+                written = self._wire.sendmsg(vectors)
+                left -= written
+                while left and written >= len(vectors[0]):
+                    written -= len(vectors[0])
+                    del vectors[0]
+                if left and written:
+                    vectors[0] = memoryview(vectors[0])[written:]
+        except OSError:
+            raise ChannelLost("the daemon has stopped") from None

@@ -1,0 +1,58 @@
+"""The stream of a transfer, on a connection of the control socket."""
+
+from __future__ import annotations
+
+from threading import Thread
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.daemon.control.chunks import ChunkKind, chunk_head
+from routing_crust.daemon.control.resets import reset_payload
+from routing_crust.daemon.transfer.channel import ChannelLost
+from routing_crust.daemon.transfer.messages import Accept, Data, Done, FrameReader
+from routing_crust.streams import StreamReason, StreamReset
+
+from .ends import PATIENCE_SECONDS, channels
+
+
+class ChannelTests(SynchronousTestCase):
+    def test_messages_and_bytes_arrive_in_their_order(self) -> None:
+        here, there = channels(self)
+        content = bytes(range(256)) * 300
+
+        def send() -> None:
+            here.tell(Accept())
+            here.tell_data(5, content)
+            here.tell(Done())
+            here.close()
+
+        # more than a socket may hold
+        thread = Thread(target=send, daemon=True)
+        thread.start()
+        reader = FrameReader()
+        frames = [frame for piece in there.pieces() for frame in reader.take(piece)]
+        self.assertEqual((frames[0], frames[-1]), (Accept(), Done()))
+        there.close()
+        thread.join(PATIENCE_SECONDS)
+        datas = [each for each in frames if isinstance(each, Data)]
+        self.assertEqual(b"".join(each.content for each in datas), content)
+        self.assertEqual(datas[0].offset, 5)
+        self.assertEqual(datas[-1].offset + len(datas[-1].content), 5 + len(content))
+
+    def test_end_without_close_is_a_loss(self) -> None:
+        here, there = channels(self)
+        here._wire.close()
+        here._incoming.close()
+        self.assertIn("has stopped", str(self.assertRaises(ChannelLost, list, there.pieces())))
+        self.assertRaises(ChannelLost, there.tell_data, 0, bytes(1000000))
+
+    def test_reset_is_a_loss_with_its_reason(self) -> None:
+        here, there = channels(self)
+        payload = reset_payload(StreamReset(StreamReason.EXPIRED, ""))
+        here._wire.sendall(chunk_head(ChunkKind.RESET, payload) + payload)
+        self.assertIn("the stream has ended", str(self.assertRaises(ChannelLost, list, there.pieces())))
+
+    def test_what_is_no_chunk_is_a_loss(self) -> None:
+        here, there = channels(self)
+        here._wire.sendall(bytes([9]) * 10)
+        self.assertIn("another version", str(self.assertRaises(ChannelLost, list, there.pieces())))
