@@ -43,6 +43,7 @@ from .members.networks_here import label_of
 from .members.surroundings import NodeSurroundings
 from .operator_log import OperatorLog
 from .page.snapshot import NodeSource, Served
+from .proxy.server import ProxyServer
 from .signals import DaemonSignals
 from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
 from .systemd.supervision import Supervision, Systemd
@@ -105,6 +106,7 @@ class NodeService(LoggingService):
         self._book: MemberBook | None = None
         self._operator_log: OperatorLog | None = None
         self._page_text = self._configuration.status_page
+        self._proxy: ProxyServer | None = None
         self._page: Served | None = None
         self._administration: Administration | None = None
         self._signals: DaemonSignals | None = None
@@ -162,21 +164,15 @@ class NodeService(LoggingService):
         routing.set_request_handler(self._inbox.request_received)
         operator_log = self._operator_log = OperatorLog(routing)
         self._registry = ForwardRegistry(routing, self._reactor)
-        if self._page_text:
-            # a web server takes longest of all to load, and most daemons have none
-            from .page.resource import StatusPage
-            from .page.serving import PageServer
-
-            page = StatusPage(routing, source=NodeSource(self._status, self._members))
-            self._registry.reports = Reports(routing, page.report)
-            self._page = PageServer(page, self._page_text, self._state_dir, self._reactor)
+        self._make_doors(routing, self._registry)
         operator_log.starting()
         try:
             self._registry.start(self.settings)
+            self._open_proxy()
             routing.startService()
         except RoutingCrustError:
             # not waited for, as below
-            self._registry.stop()
+            self._stop_doors()
             raise
         operator_log.started()
         self._started_at = self._clock.seconds()
@@ -207,14 +203,35 @@ class NodeService(LoggingService):
             self._control.listen(path, self._reactor)
         except RoutingCrustError:
             # the reactor does not run yet, so nothing can be waited for: the process ends, and closes all
-            self._registry.stop()
-            if self._page is not None:
-                self._page.stop()
+            self._stop_doors()
             routing.stopService()
             raise
         supervision = self._supervision = self.systemd.supervise(routing)
         if supervision is not None:
             self._live.reloading, self._live.reloaded = supervision.reloading, supervision.reloaded
+
+    def _make_doors(self, routing: RoutingService, registry: ForwardRegistry) -> None:
+        """Make the status page and the proxy, where they are wanted."""
+        if self._page_text:
+            # a web server takes longest of all to load, and most daemons have none
+            from .page.resource import StatusPage
+            from .page.serving import PageServer
+
+            page = StatusPage(routing, source=NodeSource(self._status, self._members))
+            registry.reports = Reports(routing, page.report)
+            self._page = PageServer(page, self._page_text, self._state_dir, self._reactor)
+        if self._configuration.proxy:
+            self._proxy = ProxyServer(registry, self._configuration.proxy, self._reactor)
+
+    def _open_proxy(self) -> None:
+        if self._proxy is not None:
+            self._proxy.start()
+
+    def _stop_doors(self) -> None:
+        """Stop what programs use, without waiting for it."""
+        for each in (self._registry, self._proxy, self._page):
+            if each is not None:
+                each.stop()
 
     async def _stop(self) -> None:
         self.log.info("stopping", event="stopping")
@@ -222,6 +239,8 @@ class NodeService(LoggingService):
             self._supervision.stopping()
         if self._live is not None and self._registry is not None:
             self._live.stop()
+            if self._proxy is not None:
+                self._proxy.drain()
             self._drain = Drain(self._registry, self._reactor, self._live.configuration.drain)
             await self._drain.start()
         if self._page is not None:
@@ -230,6 +249,8 @@ class NodeService(LoggingService):
             await self.routing.stopService()
         if self._registry is not None:
             await self._registry.stop()
+        if self._proxy is not None:
+            await self._proxy.stop()
         if self._control is not None:
             # after the node, so that programs that wait for an answer hear that there will be none
             await self._control.stop(self._clock)
@@ -248,7 +269,7 @@ class NodeService(LoggingService):
         if self._signals is not None:
             # after the lock: from here on there is nothing that a sudden end could leave behind
             self._signals.restore()
-        self._live = self._drain = None
+        self._live = self._drain = self._proxy = None
         self.routing = self._control = self._operator_log = self._page = self._administration = None
         self._lock = self._registry = self._signals = self._book = self._supervision = None
 
@@ -267,6 +288,7 @@ class NodeService(LoggingService):
             "version": __version__,
             "process": os.getpid(),
             "state_dir": str(self._state_dir),
+            "local_proxy": None if self._proxy is None else self._proxy.where,
             "draining": None if self._drain is None else self._drain.left,
             "uptime": round(self._clock.seconds() - self._started_at, 1),
             **({} if self._registry is None else self._registry.status()),

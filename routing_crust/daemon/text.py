@@ -200,6 +200,8 @@ def _attempt_text(attempt: Mapping[str, Any]) -> str:
 
 
 def _carried_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, float]]) -> Iterator[str]:
+    if status.get("local_proxy"):
+        yield f"local proxy:   SOCKS5 and HTTP at {status['local_proxy']}, for *.crust"
     for each in status.get("exposed", []):
         whom = ", ".join(each["allowed"]) or "nobody"
         yield (

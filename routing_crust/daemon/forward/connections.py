@@ -166,10 +166,11 @@ class CarriedConnections:
             carrying, self.kind, peer, protocol, self._clock.seconds(), next(_numbers)
         )
 
-    def found(self, splice: Carrying, peer: Name) -> None:
-        """Say whose nickname it was."""
-        if splice in self._all:
-            self._all[splice] = replace(self._all[splice], peer=peer)
+    def found(self, splice: Carrying, peer: Name, protocol: str = "") -> None:
+        """Say whose nickname it was, and what is spoken, if that was not known."""
+        known = self._all.get(splice)
+        if known is not None:
+            self._all[splice] = replace(known, peer=peer, protocol=protocol or known.protocol)
 
     def drop(self, splice: Carrying) -> None:
         """Forget a splice that never got both of its ends."""

@@ -50,6 +50,7 @@ class ForwardRegistry:
     @ivar service: the service.
     @ivar streams: the streams of the service.
     @ivar local: the connections of programs that use the control socket.
+    @ivar others: the connections that belong to neither an exposer nor a forwarder.
     @ivar is_invited: whether a member was invited with leave to use a protocol; asked of those that nothing
         else allows.
     @ivar reports: hears of the peers of all that nobody watches in the foreground.
@@ -64,6 +65,7 @@ class ForwardRegistry:
         self.service = service
         self.streams = streams_of(service)
         self.local = CarriedConnections("local", self.streams.clock)
+        self.others = [self.local]
         self.waiting: dict[int, WaitingStream] = {}
         self.is_invited: Callable[[Name, str], bool] = lambda name, protocol: False
         self.reports: Reports | None = None
@@ -254,7 +256,7 @@ class ForwardRegistry:
         """The part of the daemon's status about streams."""
         owners: list[Exposer | LocalPort] = [*self._exposers, *self._forwarders]
         # programs on the control socket have streams too, without an exposer or forwarder
-        connections = [each.connections for each in owners] + [self.local]
+        connections = [*(each.connections for each in owners), *self.others]
         streams = self.streams.status()
         return {
             "offered": streams["offered"],

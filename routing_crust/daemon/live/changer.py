@@ -170,7 +170,9 @@ class LiveSettings:
         if wanted.log_style != running.log_style:
             self._restyle(wanted.log_style)
         # the page stays where it is; a later reload compares with that
-        self.configuration = replace(wanted, settings=self.settings, status_page=running.status_page)
+        self.configuration = replace(
+            wanted, settings=self.settings, status_page=running.status_page, proxy=running.proxy
+        )
         changed = [
             line
             for each in fields(Settings)
@@ -189,10 +191,12 @@ class LiveSettings:
             for name in later
             for line in describe(name, getattr(old, name), getattr(wanted.settings, name))
         ]
-        if wanted.status_page != running.status_page:
-            restart.extend(
-                describe("status_page", running.status_page or "none", wanted.status_page or "none")
-            )
+        for name, before, after in (
+            ("status_page", running.status_page, wanted.status_page),
+            ("proxy", running.proxy, wanted.proxy),
+        ):
+            if before != after:
+                restart.extend(describe(name, before or "none", after or "none"))
         touched = {line.partition(":")[0] for line in (*changed, *restart)}
         stayed = tuple(
             dict.fromkeys(each for each in (*self.source.given, *wanted.given) if each not in touched)

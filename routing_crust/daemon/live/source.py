@@ -32,6 +32,7 @@ class Configuration:
     @ivar log_style: what is logged, and how.
     @ivar drain: for how many seconds streams may go on when it is told to end.
     @ivar status_page: where its status page is, as a string for an endpoint; empty for none.
+    @ivar proxy: where its proxy for programs is, likewise.
     @ivar given: the names of all that the file gives, in its order.
     """
 
@@ -39,6 +40,7 @@ class Configuration:
     log_style: LogStyle = field(default_factory=LogStyle)
     status_page: str = ""
     drain: float = 0.0
+    proxy: str = ""
     given: tuple[str, ...] = ()
 
 
@@ -71,13 +73,16 @@ class SettingsSource:
         of_daemon = {key: in_file[key] for key in DAEMON_KEYS if key in in_file} | dict(self.of_daemon)
         try:
             style = LogStyle(_log_level(of_daemon), _log_format(of_daemon))
-            page = _status_page(of_daemon)
+            page = _endpoint(of_daemon, "status_page", "tcp:8053")
+            proxy = _endpoint(of_daemon, "proxy", "tcp:1080")
             drain = parse_drain(of_daemon.get("drain", 0))
         except ConfigurationError as error:
             if error.setting in self.of_daemon:
                 raise
             raise located(error, path) from None
-        return Configuration(replace(settings, state_dir=state_dir), style, page, drain, tuple(in_file))
+        return Configuration(
+            replace(settings, state_dir=state_dir), style, page, drain, proxy, tuple(in_file)
+        )
 
     @property
     def file(self) -> Path | None:
@@ -117,8 +122,8 @@ def _log_format(of_daemon: Mapping[str, Any]) -> LogFormat:
         ) from None
 
 
-def _status_page(of_daemon: Mapping[str, Any]) -> str:
-    page = of_daemon.get("status_page", "")
-    if not isinstance(page, str):
-        raise ConfigurationError("status_page", f"{page!r} is not a text, such as 'tcp:8053'")
-    return page
+def _endpoint(of_daemon: Mapping[str, Any], key: str, example: str) -> str:
+    endpoint = of_daemon.get(key, "")
+    if not isinstance(endpoint, str):
+        raise ConfigurationError(key, f"{endpoint!r} is not a text, such as {example!r}")
+    return endpoint

@@ -17,7 +17,7 @@ from ..text import TUNNEL, connection_type
 PREFIX: Final = "routing_crust_"
 CONNECTION_TYPES: Final = ("direct", "mapped", "punched", connection_type(TUNNEL))
 STATES: Final = ("disconnected", "bootstrapping", "connected", "terminated")
-STREAM_KINDS: Final = ("exposed", "forwarded", "local")
+STREAM_KINDS: Final = ("exposed", "forwarded", "proxied", "local")
 
 Status = Mapping[str, Any]
 Samples = Iterable[tuple[tuple[str, ...], float]]

@@ -95,6 +95,24 @@ class PeerDirectory:
                 raise
             raise InvalidName(f"{error}; nor is it {self._nickname_of_whom}") from None
 
+    def find_host(self, text: str) -> Name:
+        """
+        As L{find}, but a nickname may be written in capitals or not, as the names of hosts are.
+
+        @raise InvalidName: as L{find} does.
+        """
+        try:
+            return self.find(text)
+        except InvalidName:
+            wanted = text.lower()
+            members = self._members()
+            known = [(name, each) for each, name in self._nicknames.items()]
+            known += [] if members is None else [(each.name, each.nickname) for each in members.current]
+            found = {name for name, nickname in known if nickname.lower() == wanted}
+            if len(found) != 1:
+                raise
+            return found.pop()
+
     def nickname_of(self, name: Name) -> str:
         """What people call a node; empty if it has no nickname."""
         nickname = self._of_settings.get(name)

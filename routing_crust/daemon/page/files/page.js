@@ -262,6 +262,7 @@ function showStreams({ status, stream_rates: rates }) {
   const name = (peer) => who(peer);
   const suspended = Object.entries(status.suspended ?? {});
   const carried = [
+    ...(status.local_proxy ? [`Proxy: SOCKS5 and HTTP at ${status.local_proxy}, for *.crust`] : []),
     ...status.exposed.map((each) => `Exposed: ${each.protocol}, which is ${each.target}, to ${each.allowed.map(name).join(", ") || "nobody"}; ${each.open} open${dropped(each)}`),
     ...status.forwarded.map((each) => `Forwarded: ${each.listen} to ${each.protocol} of ${name(each.peer)}; ${each.open} open${dropped(each)}`),
   ];

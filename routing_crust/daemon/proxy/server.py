@@ -1,0 +1,123 @@
+"""The port of the proxy: on loopback unless its text names an interface, as that of the status page is."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ...errors import CannotListen
+from ...quietlog import QuietLog
+from ..forward.connections import CarriedConnections
+from ..forward.local_endpoints import listening_endpoint
+from ..forward.registry import ForwardRegistry
+from .connection import ProxyConnection
+
+MAX_CONNECTIONS: Final = 512
+"""Of programs at once; more are closed."""
+KIND: Final = "proxied"
+"""The word for such connections in the status and the metrics."""
+
+
+class ProxyServer(Factory):
+    """
+    Made by the daemon, discarded with L{stop}.
+
+    @ivar where: the address that it listens on, in words; empty while it does not.
+    """
+
+    log = Logger()
+    noisy = False
+
+    def __init__(self, registry: ForwardRegistry, endpoint: str, reactor: Any) -> None:
+        """
+        @param endpoint: what Twisted's C{serverFromString} reads.
+        @raise ConfigurationError: it cannot be used.
+        """
+        self.where = ""
+        self.connections = CarriedConnections(KIND, registry.service.clock)
+        registry.others.append(self.connections)
+        self._service = registry.service
+        self._text = endpoint
+        self._endpoint = listening_endpoint(reactor, "proxy", endpoint)
+        self._asking: set[ProxyConnection] = set()
+        self._port: IListeningPort | None = None
+        self._quiet = QuietLog(self.log, registry.service.clock.seconds)
+
+    def start(self) -> None:
+        """
+        Listen.
+
+        @raise CannotListen: the port cannot be opened.
+        """
+        failures: list[Failure] = []
+        self._endpoint.listen(self).addCallback(self._listening).addErrback(failures.append)
+        if failures:
+            raise CannotListen(f"the proxy cannot be at {self._text}: {failures[0].getErrorMessage()}")
+
+    def stop(self) -> Deferred[None]:
+        """
+        Close the port, and abort the connections.
+
+        @return: fires with C{None} when none is left.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    def drain(self) -> None:
+        """Close the port; connections that are open stay."""
+        port, self._port = self._port, None
+        if port is not None:
+            maybeDeferred(port.stopListening)
+
+    async def _stop(self) -> None:
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
+        for each in list(self._asking):
+            each.abort()
+        await self.connections.abort_all()
+
+    def buildProtocol(self, addr: IAddress | None) -> ProxyConnection | None:
+        """Take a connection of a program."""
+        if len(self._asking) + len(self.connections) >= MAX_CONNECTIONS:
+            self._quiet.info(
+                "too many connections",
+                "a connection to the proxy was closed: there are {most}, and no more are taken",
+                most=MAX_CONNECTIONS,
+            )
+            return None
+        gone = self._asking.discard
+        connection = ProxyConnection(self._service, self.connections, gone, self._not_carried)
+        self._asking.add(connection)
+        return connection
+
+    def _not_carried(self, where: str, problem: str) -> None:
+        self._quiet.info(
+            "not carried",
+            "proxy: not connected to {where}: {problem}",
+            by=where,
+            where=where,
+            problem=problem,
+            event="not carried",
+        )
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._port = port
+        where: Any = port.getHost()
+        host = getattr(where, "host", None)
+        if host is None:  # a UNIX socket, which has a mode
+            self.where = self._text
+        else:
+            self.where = f"[{host}]:{where.port}" if ":" in host else f"{host}:{where.port}"
+        self.log.info("proxy: SOCKS5 and HTTP at {where}, for *.crust", where=self.where, event="proxy")
+        if host is not None and not ip_address(host.partition("%")[0]).is_loopback:
+            self.log.warn(
+                "the proxy at {where} is open to every host that reaches this machine, and each connection "
+                "acts under this node's name",
+                where=self.where,
+            )

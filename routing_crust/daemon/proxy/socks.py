@@ -1,0 +1,103 @@
+"""
+SOCKS5 (RFC 1928), the part that a proxy of this kind has: CONNECT to a host by name, without authentication.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from .handshakes import Step, Wanted
+from .hosts import Problem
+
+VERSION: Final = 5
+VERSION_4: Final = 4
+NO_AUTHENTICATION: Final = 0
+_NO_METHOD: Final = b"\x05\xff"
+_CONNECT: Final = 1
+_IPV4: Final = 1
+_HOST: Final = 3
+_IPV6: Final = 4
+_ADDRESS_BYTES: Final = {_IPV4: 4, _IPV6: 16}
+_REFUSED_4: Final = b"\x00\x5b" + bytes(6)
+_GENERAL: Final = 1
+_NOT_ALLOWED: Final = 2
+_HOST_UNREACHABLE: Final = 4
+_REFUSED: Final = 5
+_NO_SUCH_COMMAND: Final = 7
+_NO_SUCH_ADDRESS: Final = 8
+_CODES: Final = {
+    Problem.FOREIGN: _NOT_ALLOWED,
+    Problem.UNKNOWN: _HOST_UNREACHABLE,
+    Problem.NOT_ALLOWED: _NOT_ALLOWED,
+    Problem.NOT_OFFERED: _REFUSED,
+    Problem.UNREACHABLE: _HOST_UNREACHABLE,
+    Problem.FAILED: _GENERAL,
+}
+
+
+class SocksHandshake:
+    """Greeting, choice of a method, request. It keeps less than 600 bytes until the request is there."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._is_greeted = False
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes behind the request."""
+        return bytes(self._held)
+
+    def feed(self, data: bytes) -> Step:
+        """Take bytes."""
+        self._held += data
+        if self._held[:1] == bytes([VERSION_4]):
+            return Step(_REFUSED_4, ends=True)
+        if self._held and self._held[0] != VERSION:
+            return Step(ends=True)
+        if self._is_greeted:
+            return self._request()
+        if len(self._held) < 2 or len(self._held) < 2 + self._held[1]:
+            return Step()
+        methods = self._held[2 : 2 + self._held[1]]
+        del self._held[: 2 + self._held[1]]
+        if NO_AUTHENTICATION not in methods:
+            return Step(_NO_METHOD, ends=True)
+        self._is_greeted = True
+        # some send their request without waiting for the answer
+        step = self.feed(b"") if self._held else Step()
+        return Step(bytes([VERSION, NO_AUTHENTICATION]) + step.reply, step.wanted, step.ends)
+
+    def _request(self) -> Step:
+        held = self._held
+        if len(held) < 5:
+            return Step()
+        command, kind = held[1], held[3]
+        if kind not in (_HOST, *_ADDRESS_BYTES):
+            return Step(_reply(_NO_SUCH_ADDRESS), ends=True)
+        begin = 5 if kind == _HOST else 4
+        end = begin + (held[4] if kind == _HOST else _ADDRESS_BYTES[kind])
+        if len(held) < end + 2:
+            return Step()
+        raw = bytes(held[begin:end])
+        port: int = struct.unpack_from(">H", held, end)[0]
+        del held[: end + 2]
+        if command != _CONNECT:
+            return Step(_reply(_NO_SUCH_COMMAND), ends=True)
+        if kind != _HOST or not raw.isascii() or not port:
+            # an address, or what no host is called
+            return Step(_reply(_NOT_ALLOWED), ends=True)
+        return Step(wanted=Wanted(raw.decode("ascii"), port))
+
+    def accepted(self) -> bytes:
+        """What to say when the connection is there."""
+        return _reply(0)
+
+    def refused(self, problem: Problem, text: str) -> bytes:
+        """What to say when there is none."""
+        return _reply(_CODES[problem])
+
+
+def _reply(code: int) -> bytes:
+    # with an address that says nothing: there is no socket at the other end
+    return bytes([VERSION, code, 0, _IPV4]) + bytes(6)

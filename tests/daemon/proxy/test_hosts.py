@@ -1,0 +1,59 @@
+"""Which peers and protocols hosts stand for."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.daemon.proxy.hosts import HostRefused, Problem, find_host
+from routing_crust.routing.naming.directory import PeerDirectory
+from tests.daemon.fakes import ALICE, BOB, CAROL
+
+DIRECTORY = PeerDirectory(
+    {"home": ALICE, "My.Office": BOB, "web": CAROL, "Twin": BOB, "tWIN": CAROL},
+    False,
+    lambda: (ALICE, BOB),
+    lambda: None,
+)
+
+
+class HostTests(SynchronousTestCase):
+    def test_host_is_a_peer_and_the_port_tells_the_protocol(self) -> None:
+        for host, peer in (
+            ("home.crust", ALICE),
+            ("HOME.Crust.", ALICE),
+            ("my.office.crust", BOB),
+            (f"{CAROL}.crust", CAROL),
+            (f"{str(BOB)[:10]}.crust", BOB),
+        ):
+            found = find_host(host, 80, DIRECTORY)
+            self.assertEqual((found.peer, found.protocols), (peer, ("web", "http", "80")))
+        self.assertEqual(find_host("home.crust", 22, DIRECTORY).protocols, ("ssh", "22"))
+        self.assertEqual(find_host("home.crust", 8443, DIRECTORY).protocols, ("8443",))
+
+    def test_first_part_of_a_host_may_be_the_protocol(self) -> None:
+        for host, peer, protocol in (
+            ("web.home.crust", ALICE, "web"),
+            ("db.my.office.crust", BOB, "db"),
+            ("v1.api.home.crust", ALICE, "v1.api"),
+        ):
+            found = find_host(host, 443, DIRECTORY)
+            self.assertEqual((found.peer, found.protocols), (peer, (protocol,)))
+
+    def refused(self, host: str) -> HostRefused:
+        return self.assertRaises(HostRefused, find_host, host, 80, DIRECTORY)
+
+    def test_hosts_of_others_are_refused(self) -> None:
+        for host in ("example.com", "crust", ".crust", "home.crust.example.com", "homecrust", "", "x" * 300):
+            error = self.refused(host)
+            self.assertEqual(error.problem, Problem.FOREIGN, host)
+            self.assertIn("is not of this network", str(error))
+
+    def test_addresses_are_refused_however_they_are_written(self) -> None:
+        for host in ("127.0.0.1", "[::1]", "fe80::1%eth0", "2130706433", "127.1", "0x7f.1"):
+            error = self.refused(host)
+            self.assertEqual(error.problem, Problem.FOREIGN, host)
+            self.assertIn("is an address, and this proxy knows peers by name", str(error))
+
+    def test_unknown_and_ambiguous_names_are_refused(self) -> None:
+        for host in ("nobody.crust", "twin.crust", "web.nobody.crust", "-.home.crust", "a..crust"):
+            self.assertEqual(self.refused(host).problem, Problem.UNKNOWN, host)
