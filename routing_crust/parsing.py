@@ -25,7 +25,7 @@ else:
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """A device or a log that is given by mistake is not read to its end."""
-DAEMON_KEYS: Final = ("log_level", "log_format", "status_page", "drain", "proxy")
+DAEMON_KEYS: Final = ("log_level", "log_format", "status_page", "drain", "local_proxy")
 """What a file may hold besides settings: options of the daemon that are not those of its node."""
 Fields = Mapping[str, Field[Any]]
 """The fields of L{Settings<routing_crust.config.Settings>} by their names."""

@@ -220,8 +220,8 @@ class NodeService(LoggingService):
             page = StatusPage(routing, source=NodeSource(self._status, self._members))
             registry.reports = Reports(routing, page.report)
             self._page = PageServer(page, self._page_text, self._state_dir, self._reactor)
-        if self._configuration.proxy:
-            self._proxy = ProxyServer(registry, self._configuration.proxy, self._reactor)
+        if self._configuration.local_proxy:
+            self._proxy = ProxyServer(registry, self._configuration.local_proxy, self._reactor)
 
     def _open_proxy(self) -> None:
         if self._proxy is not None:

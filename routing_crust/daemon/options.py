@@ -63,7 +63,7 @@ _OTHER_VALUES: Final = {
     "config": "FILE",
     "set": "NAME=VALUE",
     "status_page": "ENDPOINT",
-    "proxy": "ENDPOINT",
+    "local_proxy": "ENDPOINT",
     "drain": "TIME",
     "log_level": "LEVEL",
     "log_format": "FORMAT",
@@ -89,7 +89,7 @@ _HINTS: Final = {
     "demo_seconds": "with --demo: stop after so long, and exit with 0 if no message has failed",
     "drain": "when told to end (SIGTERM, SIGINT), refuse new streams and let those that are open finish for "
     "so long, such as 10s or 2m, up to 1h; a second signal ends them at once (default 0)",
-    "proxy": "take connections of local programs by SOCKS5 and HTTP there, such as tcp:1080, and carry those "
+    "local_proxy": "take connections of local programs by SOCKS5 and HTTP there, such as tcp:1080, and carry those "
     "to NAME.crust to what the peer exposes; on 127.0.0.1 unless the endpoint has an interface",
     "status_page": "show a page of the node's state, links and streams, and metrics there, such as tcp:8053; "
     "on 127.0.0.1 unless the endpoint has an interface, and then with a token",
@@ -102,7 +102,10 @@ _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Role and network", ("first", "client", "role", "network")),
     ("Addresses and discovery", ("listen", "external", "contacts", "lan_discovery", "port_mapping")),
     ("Links", ("allow", "deny", "two_way", "private_dialling")),
-    ("Programs that it exposes and forwards", ("expose", "allow_peer", "forward", "proxy", "nicknames")),
+    (
+        "Programs that it exposes and forwards",
+        ("expose", "allow_peer", "forward", "local_proxy", "nicknames"),
+    ),
     ("Files", ("state_dir", "config")),
     ("Status", ("status_page",)),
     ("Ending", ("drain",)),
@@ -187,8 +190,8 @@ class Options(usage.Options):
     def opt_drain(self, text: str) -> None:
         self.of_daemon["drain"] = text
 
-    def opt_proxy(self, text: str) -> None:
-        self.of_daemon["proxy"] = text
+    def opt_local_proxy(self, text: str) -> None:
+        self.of_daemon["local_proxy"] = text
 
     def opt_status_page(self, text: str) -> None:
         self.of_daemon["status_page"] = text

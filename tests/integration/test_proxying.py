@@ -33,7 +33,7 @@ class CurlTests(TwoDaemonsCase):
         )
         await self.until(lambda: self.server.contact)
         self.ports = {}
-        client = await self.forwarding("client", f"--proxy=tcp:{proxy}")
+        client = await self.forwarding("client", f"--local-proxy=tcp:{proxy}")
         await self.until(lambda: client.state == "connected")
         for scheme, more in (("socks5h", ()), ("http", ()), ("http", ("--proxytunnel",))):
             through = ("--proxy", f"{scheme}://127.0.0.1:{proxy}")

@@ -171,7 +171,7 @@ class LiveSettings:
             self._restyle(wanted.log_style)
         # the page stays where it is; a later reload compares with that
         self.configuration = replace(
-            wanted, settings=self.settings, status_page=running.status_page, proxy=running.proxy
+            wanted, settings=self.settings, status_page=running.status_page, local_proxy=running.local_proxy
         )
         changed = [
             line
@@ -193,7 +193,7 @@ class LiveSettings:
         ]
         for name, before, after in (
             ("status_page", running.status_page, wanted.status_page),
-            ("proxy", running.proxy, wanted.proxy),
+            ("local_proxy", running.local_proxy, wanted.local_proxy),
         ):
             if before != after:
                 restart.extend(describe(name, before or "none", after or "none"))

@@ -32,7 +32,7 @@ class Configuration:
     @ivar log_style: what is logged, and how.
     @ivar drain: for how many seconds streams may go on when it is told to end.
     @ivar status_page: where its status page is, as a string for an endpoint; empty for none.
-    @ivar proxy: where its proxy for programs is, likewise.
+    @ivar local_proxy: where its proxy for programs is, likewise.
     @ivar given: the names of all that the file gives, in its order.
     """
 
@@ -40,7 +40,7 @@ class Configuration:
     log_style: LogStyle = field(default_factory=LogStyle)
     status_page: str = ""
     drain: float = 0.0
-    proxy: str = ""
+    local_proxy: str = ""
     given: tuple[str, ...] = ()
 
 
@@ -74,7 +74,7 @@ class SettingsSource:
         try:
             style = LogStyle(_log_level(of_daemon), _log_format(of_daemon))
             page = _endpoint(of_daemon, "status_page", "tcp:8053")
-            proxy = _endpoint(of_daemon, "proxy", "tcp:1080")
+            proxy = _endpoint(of_daemon, "local_proxy", "tcp:1080")
             drain = parse_drain(of_daemon.get("drain", 0))
         except ConfigurationError as error:
             if error.setting in self.of_daemon:

@@ -44,7 +44,7 @@ class ProxyServer(Factory):
         registry.others.append(self.connections)
         self._service = registry.service
         self._text = endpoint
-        self._endpoint = listening_endpoint(reactor, "proxy", endpoint)
+        self._endpoint = listening_endpoint(reactor, "local_proxy", endpoint)
         self._asking: set[ProxyConnection] = set()
         self._port: IListeningPort | None = None
         self._quiet = QuietLog(self.log, registry.service.clock.seconds)

@@ -30,7 +30,7 @@ OF_ONE_CONNECTION = {("crust/link/link.py", "hello_timeout"), ("crust/link/negot
 
 class EffectsTests(SynchronousTestCase):
     def test_each_setting_and_option_that_is_applied_at_once_says_what_that_means(self) -> None:
-        self.assertEqual(set(AT_ONCE), CHANGEABLE | (set(DAEMON_KEYS) - {"status_page", "proxy"}))
+        self.assertEqual(set(AT_ONCE), CHANGEABLE | (set(DAEMON_KEYS) - {"status_page", "local_proxy"}))
         names = {each.name for each in setting_fields()}
         self.assertTrue(names >= CHANGEABLE)
         self.assertFalse(names & set(DAEMON_KEYS))

@@ -1,5 +1,5 @@
 """
-Chromium opens a page of a peer through the proxy, by SOCKS5 and by the proxy's own configuration for browsers.
+Chromium opens a page of a peer through the proxy, by SOCKS5, by HTTP and by the configuration that it has.
 
 C{python -m tests.daemon.proxy.browser}. It needs Debian's C{chromium}, and is a command: what a browser takes
 its time for shall fail nobody's change.
@@ -80,7 +80,11 @@ def main() -> None:
             asked = [sys.executable, "-c", _CLI, "name", f"--state-dir={folder}/server"]
             there = subprocess.run(asked, env=environment(), capture_output=True, text=True, check=True)
             server = there.stdout.strip()
-            second = (f"--listen=127.0.0.1:{two}", f"--state-dir={folder}/client", f"--proxy=tcp:{proxy}")
+            second = (
+                f"--listen=127.0.0.1:{two}",
+                f"--state-dir={folder}/client",
+                f"--local-proxy=tcp:{proxy}",
+            )
             known = (f"--contact={server}@127.0.0.1:{one}", f"--nickname=there={server}")
             with running(logs[2], *node, *second, *known):
                 wait_for(logs[2], " connected (was")

@@ -246,4 +246,4 @@ class ListeningTests(ProxyCase):
         error = self.assertRaises(CannotListen, self.proxy.start)
         self.assertIn("the proxy cannot be at tcp:1080", str(error))
         error = self.assertRaises(ConfigurationError, ProxyServer, self.registries[1], "what", None)
-        self.assertEqual(error.setting, "proxy")
+        self.assertEqual(error.setting, "local_proxy")
