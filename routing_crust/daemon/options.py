@@ -89,8 +89,9 @@ _HINTS: Final = {
     "demo_seconds": "with --demo: stop after so long, and exit with 0 if no message has failed",
     "drain": "when told to end (SIGTERM, SIGINT), refuse new streams and let those that are open finish for "
     "so long, such as 10s or 2m, up to 1h; a second signal ends them at once (default 0)",
-    "local_proxy": "take connections of local programs by SOCKS5 and HTTP there, such as tcp:1080, and carry those "
-    "to NAME.crust to what the peer exposes; on 127.0.0.1 unless the endpoint has an interface",
+    "local_proxy": "take connections of local programs by SOCKS5 and HTTP there, such as tcp:1080, and carry "
+    "those to NAME.crust to what the peer exposes; on 127.0.0.1 unless the endpoint has an interface; the same "
+    "as --proxy=ENDPOINT",
     "status_page": "show a page of the node's state, links and streams, and metrics there, such as tcp:8053; "
     "on 127.0.0.1 unless the endpoint has an interface, and then with a token",
     "log_level": f"log nothing that matters less: {', '.join(LEVELS)} (default info)",
@@ -192,6 +193,13 @@ class Options(usage.Options):
 
     def opt_local_proxy(self, text: str) -> None:
         self.of_daemon["local_proxy"] = text
+
+    def opt_proxy(self, text: str) -> None:
+        # a URL is a proxy to go out through, and never a place to listen
+        if "://" in text:
+            self.given["proxy"] = text
+        else:
+            self.opt_local_proxy(text)
 
     def opt_status_page(self, text: str) -> None:
         self.of_daemon["status_page"] = text
@@ -353,6 +361,8 @@ def _add_options() -> None:
     """Add a method to L{Options} for each plain setting: Twisted makes an option of each C{opt_} method."""
     for each in plain_settings():
         method = option_name(each.name).replace("-", "_")
+        if f"opt_{method}" in vars(Options):
+            continue
         if isinstance(each.default, bool):
             setattr(Options, f"opt_{method}", _flag(each.name, True))
             setattr(Options, f"opt_no_{method}", _flag(each.name, False))

@@ -127,6 +127,11 @@ class OptionsTests(SynchronousTestCase):
             "--set contacts: this is a list; use --contact, once for each",
         )
 
+    def test_proxy_is_where_programs_come_in_if_it_is_a_place_to_listen(self) -> None:
+        for option in ("--local-proxy", "--proxy"):
+            self.assertEqual(parsed(option, "tcp:1080").configuration().local_proxy, "tcp:1080")
+        self.assertEqual(parsed("--proxy", "http://192.0.2.1:3128").given["proxy"], "http://192.0.2.1:3128")
+
     def test_command_line_says_where_the_status_page_is_before_the_file_does(self) -> None:
         path = temporary_directory(self) / "node.toml"
         path.write_text('status_page = "tcp:8053"\n')
