@@ -90,8 +90,8 @@ _HINTS: Final = {
     "drain": "when told to end (SIGTERM, SIGINT), refuse new streams and let those that are open finish for "
     "so long, such as 10s or 2m, up to 1h; a second signal ends them at once (default 0)",
     "local_proxy": "take connections of local programs by SOCKS5 and HTTP there, such as tcp:1080, and carry "
-    "those to NAME.crust to what the peer exposes; on 127.0.0.1 unless the endpoint has an interface; the same "
-    "as --proxy=ENDPOINT",
+    "those to NAME.crust to what the peer exposes; on 127.0.0.1 unless the endpoint has an interface; "
+    "--proxy=ENDPOINT is the same",
     "status_page": "show a page of the node's state, links and streams, and metrics there, such as tcp:8053; "
     "on 127.0.0.1 unless the endpoint has an interface, and then with a token",
     "log_level": f"log nothing that matters less: {', '.join(LEVELS)} (default info)",
