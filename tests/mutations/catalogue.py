@@ -3382,7 +3382,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a stream is not paused while the kernel takes nothing for its program",
         "transports.py",
-        "    descriptor.write(data)\n",
+        "    descriptor.write(bytes(data))\n",
         "    descriptor._tempDataBuffer.append(data)\n    descriptor.startWriting()\n",
         (
             "tests.test_transports.WriteAtOnceTests.test_producer_is_paused_while_the_kernel_is_full",
