@@ -44,7 +44,11 @@ UNMEASURED = (
     ),
     *("tests.routing.test_churn", "tests.routing.test_mixed_groups"),
     *("tests.routing.connecting.test_fleet", "tests.routing.connecting.test_victim"),
-    *("tests.routing.links.test_consolidation", "tests.routing.links.test_handshake_stateful"),
+    *(
+        "tests.routing.links.test_consolidation",
+        "tests.routing.links.test_consolidation_cases",
+        "tests.routing.links.test_handshake_stateful",
+    ),
     *("tests.routing.membership.test_cold_start", "tests.routing.membership.test_growth"),
     *("tests.routing.membership.test_no_room", "tests.streams.survival.test_properties"),
     "tests.testing.play.test_days",

@@ -551,7 +551,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "message.attempts += counts",
         "message.attempts += 1",
         (
-            "tests.routing.messaging.test_messaging_routed.RelayTests.test_message_to_an_unknown_name_is_given_up_in_time",
+            "tests.routing.messaging.test_relayed.RelayTests.test_message_to_an_unknown_name_is_given_up_in_time",
         ),
     ),
     Mutant(
@@ -576,7 +576,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if lines.said >= self._burst:",
         "if False:",
         (
-            "tests.routing.messaging.test_messenger.SendTests.test_handler_that_always_raises_does_not_fill_the_log",
+            "tests.routing.messaging.test_sending.SendTests.test_handler_that_always_raises_does_not_fill_the_log",
         ),
     ),
     Mutant(
@@ -814,7 +814,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "each.we_asked, not each.primary",
         "not each.we_asked, not each.primary",
         (
-            "tests.routing.links.test_consolidation.RendezvousTests.test_request_of_the_greater_name_counts_when_both_asked",
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_request_of_the_greater_name_counts_when_both_asked",
         ),
     ),
     Mutant(
@@ -823,7 +823,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "not each.primary, spare, each.since)",
         "each.primary, spare, each.since)",
         (
-            "tests.routing.links.test_consolidation.RendezvousTests.test_link_that_the_responder_dialled_is_kept",
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_link_that_the_responder_dialled_is_kept",
         ),
     ),
     Mutant(
@@ -903,7 +903,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if due is not None and now < due:",
         "if False:",
         (
-            "tests.routing.links.test_consolidation.RendezvousTests.test_link_that_the_responder_dialled_is_kept",
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_link_that_the_responder_dialled_is_kept",
         ),
     ),
     Mutant(
@@ -911,14 +911,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/links/consolidation.py",
         "if incarnation < self.incarnation:",
         "if False:",
-        ("tests.routing.links.test_consolidation.RendezvousTests.test_newer_incarnation_closes_older_links",),
+        (
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_newer_incarnation_closes_older_links",
+        ),
     ),
     Mutant(
         "a restarted peer's old links are kept",
         "routing/links/consolidation.py",
         "if incarnation > self.incarnation:",
         "if False:",
-        ("tests.routing.links.test_consolidation.RendezvousTests.test_newer_incarnation_closes_older_links",),
+        (
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_newer_incarnation_closes_older_links",
+        ),
     ),
     Mutant(
         "an incarnation can come twice",
@@ -933,7 +937,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        cancel(entry.timer)\n",
         "",
         (
-            "tests.routing.connecting.test_expected.ExactlyOnceTests.test_every_deferred_fires_once_in_any_order_of_events",
+            "tests.routing.connecting.test_expected_ends.ExactlyOnceTests.test_every_deferred_fires_once_in_any_order_of_events",
         ),
     ),
     Mutant(
@@ -949,7 +953,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if not entry.arrival.called:  # the holder may have cancelled it just now",
         "if False:",
         (
-            "tests.routing.connecting.test_expected.ExactlyOnceTests.test_every_deferred_fires_once_in_any_order_of_events",
+            "tests.routing.connecting.test_expected_ends.ExactlyOnceTests.test_every_deferred_fires_once_in_any_order_of_events",
         ),
     ),
     Mutant(
@@ -958,7 +962,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "max_age_seconds=2 * EXPECTED_TIMEOUT_SECONDS",
         'max_age_seconds=float("inf")',
         (
-            "tests.routing.connecting.test_expected.ExactlyOnceTests.test_every_deferred_fires_once_in_any_order_of_events",
+            "tests.routing.connecting.test_expected_ends.ExactlyOnceTests.test_every_deferred_fires_once_in_any_order_of_events",
         ),
     ),
     Mutant(
@@ -1087,7 +1091,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if message.destination != source:",
         "if False:",
         (
-            "tests.routing.messaging.test_messaging_routed.SecurityTests.test_acknowledgement_by_another_node_is_ignored",
+            "tests.routing.messaging.test_forged_envelopes.SecurityTests.test_acknowledgement_by_another_node_is_ignored",
         ),
     ),
     Mutant(
@@ -1157,7 +1161,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "    EnvelopeKind.CONNECT_RESPONSE,\n)",
         ")",
         (
-            "tests.routing.messaging.test_messaging_routed.ControlTests.test_hint_about_a_request_for_a_connection_or_its_response_is_reported",
+            "tests.routing.messaging.test_control_messages.ControlTests.test_hint_about_a_request_for_a_connection_or_its_response_is_reported",
         ),
     ),
     Mutant(
@@ -1165,7 +1169,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/messaging/forwarder.py",
         "if source != link.peer and not self._neighbourhood.may_pass_on(link):",
         "if not source:",
-        ("tests.routing.messaging.test_messaging_routed.StandingTests.test_direct_link_gives_no_standing",),
+        ("tests.routing.messaging.test_proxied_messages.StandingTests.test_direct_link_gives_no_standing",),
     ),
     Mutant(
         "an envelope may hold what another key has signed",
@@ -1173,7 +1177,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if envelope.kind in SELF_PROVING and _signer(envelope) != envelope.source:",
         "if not envelope.source:",
         (
-            "tests.routing.messaging.test_messaging_routed.StandingTests.test_body_of_another_signer_is_not_handled",
+            "tests.routing.messaging.test_proxied_messages.StandingTests.test_body_of_another_signer_is_not_handled",
         ),
     ),
     Mutant(
@@ -1182,7 +1186,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "return peer is not None and peer.use is LinkUse.ATTACHED and not self._attached_to(link)",
         "return peer is not None",
         (
-            "tests.routing.messaging.test_messaging_routed.StandingTests.test_joining_node_does_not_burden_its_proxy_with_envelopes_of_others",
+            "tests.routing.messaging.test_proxied_messages.StandingTests.test_joining_node_does_not_burden_its_proxy_with_envelopes_of_others",
         ),
     ),
     Mutant(
@@ -1241,7 +1245,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "return link is None or (link.writable and link.queued < MAX_RELAYED_QUEUE_BYTES)",
         "return True",
         (
-            "tests.routing.messaging.test_messaging_routed.CrowdedLinkTests.test_honest_message_passes_junk_that_waits_for_the_same_peer",
+            "tests.routing.messaging.test_crowded_link.CrowdedLinkTests.test_honest_message_passes_junk_that_waits_for_the_same_peer",
         ),
     ),
     Mutant(
@@ -1250,7 +1254,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "not self._hints.take(came_by.peer):",
         "not self._hints.take(self._own):",
         (
-            "tests.routing.messaging.test_messaging_routed.NobodyTests.test_flood_to_nobody_keeps_no_hint_from_other_senders",
+            "tests.routing.messaging.test_relayed.NobodyTests.test_flood_to_nobody_keeps_no_hint_from_other_senders",
         ),
     ),
     Mutant(
@@ -1259,7 +1263,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         'return id.to_bytes(8, "big"), destination, source_proxy, bytes((kind, nearest)), body',
         "return destination, bytes((kind, nearest)), body",
         (
-            "tests.routing.messaging.test_messaging_routed.SecurityTests.test_envelope_with_another_id_is_dropped",
+            "tests.routing.messaging.test_forged_envelopes.SecurityTests.test_envelope_with_another_id_is_dropped",
         ),
     ),
     Mutant(
@@ -1276,7 +1280,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/messaging/envelopes.py",
         "return identity.holds(Name(envelope.source), envelope.signature, LABEL, network, *fields)",
         "return True",
-        ("tests.routing.messaging.test_messaging_routed.RelayTests.test_relays_verify_nothing",),
+        ("tests.routing.messaging.test_relayed.RelayTests.test_relays_verify_nothing",),
     ),
     Mutant(
         "hops are not counted",
@@ -1284,7 +1288,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "hops_left=hops - 1",
         "hops_left=hops",
         (
-            "tests.routing.messaging.test_messaging_routed.RelayTests.test_envelope_is_dropped_when_its_hops_are_used_up",
+            "tests.routing.messaging.test_relayed.RelayTests.test_envelope_is_dropped_when_its_hops_are_used_up",
         ),
     ),
     Mutant(
@@ -1292,9 +1296,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/messaging/forwarder.py",
         "return self._passed.seen((envelope.source, envelope.id, envelope.destination_proxy))",
         "return False",
-        (
-            "tests.routing.messaging.test_messaging_routed.RelayTests.test_envelope_that_comes_round_again_is_dropped",
-        ),
+        ("tests.routing.messaging.test_relayed.RelayTests.test_envelope_that_comes_round_again_is_dropped",),
     ),
     Mutant(
         "messages are delivered twice",
@@ -1302,7 +1304,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        if not again:\n",
         "        if True:\n",
         (
-            "tests.routing.messaging.test_messenger.BackPressureTests.test_acknowledgements_for_a_peer_that_does_not_read_are_bounded",
+            "tests.routing.messaging.test_full_links.BackPressureTests.test_acknowledgements_for_a_peer_that_does_not_read_are_bounded",
         ),
     ),
     Mutant(
@@ -1704,7 +1706,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if descriptors_left() < RESERVED_DESCRIPTORS:",
         "if False:",
         (
-            "tests.daemon.forward.test_registry.RefusalTests.test_last_descriptors_are_not_for_exposed_programs",
+            "tests.daemon.forward.test_refusals.RefusalTests.test_last_descriptors_are_not_for_exposed_programs",
         ),
     ),
     Mutant(
@@ -1779,7 +1781,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "daemon/forward/registry.py",
         "self._ended[kind] = self._ended.get(kind, Carried()).plus(connections.carried)",
         "pass",
-        ("tests.daemon.forward.test_registry.FlowTests.test_totals_never_become_less",),
+        ("tests.daemon.forward.test_carrying.FlowTests.test_totals_never_become_less",),
     ),
     Mutant(
         "a watched status leaves the ends of longer lines on the screen",
@@ -1886,7 +1888,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if others and self._is_doubted(current):",
         "if False:",
         (
-            "tests.routing.links.test_consolidation.RendezvousTests.test_answer_of_a_slow_link_does_not_bring_it_back",
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_answer_of_a_slow_link_does_not_bring_it_back",
         ),
     ),
     Mutant(
@@ -1894,7 +1896,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/links/consolidation.py",
         "return [each for each in self._candidates.values() if not self._is_doubted(each.link)]",
         "return list(self._candidates.values())",
-        ("tests.routing.links.test_consolidation.RendezvousTests.test_doubted_link_saves_no_dial",),
+        ("tests.routing.links.test_consolidation_cases.RendezvousTests.test_doubted_link_saves_no_dial",),
     ),
     Mutant(
         "the handover waits for a dead link as for a slow one",
@@ -1984,7 +1986,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if self._passed_over == current and (self._pending is None or self._pending[0] != current):",
         "if self._passed_over == current:",
         (
-            "tests.routing.links.test_consolidation.RendezvousTests.test_dead_link_that_was_decided_for_again_gives_way_to_a_third",
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_dead_link_that_was_decided_for_again_gives_way_to_a_third",
         ),
     ),
     Mutant(
@@ -2096,7 +2098,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "self._doubted = self._arbiter and self.current is not None",
         "self._doubted = False",
         (
-            "tests.routing.links.test_consolidation.RendezvousTests.test_new_link_goes_if_the_peer_still_has_the_agreed_one",
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_new_link_goes_if_the_peer_still_has_the_agreed_one",
         ),
     ),
     Mutant(
@@ -2185,7 +2187,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        if any(each.use >= use for each in self._candidates.values()):",
         "        if False:",
         (
-            "tests.routing.links.test_consolidation.RendezvousTests.test_link_is_not_raised_while_another_serves_the_use",
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_link_is_not_raised_while_another_serves_the_use",
         ),
     ),
     Mutant(
@@ -2194,7 +2196,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "decided_on = self.current if self._pending is None else self._pending[0]",
         "decided_on = self.current",
         (
-            "tests.routing.links.test_consolidation.RendezvousTests.test_link_that_is_decided_on_is_raised_rather_than_the_one_in_use",
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_link_that_is_decided_on_is_raised_rather_than_the_one_in_use",
         ),
     ),
     Mutant(
@@ -2203,7 +2205,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        if (raised and message.use > permitted()) or self",
         "        if self",
         (
-            "tests.routing.links.test_consolidation.RendezvousTests.test_arbiter_cannot_raise_a_link_that_the_other_end_has_not_asked_for",
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_arbiter_cannot_raise_a_link_that_the_other_end_has_not_asked_for",
         ),
     ),
     Mutant(
@@ -2656,7 +2658,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/links/handover.py",
         "one.link.send(FrameKind.SWITCHED, encode(Switched(False)))",
         "pass",
-        ("tests.routing.links.test_handover.BoundTests.test_anew_on_a_link_that_both_left_is_refused",),
+        (
+            "tests.routing.links.test_handover_bounds.BoundTests.test_anew_on_a_link_that_both_left_is_refused",
+        ),
     ),
     Mutant(
         "a listener hears of a peer that another one has closed the link to",
@@ -2682,7 +2686,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "ReceivingInput.VOID_FRAME: (_U, _O, None, _S, None),",
         "ReceivingInput.VOID_FRAME: (_U, (_O, _HOLD), None, _S, None),",
         (
-            "tests.routing.links.test_handover.BoundTests.test_new_link_is_read_again_if_the_old_one_times_out",
+            "tests.routing.links.test_handover_bounds.BoundTests.test_new_link_is_read_again_if_the_old_one_times_out",
         ),
     ),
     Mutant(
@@ -2690,7 +2694,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/links/handover_states.py",
         "ReceivingInput.DISPLACED: ((_O, _RESET), (_O, _RESET), (_C, _RESET), _S, _E),",
         "ReceivingInput.DISPLACED: (_O, _O, _C, _S, _E),",
-        ("tests.routing.links.test_handover.BoundTests.test_second_continued_on_a_link_is_refused",),
+        ("tests.routing.links.test_handover_bounds.BoundTests.test_second_continued_on_a_link_is_refused",),
     ),
     Mutant(
         "a stream takes more than its credit",
@@ -2773,14 +2777,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/transport.py",
         "if self._unsent and self._paused and waits",
         "if False and waits",
-        ("tests.streams.test_transport.ProducerTests.test_closed_with_an_echo",),
+        ("tests.streams.test_producers.ProducerTests.test_closed_with_an_echo",),
     ),
     Mutant(
         "a stream that was given up keeps its credit",
         "streams/transport.py",
         "        if size:\n            self._stream.consume(size)\n",
         "",
-        ("tests.streams.test_transport.ProducerTests.test_closed_with_an_echo",),
+        ("tests.streams.test_producers.ProducerTests.test_closed_with_an_echo",),
     ),
     Mutant(
         "streams stay on a link that was replaced",
@@ -2815,7 +2819,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/messaging/outgoing/outbox.py",
         "        self._held += message.cost\n",
         "        self._held += message.cost - len(message.body)\n",
-        ("tests.routing.messaging.test_messenger.SendTests.test_bodies_count_for_outbox_memory",),
+        ("tests.routing.messaging.test_sending.SendTests.test_bodies_count_for_outbox_memory",),
     ),
     Mutant(
         "the text of a handler's error goes to the requester",
@@ -2924,7 +2928,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "daemon/endpoints/server.py",
         "        except DaemonAbsent:\n            raise\n",
         "",
-        ("tests.daemon.endpoints.test_daemon_endpoints.WaitingTests",),
+        ("tests.daemon.endpoints.test_daemon_refusals.WaitingTests",),
     ),
     Mutant(
         "lines for the journal have times",
@@ -3325,7 +3329,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/opening.py",
         "        if self._is_heard():",
         "        if False:",
-        ("tests.streams.test_service.LossTests.test_node_without_streams_drops_their_frames",),
+        ("tests.streams.test_lost_links.LossTests.test_node_without_streams_drops_their_frames",),
     ),
     Mutant(
         "who opens a stream may have it suspended for ever",
@@ -3346,7 +3350,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "daemon/forward/forwarder.py",
         "            self.forward.keep,\n            patient=True",
         "            patient=True",
-        ("tests.daemon.forward.test_registry.FlowTests.test_forward_has_a_time_of_its_own",),
+        ("tests.daemon.forward.test_carrying.FlowTests.test_forward_has_a_time_of_its_own",),
     ),
     Mutant(
         "what the kernel does not take of a write to a program is lost",
@@ -3539,7 +3543,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if each is not None and each.peer not in self._suspended:",
         "if each is not None:",
         (
-            "tests.daemon.forward.test_registry.FlowTests.test_suspension_and_resumption_are_told_once_for_all_connections",
+            "tests.daemon.forward.test_carrying.FlowTests.test_suspension_and_resumption_are_told_once_for_all_connections",
         ),
     ),
     Mutant(
@@ -3877,7 +3881,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/messaging/envelope_dispatch.py",
         "proven = envelope.kind in _UNSIGNED",
         "proven = True",
-        ("tests.routing.messaging.test_messaging_routed.SecurityTests.test_unsigned_envelope_is_dropped",),
+        ("tests.routing.messaging.test_forged_envelopes.SecurityTests.test_unsigned_envelope_is_dropped",),
     ),
     Mutant(
         "messages of a session that the peer has lost wait for their deadline",

@@ -10,8 +10,9 @@ from routing_crust.names import Name
 from routing_crust.streams import StreamReason, StreamRefused, StreamReset, offers, streams_of
 from routing_crust.timing.shares import who_makes_room
 
+from .case import StreamsCase
 from .protocols import Keeping
-from .test_service import Hesitant, StreamsCase
+from .test_accepting import Hesitant
 
 A, B, C, D = (Name(bytes([number]) * 32) for number in range(4))
 

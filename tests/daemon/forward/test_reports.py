@@ -22,7 +22,7 @@ from routing_crust.identity import Identity
 from routing_crust.limits import UNREACHABLE_SECONDS
 from routing_crust.routing.reporting.explain import AttemptExplained, CandidateExplained, Explanation
 
-from .test_registry import CarryingCase
+from .carrying_case import CarryingCase
 
 NOBODY = Identity.from_seed(b"n" * 32).name
 

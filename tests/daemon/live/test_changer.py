@@ -24,7 +24,7 @@ from routing_crust.daemon.logs import LogFormat, LogStyle
 from routing_crust.errors import CannotListen, CloseReason, ConfigurationError, ServiceStopped
 from routing_crust.streams import StreamLinkLost, StreamReason, StreamReset, streams_of
 from tests.daemon.fakes import temporary_directory
-from tests.daemon.forward.test_registry import CarryingCase
+from tests.daemon.forward.carrying_case import CarryingCase
 from tests.streams.protocols import Keeping
 
 from ..control.wires import Port

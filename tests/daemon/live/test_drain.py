@@ -15,7 +15,7 @@ from routing_crust.daemon.live.drain import WHY, Drain
 from routing_crust.daemon.live.source import SettingsSource
 from routing_crust.errors import ConfigurationError, NotConnected
 from routing_crust.streams import StreamReason, StreamRefused, streams_of
-from tests.daemon.forward.test_registry import CarryingCase
+from tests.daemon.forward.carrying_case import CarryingCase
 from tests.streams.protocols import Keeping
 
 

@@ -28,7 +28,8 @@ from routing_crust.routing.node import Node
 from routing_crust.wire.messages import ConnectRequest, LinkUse, NatKind
 from tests.crust.addresses import STRANGER
 
-from .test_expected import ForgetfulClock, connection, name_of, nonce_of
+from .expected_values import connection, name_of, nonce_of
+from .test_expected_ends import ForgetfulClock
 from .test_rendezvous import FakeCrust
 
 OWN = Identity.from_seed(bytes([1]) * 32)

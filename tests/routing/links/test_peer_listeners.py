@@ -9,7 +9,7 @@ from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.routing.links.peer import Peer, PeerListener
 from routing_crust.testing import SimulatedNetwork
 
-from .test_handover import GREAT, World
+from .handover_world import GREAT, World
 
 
 class Listener(PeerListener):

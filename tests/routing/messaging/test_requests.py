@@ -28,7 +28,7 @@ from routing_crust.wire.end_to_end import AckPart, AckStatus, MessagePart, Refus
 from routing_crust.wire.framing import FrameKind
 
 from .messaging_net import FakeNode, acks, at_once, message_parts
-from .test_messenger import Pair
+from .pair import Pair
 
 
 class Requests(Pair):

@@ -26,8 +26,8 @@ from routing_crust.streams.opening import STREAM_OPEN_TIMEOUT_SECONDS
 from routing_crust.streams.survival import peers as peers_module
 from routing_crust.streams.survival.peer import MAX_RESUMES_PER_LINK, PeerStreams
 
+from ..case import StreamsCase
 from ..protocols import Echo, HalfCloseable, Keeping, Noting
-from ..test_service import StreamsCase
 
 
 @implementer(ISuspensionListener)
