@@ -16,9 +16,9 @@ IDLE_LINKS: Final = 500
 WINDOW: Final = 64
 STREAMS: Final = 64
 PENDING_BY_NODE: Final = 20
-"""About so many calls wait on each node's clock."""
+"""Calls that wait on each node's clock, about."""
 RELAY_WINDOW: Final = 1024
-"""So many that both ends have something to sign and to verify at all times."""
+"""Enough that both ends always have something to sign and to verify."""
 
 
 def _frames(name: str, what: str, size: int, goal: float) -> Figure:

@@ -48,7 +48,7 @@ class FoolscapActor:
         self._remote: Any = await self._tub.getReference(port)
 
     async def do_ask(self, size: int, count: int, window: int) -> float:
-        """Make calls with so many bytes each. Returns how many were answered in a second."""
+        """Make calls with this many bytes each. Returns how many were answered in a second."""
         remote, body = self._remote, bytes(size)
         return await ask_all(lambda: remote.callRemote("take", body), count, window)
 

@@ -16,7 +16,7 @@ class SignatureActor:
         self._public = self._private.public_key()
 
     def do_ask(self, size: int, count: int, window: int) -> float:
-        """Sign and verify so many messages. Returns how many in a second."""
+        """Sign and verify this many messages. Returns how many in a second."""
         body = bytes(size)
         private, public = self._private, self._public
         start = perf_counter()

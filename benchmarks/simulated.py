@@ -28,7 +28,7 @@ class SimulationActor:
         self._network = SimulatedNetwork(1)
 
     def do_join(self, nodes: int) -> None:
-        """Have so many, all of them joined."""
+        """Have this many nodes, all of them joined."""
         self._network.nodes(nodes)
         self._network.run_until(self._network.joined, 300, every=1.0)
 
@@ -69,7 +69,7 @@ class ClockActor:
 
     def do_calls(self, ours: bool, pending: int, count: int) -> float:
         """
-        Let so many calls be made.
+        Let this many calls be made.
 
         @param ours: on the simulation's clock, rather than Twisted's.
         @return: how many were in a second.

@@ -10,7 +10,7 @@ OPENED_AT_ONCE = 16
 
 
 class Bulk(Pair):
-    """Blocks of 64 KiB one way over so many streams at once, per second at the client."""
+    """Blocks of 64 KiB one way over this many streams at once, per second at the client."""
 
     rate = 0
     """Which of the results is wanted: of all streams together."""
@@ -83,7 +83,7 @@ class Latency(Pair):
         self._beside = beside
 
     def calibrate(self, seconds: float) -> None:
-        """So many that a median can be trusted; this also warms everything up."""
+        """Enough for a median that can be trusted; this also warms everything up."""
         self.count = 50
         self.count = max(50, min(1000, round(seconds * 1e6 / self.sample() / 2)))
 

@@ -161,7 +161,7 @@ class StreamingActor(ABC):
         """One more stream to the server, for this."""
 
     async def do_open_streams(self, mode: str, count: int) -> None:
-        """Have so many streams from now on."""
+        """Have this many streams from now on."""
         self._asking = await in_parallel(lambda _: self.connection(mode), count, count)
 
     async def do_send(self, blocks: int) -> list[float]:
@@ -179,7 +179,7 @@ class StreamingActor(ABC):
         return [rate, min(rates) / mean, max(rates) / mean]
 
     async def do_open(self, count: int, slots: int) -> float:
-        """Open streams, so many at a time, and close each at once. Returns how many in a second."""
+        """Open streams, this many at a time, and close each at once. Returns how many in a second."""
 
         async def once(_: int) -> None:
             made = await self.connection("echo")

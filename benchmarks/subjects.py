@@ -47,7 +47,7 @@ class Subject(ABC):
         """Take one sample. Returns what was measured, in the figure's unit."""
 
     def calibrate(self, seconds: float) -> None:
-        """Choose a count that takes about so many seconds; this also warms everything up."""
+        """Choose a count that takes about this many seconds; this also warms everything up."""
         self.count = self.first_guess
         rate = self.sample()
         while self.count < CALIBRATION_SECONDS * rate:

@@ -105,6 +105,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("commands", Commands)
     app.connect("doctree-read", lambda app, document: page_texts.set_languages(document))
     app.connect("doctree-resolved", finish_page)
-    # Pages with tables are read anew each time: what they are made from is not in them.
+    # Pages with tables are read again each time: what they are made from is not in them.
     app.connect("env-get-outdated", lambda app, env, added, changed, removed: list(env.found_docs))
     return {"parallel_read_safe": True}

@@ -2,7 +2,7 @@
 Kinds of IP addresses, by the IANA special-purpose address registries (RFC 6890).
 
 The standard library classifies addresses too, but its answers differ between Python versions, and it calls
-some addresses global that must not be dialled for a stranger. Hence this table.
+some addresses global that must not be dialled for a stranger. So there is this table.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Settings:
 
     # Time, in seconds.
     hello_timeout: float = _number(10, 0.5, 120, "s", "from the TCP connection to a verified Hello")
-    inactivity_timeout: float = _number(60, 2, 3600, "s", "a link from which nothing is heard for so long is dead")
+    inactivity_timeout: float = _number(60, 2, 3600, "s", "a link from which nothing is heard for this time is dead")
     ack_timeout: float = _number(20, 0.1, 300, "s", "without an acknowledgement a message is sent again by another route")
     stream_survival: float = _number(600, 0, 604800, "s", "for how long streams wait for another link when theirs is lost; 0 ends them with it")
     clock_skew: float = _number(600, 1, 86400, "s", "how far the clocks of two nodes may be apart")
@@ -136,7 +136,7 @@ class Settings:
     max_message: int = _number(MIB, 1, 64 * MIB, "B", "the largest body of a message")
     outbox_memory: int = _number(64 * MIB, 16 * KIB, 16384 * MIB, "B", "what own messages that wait for an acknowledgement may take, each with 4 KiB besides its body")
     relay_rate: int = _number(8 * MIB, KIB, 1024 * MIB, "B/s", "what is relayed for others, messages and as much again through tunnels, each shared fairly among them")
-    tunnel_memory: int = _number(64 * MIB, 0, 16384 * MIB, "B", "what the tunnels that this node carries for others may take; whoever holds most makes room; 0 carries none")
+    tunnel_memory: int = _number(64 * MIB, 0, 16384 * MIB, "B", "what the tunnels that this node carries for others may take; the peer that holds most makes room; 0 carries none")
     stream_window: int = _number(256 * KIB, 16 * KIB, 64 * MIB, "B", "what a peer may send to a stream before we have read any of it")
     stream_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "what all streams of a peer may have waiting to be read here")
 
@@ -147,7 +147,7 @@ class Settings:
     max_unverified_links: int = _number(128, 1, 65536, "", "accepted connections whose link is not confirmed; of more the oldest of the most crowded prefix goes")
     max_handshakes_per_prefix: float = _number(20, 0.1, 65536, "/s", "TLS handshakes begun for one /24 or /48; others wait for their turn")
     max_dials: int = _number(160, 1, 4096, "", "dials at once")
-    max_expected: int = _number(256, 1, 65536, "", "expected connections in all; a quarter is for our own requests, and of those of others, when there are more, the oldest of whoever asks most goes")
+    max_expected: int = _number(256, 1, 65536, "", "expected connections in all; a quarter is for our own requests, and of those of others, when there are more, the oldest of the peer that asks most goes")
     max_clients: int = _number(64, 0, 65536, "", "clients and joining nodes that this node speaks for")
     max_same_prefix_in_bucket: int = _number(2, 1, 1024, "", "nodes of one /24 or /48 in a bucket; does not count for loopback and private addresses")
     max_same_prefix_in_table: int = _number(10, 1, 65536, "", "nodes of one /24 or /48 in the routing table; likewise")

@@ -346,7 +346,7 @@ class ConnectionTests(StreamCase):
         self.assertIsInstance(theirs.reason, ConnectionDone)
 
     def cancelled(self, turns: int) -> None:
-        """Cancel opening after so many turns."""
+        """Cancel opening after this many turns."""
         served = Keeping()
         port = streams_of(self.one).listen("app", served)
         opening = self.loop.create_task(open_connection(self.client, loop=self.loop))

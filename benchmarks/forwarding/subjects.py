@@ -109,7 +109,7 @@ class ForwardedEcho(Forwarded):
     mode = "echo"
 
     def calibrate(self, seconds: float) -> None:
-        """So many that a median can be trusted."""
+        """Enough for a median that can be trusted."""
         self.count = max(20, round(800 * seconds))
         self.sample()
 

@@ -235,7 +235,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust):
         if refusal is not None:
             return str(refusal), inf
         wait = self._dialler.wait(endpoint, peer)
-        return ("it failed lately", wait) if wait > 0 else ("", 0.0)
+        return ("it failed recently", wait) if wait > 0 else ("", 0.0)
 
     def is_known(self, endpoint: Endpoint, peer: Name) -> bool:
         proven = self._bootstrapper.contacts.is_proven(Contact(endpoint, peer))

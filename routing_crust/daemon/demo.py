@@ -37,7 +37,7 @@ CONNECT_SHARE: Final = 0.02
 FAILURE_PAUSE_SECONDS: Final = 0.1
 """A node that cannot send pauses, or it would try without end in one turn of the reactor."""
 GRACE_SECONDS: Final = 5.0
-"""When the time is over, messages under way may still arrive for so long."""
+"""From the end of the time until messages under way count as lost."""
 MAX_LATENCIES: Final = 100_000
 """Latencies that are kept, the latest."""
 

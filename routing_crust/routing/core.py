@@ -189,7 +189,7 @@ class RoutingCore(NodeParts):
         self.messenger.settings_changed()
         self.denial.settings_changed(denied_before)
         if has_new_contacts:
-            # those that it waits with were tried in vain
+            # those that it waits with were tried without success
             self.lifecycle.network_changed()
 
     def stop(self) -> Deferred[None]:

@@ -50,5 +50,5 @@ class Node:
 
     @property
     def history(self) -> History:
-        """What was tried lately with each peer, for people to read."""
+        """What was tried recently with each peer, for people to read."""
         return self.crust.history

@@ -197,7 +197,7 @@ class Streams:
                 lost = problem
                 turn: Deferred[None] = Deferred()
                 self.eventually.call(turn.callback, None)
-                await turn  # we are called amid the loss, before the link that takes its place is known
+                await turn  # this runs during the loss, before the link that takes its place is known
             else:
                 return stream, opening
 

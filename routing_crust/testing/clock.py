@@ -97,7 +97,7 @@ class HostClock:
     The clock of one host: an C{IReactorTime} that shows another time than the simulation, if it is told to.
 
     As a real reactor it goes by the wall clock: when that jumps forward, what is then overdue is called at
-    once, and when it jumps back, what was pending waits so much longer.
+    once, and when it jumps back, what was pending waits longer by as much.
 
     @ivar offset: how many seconds it is ahead of the simulation.
     @ivar pending: its calls that wait, in the order in which they were asked for; for the calls.
@@ -140,7 +140,7 @@ class HostClock:
         self._move_all(lambda time: time - seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Make no call for so long, as on a host that sleeps; what is overdue then is called at once."""
+        """Make no call for this time, as on a host that sleeps; what is overdue then is called at once."""
         wakes = self.now + seconds
         self._move_all(lambda time: max(time, wakes))
 

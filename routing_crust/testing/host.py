@@ -168,7 +168,7 @@ class SimulatedNode:
         self.start()
 
     def sleep(self, seconds: float) -> None:
-        """Close the lid of the host for so long: nothing reaches it, and its time stands still."""
+        """Close the lid of the host for this time: nothing reaches it, and its time stands still."""
         if not self.running:
             return
         self._network.trace.note("sleep", self.host, seconds)

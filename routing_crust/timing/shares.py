@@ -90,7 +90,7 @@ class Amounts:
         return self._of.get(account[:1], {}).get(account, 0)
 
     def add(self, account: Account, change: int) -> None:
-        """An account takes so much more, or gives it back if it is below 0."""
+        """An account takes this much more, or gives it back if it is below 0."""
         self.total += change
         widest = account[:1]
         held = self._of_widest.get(widest, 0) + change

@@ -3,9 +3,9 @@ Sharing ledgers: the admins of a network know each other's invitations, so that 
 inviter is gone.
 
 Who tells what to whom: admins tell each other all, inviters tell admins their own, and admins tell an inviter
-what became of its own. It goes over links between the two, which nobody else can read. What is told is only
-taken if who tells it might have invited so, thus an inviter gains nothing by telling of an invitation that
-is worth more than its own. Invitations that make admins or inviters stay with their inviter.
+what became of its own. It goes over links between the two, which nobody else can read. What is told is
+only taken if its teller could have made that invitation itself, so an inviter gains nothing by telling of one
+that is worth more than its own. Invitations that make admins or inviters stay with their inviter.
 
 Uses and withdrawals only grow, so two ledgers become the same in whatever order they are told.
 """
@@ -123,7 +123,7 @@ def _merged(present: LedgerEntry, told: LedgerEntry) -> LedgerEntry | None:
 
 
 def _bounded(entries: Iterable[LedgerEntry], now: float) -> tuple[LedgerEntry, ...]:
-    """Without copies that are of no use any more, and with so many of an inviter as it may have."""
+    """Without copies that are of no use any more, and with as many of an inviter as it may have."""
     kept, of_inviter = [], dict[Name, int]()
     for each in entries:
         if each.inviter is not None:

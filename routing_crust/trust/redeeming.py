@@ -61,7 +61,7 @@ class RedeemRefusal(IntEnum):
     INVITER_GONE = 6
     """The member that was asked cannot reach the inviter."""
     TOO_MANY = 7
-    """Too many tries have come from this network lately."""
+    """Too many tries have come from this network recently."""
     CANNOT_ISSUE = 8
     """The inviter may issue no certificates, or cannot write its list of invitations."""
     OTHER_NETWORK = 9

@@ -212,7 +212,7 @@ def read_authority(path: Path, network: str | None = None) -> Identity:
         authority = load_identity(
             path,
             "authority key",
-            "found a new network, since whoever has this key decides who is a member",
+            "found a new network, since anyone who has this key decides who is a member",
             "go on without it: admins can still invite and ban, but nobody can make admins",
         )
     except KeyFileError as error:

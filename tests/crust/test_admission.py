@@ -75,7 +75,7 @@ class StrangerBudgetTests(SynchronousTestCase):
         return None
 
     def test_prefix_is_dialled_only_so_often_in_any_minute(self) -> None:
-        """The budget holds for any minute, however the dials to a /24 are spread, whoever asks for them."""
+        """The budget holds for any minute, however the dials to a /24 are spread, for any asker."""
         outcomes = [self.spend(f"8.8.8.{number}:5483", f"party {number}") for number in range(3)]
         self.assertEqual(outcomes, [None, None, "stranger_dials_per_prefix"])
         self.clock.advance(59)
@@ -110,7 +110,7 @@ class StrangerBudgetTests(SynchronousTestCase):
             self.budget.spend(at("8.8.9.8:5483"), ("1.1.1.0/24", "1.1.1.7", "7"))
 
     def test_local_addresses_have_a_budget_of_their_own(self) -> None:
-        """By address and port, by host and in all, whoever asks; what is global costs nothing of it."""
+        """By address and port, by host and in all, for every asker; what is global costs nothing of it."""
 
         def dials(hosts: int, ports: int) -> int:
             """How many of these each of a hundred parties can have dialled."""

@@ -64,7 +64,7 @@ class ChangeTests(ServiceTests):
         self.assertFalse(watch.running)
 
     async def test_change_is_reported_from_its_own_turn_and_to_the_mapper(self) -> None:
-        """Whoever is above hears of it, from a turn of its own; the mapper looks after its mappings."""
+        """The layer above hears of it, in a turn of its own; the mapper looks after its mappings."""
         crust, events = self.start(1)
         before = crust._mapper.changes  # type: ignore[attr-defined]
         self.change()

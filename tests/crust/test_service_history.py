@@ -34,7 +34,7 @@ class HistoryTests(ServiceTests):
         )
         self.assertFalse(outcome.good)
         obstacle, seconds = self.one.obstacle(target, name(2))
-        self.assertEqual(obstacle, "it failed lately")
+        self.assertEqual(obstacle, "it failed recently")
         self.assertTrue(0 < seconds <= FIRST_WAIT_SECONDS)
 
     async def test_answered_dial_is_kept_under_the_name_that_answered(self) -> None:
@@ -72,7 +72,7 @@ class HistoryTests(ServiceTests):
         self.assertIs(self.only(2).way, Way.BOOTSTRAP)
 
     async def test_answer_on_the_local_network_is_kept(self) -> None:
-        """Whoever answers on the local network is found there."""
+        """A node that answers on the local network is found there."""
         self.one, _ = self.start(1, contacts=(Contact(self.silent_port()),))
         self.one.bootstrap()
         found = Contact(self.closed_port(), name(2))

@@ -71,7 +71,7 @@ class Target:
         return self.end - time.monotonic()
 
     def paced(self, per_second: float) -> Iterator[int]:
-        """Count up to the end, at most so often in a second."""
+        """Count up to the end, at most this many times a second."""
         began, number = time.monotonic(), 0
         while self.left > 0:
             yield number

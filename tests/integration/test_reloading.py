@@ -85,7 +85,7 @@ class Talker(Protocol):
 
     def gets(self, more: int) -> Deferred[None]:
         """
-        @return: fires when so many more pieces have come back; fails if the connection is lost before.
+        @return: fires when this many more pieces have come back; fails if the connection is lost before.
         """
         self._wanted.append((self.pieces + more, Deferred()))
         return self._wanted[-1][1]

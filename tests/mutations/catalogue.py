@@ -617,7 +617,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.test_intruder.HelloTests.test_log_says_why_a_link_came_to_nothing",),
     ),
     Mutant(
-        "places at a proxy are taken by whoever came first",
+        "places at a proxy belong to those that came first",
         "routing/links/granted.py",
         "if max(counts.values(), default=0) < mine + MIN_LEAD:",
         "if True:",
@@ -704,7 +704,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "direct links that are granted belong to whoever came first",
+        "direct links that are granted belong to those that came first",
         "routing/links/granted.py",
         "            return bool(crowd(granted, None, _prefix))\n",
         "            return False\n",
@@ -763,7 +763,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "a full door cuts the oldest, whoever is crowded",
+        "a full door cuts the oldest, not one of the fullest prefix",
         "crust/accept/unverified.py",
         "crowd = _of_the_most([*entries, *coming], lambda each: each.prefix)",
         "crowd = [*entries, *coming]",
@@ -857,7 +857,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.test_endpoints.RefusalTests.test_own_host_is_dialled_on_no_port",),
     ),
     Mutant(
-        "whoever holds least makes room",
+        "the account that holds least makes room",
         "timing/shares.py",
         "part = max(children, key=self._held.of)",
         "part = min(children, key=self._held.of)",
@@ -1384,7 +1384,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.test_network.TalkingTests.test_calls_fail_at_once_without_a_link_or_after_the_stop",),
     ),
     Mutant(
-        "TLS: whoever answers will do",
+        "TLS: any node that answers will do",
         "crust/link/certificates.py",
         "wanted = [own] if expected is None else",
         "wanted = [own] if True else",
@@ -1938,7 +1938,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "whoever breaks links has all others probed each time",
+        "a peer that breaks links has all others probed each time",
         "crust/netstate/path_watch.py",
         "if 0 <= now - self._broke < MIN_INTERVAL_SECONDS:",
         "if False:",
@@ -2093,7 +2093,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "whoever has lost a link is kept out by the one that the other end still has",
+        "a peer that has lost a link is kept out by the one that the other end still has",
         "routing/links/consolidation.py",
         "self._doubted = self._arbiter and self.current is not None",
         "self._doubted = False",
@@ -2484,7 +2484,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "whoever was punched once is dialled without a limit",
+        "a peer that was punched once is dialled without a limit",
         "crust/punch/puncher.py",
         "            self._limits.failed(endpoint, peer)\n",
         "            pass\n",
@@ -3302,7 +3302,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.survival.test_session.SessionTests.test_peer_that_acknowledges_nothing_is_refused",),
     ),
     Mutant(
-        "two ends that begin anew never agree",
+        "two ends that begin again never agree",
         "streams/survival/peer.py",
         "number = before.mine if keeps else self._new_number()",
         "number = self._new_number()",
@@ -3611,7 +3611,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.survival.test_peers.ResumingTests.test_what_was_acknowledged_is_not_kept",),
     ),
     Mutant(
-        "sessions of streams begin anew without end",
+        "sessions of streams begin again without end",
         "streams/survival/peer.py",
         "self._resumes += 1",
         "pass",
@@ -3796,7 +3796,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "a session is made with whoever answers",
+        "a session is made with any node that answers",
         "crust/link/session_tls.py",
         "self._connection = tls.session(initiator, peer)",
         "self._connection = tls.session(initiator, None)",

@@ -168,7 +168,7 @@ class Forker:
 
 
 def compile_all() -> None:
-    """Make the bytecode that the copies share, which would be made anew for each bug otherwise."""
+    """Make the bytecode that the copies share, which would be made again for each bug otherwise."""
     for each in (PACKAGE, ROOT / "tests"):
         compile_dir(each, quiet=2)
 

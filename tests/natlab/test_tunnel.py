@@ -26,7 +26,7 @@ class TunnelTests(LabTestCase):
 
     async def test_restarted_node_is_punched_each_time(self) -> None:
         """
-        Two hosts behind cones, one of which starts anew again and again: the dials that its peer makes for
+        Two hosts behind cones, one of which restarts again and again: the dials that its peer makes for
         strangers are spent by then, and it is linked without a third node all the same.
         """
         home = Router(Nat.PORT_RESTRICTED)

@@ -82,7 +82,7 @@ class ClockTests(SynchronousTestCase):
         self.assertRaises(ValueError, self.clock.callLater, -1, int)
 
     def test_cancelled_calls_do_not_pile_up(self) -> None:
-        """A timer that is always set anew costs no memory."""
+        """A timer that is set again and again costs no memory."""
         self.clock.callLater(1000, int)
         for _ in range(10 * MIN_SWEEP_ENTRIES):
             self.clock.callLater(1000, int).cancel()

@@ -31,7 +31,7 @@ class NetworkTests(SynchronousTestCase):
         self.assertIsNone(net.clock.next_time())
 
     def test_setup_at_each_start(self) -> None:
-        """An application is set up anew when its process is."""
+        """An application is set up again when its process is."""
         services: list[RoutingService] = []
         net = SimulatedNetwork(1)
         net.node()

@@ -15,12 +15,12 @@ RING = KeyRing()
 
 
 def key_of(word: str) -> SimulatedIdentity:
-    """The key of whoever is called so, always the same."""
+    """The key of the member with this nickname, always the same."""
     return SimulatedIdentity(RING, word.encode().ljust(32, b"."))
 
 
 def name_of(word: str) -> Name:
-    """The name of whoever is called so."""
+    """The name of the member with this nickname."""
     return key_of(word).name
 
 
@@ -32,7 +32,7 @@ NETWORK = AUTHORITY.network
 def certified(
     word: str, role: MemberRole, issuer: Issuer = AUTHORITY, now: float = NOW, tags: tuple[str, ...] = ()
 ) -> SignedCertificate:
-    """The certificate of whoever is called so."""
+    """The certificate of the member with this nickname."""
     return issuer.issue(name_of(word), word, role.implied, now, tags=tags)
 
 
@@ -54,7 +54,7 @@ def judged(
     now: float = NOW,
     network: str = NETWORK,
 ) -> Rejection | None:
-    """The verdict on the certificate that whoever is called so shows."""
+    """The verdict on the certificate that the member with this nickname shows."""
     return judge(signed, network, name_of(word), roster, now, VERIFIER)
 
 

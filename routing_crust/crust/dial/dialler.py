@@ -136,7 +136,7 @@ class Dialler:
             # who has just told us to dial is there, whatever happened before
             wait = 0.0 if token else self._backoff.wait(endpoint, peer)
             if wait > 0:
-                raise DialFailed(f"it failed lately and is left alone for {wait:.1f} s more")
+                raise DialFailed(f"it failed recently and is left alone for {wait:.1f} s more")
             return self._dial(endpoint, peer, token, asked_by=shared.asked_by[endpoint])
 
         return Race(self._clock, DIAL_STAGGER_SECONDS, dial)

@@ -26,7 +26,7 @@ class DialEnvironment:
     @ivar owner: owns the links.
     @ivar tls: what secures them.
     @ivar connect: begins a TCP connection; see C{Platform.connect}.
-    @ivar limits: whom, how many at once, and how often for a stranger's sake.
+    @ivar limits: which peers are dialled, how many at once, and how often on behalf of strangers.
     @ivar refusal_of: why the owner has not kept a link that came up; C{None} if it has.
     @ivar gone: called each time a connection that we dialled is completely gone.
     @ivar listening: where we listen now, which is where we dial from if we can, so that the peer sees how

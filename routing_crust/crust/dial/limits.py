@@ -1,6 +1,6 @@
 """
-The limits on dialling: whom, how many at once, and how often for a stranger's sake. One set of them holds
-for all dials of a node, plain and punching.
+The limits on dialling: which peers, how many at once, and how often on behalf of strangers. One set of them
+holds for all dials of a node, plain and punching.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 Saved contacts: where the next start finds the network again, kept in a file.
 
 There are three kinds. Proven ones have had us as a member, or have brought us to members; others have been
-told to us, or have only let us in; demoted ones were tried in vain. The file is JSON, C{{"version": 2,
-"contacts": [...], "unproven": [...]}}, with C{"name@address:port"} in both lists: the proven ones, most
+told to us, or have only let us in; demoted ones were tried without success. The file is JSON, C{{"version":
+2, "contacts": [...], "unproven": [...]}}, with C{"name@address:port"} in both lists: the proven ones, most
 recently proven first, then all others in the order of their turns. It is written a while after a change, so
 that many changes cost one write, and when crust stops. A damaged file never keeps a node from starting: it is
 renamed, and the log says so.
@@ -139,7 +139,7 @@ class ContactBook:
         self._changed()
 
     def demote(self, contact: Contact) -> None:
-        """A contact was tried in vain, or has led nowhere: it comes last from now on, until it is proven."""
+        """A contact failed, or has led nowhere: it comes last from now on, until it is proven."""
         if self._is_known(contact):
             self._drop(contact)
             self._keep(self._demoted, contact)

@@ -56,7 +56,7 @@ class ICrust(Interface):
         "The networks behind carriers' NATs in which our routers are, as they have told us, as texts."
     )
     own_hosts: frozenset[str] = Attribute("The addresses of our own interfaces, as texts.")
-    history: History = Attribute("What was tried lately to get links: for people, written by all.")
+    history: History = Attribute("What was tried recently to get links: for people, written by all.")
 
     def start(events: ICrustEvents) -> None:
         """

@@ -26,7 +26,7 @@ STALL_TIMEOUT_SECONDS: Final = 30.0
 PROBE_AFTER_SECONDS: Final = 1.0
 """From a frame of ours to a probe, if nothing comes."""
 DOUBT_AFTER_SECONDS: Final = 2.0
-"""From a frame of ours until the link is doubted, if nothing comes; or, if longer, so many round trips:"""
+"""From a frame of ours until the link is doubted, if nothing comes; longer where the round trip is long."""
 ASKED_DOUBT_AFTER_SECONDS: Final = 1.0
 """The same from a probe that others had reason to ask for."""
 DOUBT_AFTER_ROUND_TRIPS: Final = 8
@@ -130,7 +130,7 @@ class Liveness:
             self._set_timer()
 
     def answered(self, seconds: float) -> None:
-        """A Heartbeat has come, so many seconds after our last probe."""
+        """A Heartbeat has come, this many seconds after our last probe."""
         self._unmeasured = 0.0
         # up at once and down slowly: a link with much in its buffers must not be doubted each time
         if self._asked:
@@ -149,7 +149,7 @@ class Liveness:
         if urgent and within is not None:
             self._cut_in = self._after(within)
         send, self._asked = not self._asked, True
-        # a wait that began anew with each call would never end
+        # a wait that each call restarts would never end
         if send or urgent:
             self._begin_wait()
             assert self.waiting is not None
@@ -168,7 +168,7 @@ class Liveness:
         queue, length = self._queue, self.wait
         # a probe of ours, and its answer, are no use of the link
         in_use = self.heard and queue.wrote > int(self._asked)
-        # a halted process misses ticks and thereby counts no silence
+        # a halted process misses ticks, so it counts no silence
         self._silence = 0.0 if self.heard or not reading else self._silence + length
         self._stalled = self._stalled + length if queue.paused and not queue.progressed else 0.0
         # the first frame is counted when it is written
@@ -220,7 +220,7 @@ class Liveness:
         return self._after(DOUBT_AFTER_SECONDS)
 
     def _after(self, seconds: float) -> float:
-        """These, or if longer, so many round trips."""
+        """This time, or C{DOUBT_AFTER_ROUND_TRIPS} round trips if that is longer."""
         # a stall looks like a long round trip, and must not keep the next one from being noticed
         round_trips = DOUBT_AFTER_ROUND_TRIPS * self._round_trip
         return min(max(seconds, round_trips), MAX_DOUBT_AFTER_SECONDS)

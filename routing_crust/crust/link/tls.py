@@ -352,7 +352,7 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
     @ivar plan: what is settled about the links: the TLS roles and the expected peer.
     @ivar max_unverified: how many bytes may come in before the peer is verified.
     @ivar look_at_the_clock: called with each read, so that it is noticed when the clock is set back, even
-        where nothing but input happens (L{routing_crust.timing.steadyclock}).
+        where only input happens (L{routing_crust.timing.steadyclock}).
     """
 
     protocol = LinkTlsProtocol

@@ -1,6 +1,6 @@
 """
 Two places of memory, one that records are read into and one that they are written to, for all sessions of the
-process: whoever uses one empties it within the same call.
+process: its user empties it within the same call.
 
 OpenSSL writes to them side by side, past pyOpenSSL, which makes an object of each record: of the time that
 TLS takes in Python, most was that.
@@ -16,7 +16,7 @@ from OpenSSL._util import ffi, lib
 from .records import OVERHEAD_BYTES, RECORD_BYTES
 
 PIECE_BYTES: Final = 128 * 1024
-"""What goes through OpenSSL at once. Its buffers have room for so much, as long as the session lasts."""
+"""What goes through OpenSSL at once. Its buffers keep room for this much while the session lasts."""
 READ_BYTES: Final = 256 * 1024
 """What is read from a socket, or given to it, at once."""
 PLACE_BYTES: Final = READ_BYTES + OVERHEAD_BYTES * (READ_BYTES // RECORD_BYTES + 2) + 2 * RECORD_BYTES

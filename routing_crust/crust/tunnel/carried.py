@@ -22,7 +22,7 @@ from .windows import TUNNEL_WINDOW_BYTES, ReceiveWindow, SendCredit, WindowMemor
 
 IDLE_SECONDS: Final = 30.0
 QUIET_BYTES: Final = 16 * 1024
-"""A tunnel that has carried no more for so long, both ways together, is idle: heartbeats are less."""
+"""A tunnel that has carried no more in this time, both ways together, is idle: heartbeats are less."""
 
 
 class Carrier(Protocol):
@@ -171,7 +171,7 @@ class CarriedTunnel:
 
     @property
     def is_busy(self) -> bool:
-        """Whether more has gone through lately than keeps a link alive."""
+        """Whether more has gone through recently than keeps a link alive."""
         self._count(0)
         return self._lately + self._before > QUIET_BYTES
 

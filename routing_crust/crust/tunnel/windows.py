@@ -176,7 +176,7 @@ class SendCredit:
 
     def spend(self, amount: int) -> int:
         """
-        Send so much.
+        Send this much.
 
         @return: how much of the credit to give back now, since little was sent for a while.
         """

@@ -79,7 +79,7 @@ def _add_authority(add: Add, add_where: Callable[[argparse.ArgumentParser], None
     authority = add(
         "authority",
         "copy the authority key of the private network to a file, or from one",
-        "Whoever has this key decides who is a member. It makes admins and inviters, bans them, and lifts "
+        "Anyone who has this key decides who is a member. It makes admins and inviters, bans them, and lifts "
         "bans; for all else it is not needed, so it may be kept offline. The daemon need not run.",
     )
     authority.add_argument("action", choices=("export", "import"), metavar="export|import", help="which way")

@@ -148,7 +148,7 @@ def make_parser() -> argparse.ArgumentParser:
         const=WATCH_SECONDS,
         type=_later("seconds"),
         metavar="SECONDS",
-        help="show it again and again, each so many seconds (default: %(const)g), until interrupted; with "
+        help="show it again every SECONDS seconds (default: %(const)g), until interrupted; with "
         "--json a line each",
     )
     _add_where(status)

@@ -77,7 +77,7 @@ def init(options: argparse.Namespace) -> int:
         f"{options.label} is founded, and this machine is its admin, {nickname} ({name.short}).\n"
         f"  settings        {state_dir / CONFIG_NAME}\n"
         f"  authority key   {state_dir / AUTHORITY_FILE}\n"
-        "                  Whoever has it owns the network: keep a copy where nobody else can read it.\n"
+        "                  Anyone who has it owns the network: keep a copy where nobody else can read it.\n"
         "Next:\n" + "\n".join(f"  {each}" for each in to_do)
     )
     return EXIT_OK

@@ -32,8 +32,8 @@ def _add_init(add: Add) -> None:
         "init",
         "found a private network, with this machine as its first member",
         "It makes a state directory with the network's authority key, this machine's key and certificate, "
-        "and a settings file with comments. Whoever has the authority key owns the network: keep a copy of "
-        "it where nobody else can read it.",
+        "and a settings file with comments. Anyone who has the authority key owns the network: keep a copy "
+        "of it where nobody else can read it.",
     )
     init.add_argument("label", type=_nickname, metavar="NAME", help="what to call the network, such as home")
     _add_new(init)
@@ -44,7 +44,7 @@ def _add_invite(add: Add, add_where: Callable[[argparse.ArgumentParser], None]) 
         "invite",
         "print the command that lets another machine into this network",
         "The daemon must run now, and when the invitation is redeemed, or an admin's that it had a link with "
-        "meanwhile. Whoever has the line can redeem it: give it to nobody else.",
+        "meanwhile. Anyone who has the line can redeem it: give it to nobody else.",
     )
     invite.add_argument(
         "nickname",

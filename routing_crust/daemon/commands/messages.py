@@ -73,7 +73,7 @@ class Progress:
         self._shown = False
 
     def waiting(self, seconds: float) -> None:
-        """Show that the message has been under way for so long."""
+        """Show for how long the message has been under way."""
         if sys.stderr.isatty():
             self._write(f"{_ERASE}waiting for {self._what}: {seconds:.0f} s")
             self._shown = True

@@ -18,7 +18,7 @@ from ...plain_errors import RoutingCrustError
 from .messages import MAX_REPLY_BYTES, Command, FailedReply, Reply, decode_reply, encode, kind_of
 
 TELL_SECONDS: Final = 1.0
-"""Between two reports to whoever waits."""
+"""Between two reports to the program that waits."""
 _Reply = TypeVar("_Reply")
 
 

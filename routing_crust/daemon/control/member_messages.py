@@ -14,7 +14,7 @@ class InviteCommand(ControlLine, frozen=True, tag="invite"):
     """
     Make an invitation.
 
-    @ivar nickname: what the new member will be called; empty leaves it to whoever redeems it.
+    @ivar nickname: what the new member will be called; empty leaves it to the node that redeems it.
     @ivar roles: what it may do; empty is C{node} and C{relay}.
     @ivar tags: groups that permissions can name.
     @ivar uses: how often it may be redeemed.

@@ -26,7 +26,7 @@ from .messages import Command
 
 SOCKET_MODE: Final = 0o600
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
-"""When the socket is closed, clients may read for so long what is queued for them."""
+"""From the end of the socket until clients that have not read what is queued for them are cut off."""
 
 
 class ControlServer(Factory):

@@ -129,7 +129,7 @@ class OfferedPort:
                     self.log.info(said, protocol=protocol, problem=error)
                 waits = True
             except CannotListenError as error:
-                # whoever called may show it only where nobody looks
+                # the caller may show it only where nobody looks
                 self.log.error(
                     "{protocol} is not offered, and not tried again: {problem}",
                     protocol=protocol,

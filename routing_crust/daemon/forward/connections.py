@@ -252,7 +252,7 @@ class CarriedConnections:
             del self._suspended[each.peer]
 
     def ended(self, splice: Carrying, reason: Failure) -> None:
-        """A stream has ended; if for want of a link, then all with the same peer do."""
+        """A stream has ended; if it lacked a link, all streams with the same peer do."""
         each = self._all.get(splice)
         if each is None or each.peer not in self._suspended:
             return

@@ -59,7 +59,7 @@ class PeerWatch:
 
     def _found(self, link: ILink) -> None:
         cancel(self._timer)
-        # it stays for a while without a use, and streams borrow it anew
+        # it stays for a while without a use, and streams borrow it again
         self._service.give_back(self._peer)
         self._reports.connected(self._peer)
 

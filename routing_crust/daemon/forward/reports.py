@@ -72,7 +72,7 @@ class Reports:
         self.add(peer, "failed", f"a connection was not carried: {why}")
 
     def add(self, peer: Name | str, event: str, text: str) -> None:
-        """Report, unless there was too much lately."""
+        """Report, unless there was too much recently."""
         if self._bucket.take():
             self._tell(Report(peer, event, text))
 

@@ -1,7 +1,7 @@
 """
 What an operator does about members: list and ban them, renew and change their certificates.
 
-The authority's key is read anew for each command, so taking it off the machine takes effect at once. Where
+The authority's key is read again for each command, so taking it off the machine takes effect at once. Where
 it is, it signs what only it may: certificates of admins and inviters, bans of these, and the lifting of bans.
 All else is signed by this node's own key, if its certificate lets it.
 """
@@ -167,8 +167,8 @@ class Administration:
 
     def role(self, command: RoleCommand) -> CertifiedReply:
         """
-        Issue a certificate with other roles. Where one is lost, the older certificates are revoked; what an
-        admin or inviter has issued and said before, the authority says anew.
+        Issue a certificate with other roles. Where one is lost, the older certificates are revoked; the
+        authority issues and states again what the admin or inviter has issued and stated before.
 
         @raise MemberError: there is no such member, it is banned, or may do just that already.
         @raise InvalidCertificate: there is no such role.

@@ -2,8 +2,8 @@
 The invitation desk of a daemon: makes invitations, and gives certificates to those who redeem them.
 
 That an invitation was used is on the disk before the certificate leaves this process: after a crash it may be
-used less often than it says, never more. Whoever has redeemed one gets a certificate again when the answer
-was lost, and no use of it more is counted.
+used less often than it says, never more. A node whose answer was lost gets a certificate again, and no
+further use is counted.
 """
 
 from __future__ import annotations
@@ -278,7 +278,7 @@ class InvitationDesk:
     def _issue(
         self, name: Name, nickname: str, roles: frozenset[MemberRole], tags: frozenset[str]
     ) -> SignedCertificate:
-        # read anew each time, so that taking the key off this machine takes effect at once
+        # read each time, so that taking the key off this machine takes effect at once
         authority = None if ISSUING_ROLES.isdisjoint(roles) else self._surroundings.authority_key()
         if authority is not None:
             issuer = Issuer(authority)

@@ -1,6 +1,7 @@
 """
-Withdrawal: what has to be said anew when an admin or inviter loses a role. Its old certificate is revoked,
-and with it would go what it has done: the certificates that it has issued, and as an admin its bans.
+Withdrawal: what has to be issued and stated again when an admin or inviter loses a role. Its old
+certificate is revoked, and what hangs on it would go as well: the certificates that it has issued, and the
+bans of an admin.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ...trust.statement import SignedStatement, StatementKind
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
     """
-    What takes the place of what a member has issued and said.
+    What takes the place of what a member has issued and stated.
 
     @ivar certificates: those of the members that it had certified.
     @ivar statements: its bans and revocations that counted, and last the revocation of its own certificate.
@@ -37,7 +38,7 @@ def withdraw(
     now: float,
 ) -> Withdrawal:
     """
-    Say anew, as the authority, what a member has issued and said, and revoke its certificates.
+    Issue and state again, as the authority, what a member has issued and stated; revoke its certificates.
 
     @param last: its certificate so far.
     @param lowest: the serial of its new one.

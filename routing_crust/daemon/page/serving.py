@@ -28,7 +28,7 @@ MAX_TOKEN_FILE_BYTES: Final = 1024
 
 
 class PageRequest(ServerRequest):
-    """A request without a body: whoever sends one is cut off before it is kept."""
+    """A request without a body: a client that sends one is cut off before it is kept."""
 
     def gotLength(self, length: int | None) -> None:
         """The headers have come; of a body whose length is not known it is C{None}."""

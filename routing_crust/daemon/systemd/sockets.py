@@ -36,7 +36,7 @@ def take_sockets(environment: Mapping[str, str], process: int) -> dict[Endpoint,
     """
     Take what the environment says was given to this process.
 
-    @return: the sockets, each with where it listens. Whoever has them closes them.
+    @return: the sockets, each with where it listens. The caller closes them.
     @raise ConfigurationError: one of them is of no use to a node.
     """
     count = _count(environment, process)

@@ -40,7 +40,7 @@ from .notify import (
 from .sockets import make_ours, take_sockets
 
 STATUS_DELAY_SECONDS: Final = 1.0
-"""At most so often is the state told: a flood of links is one line, not thousands."""
+"""Between two reports of the state: a flood of links is one line, not thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Supervision:
 
     def reloaded(self) -> None:
         """The daemon has read its settings, or has found that they are of no use."""
-        # whoever has said that it stops is not ready again
+        # a daemon that has said that it stops is not ready again
         if not self._ending:
             self._notifier.tell(READY)
 

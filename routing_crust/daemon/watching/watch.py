@@ -63,7 +63,7 @@ class Lines(Paper):
 
 
 class Asking:
-    """The connection to the daemon, made anew when it is lost."""
+    """The connection to the daemon, made again when it is lost."""
 
     def __init__(self, connect: Callable[[], ControlClient]) -> None:
         self._connect = connect

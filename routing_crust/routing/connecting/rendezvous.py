@@ -44,7 +44,7 @@ GO_WAIT: Final = 1.0
 TUNNEL_WAIT: Final = 1.0
 """Seconds for which one of two ends that both asked leaves it to the other to make a tunnel."""
 UNCONFIRMED_CHECKS: Final = 5
-"""So often, C{TUNNEL_DELAY_SECONDS} apart, a tunnel waits for a link that may still be refused."""
+"""Times, C{TUNNEL_DELAY_SECONDS} apart, that a tunnel waits for a link that may still be refused."""
 MAX_GO_DELAY: Final = 1.0
 """Seconds that a ConnectGo is assumed to travel at most, however long request and response took."""
 

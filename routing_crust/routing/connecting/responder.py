@@ -46,7 +46,7 @@ MAX_ANSWERED_REQUESTS: Final = 256
 MIN_REPEAT_SECONDS: Final = 0.5
 """Between two answers to one request: copies that took different routes get one."""
 MAX_REPEATED_ANSWERS: Final = 10
-"""So often one request is answered again at most."""
+"""Times that one request is answered again at most."""
 
 
 @dataclass(frozen=True, slots=True)

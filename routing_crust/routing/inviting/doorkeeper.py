@@ -186,7 +186,7 @@ class Doorkeeper:
         ]
         found = ((each.name, self._dialable_at(each)) for each in self._links.peers)
         others = [Contact(endpoint, name) for name, endpoint in found if endpoint is not None]
-        # those outside first: they are of use to whoever is not in our own network
+        # those outside first: they are of use to a node outside our own network
         return tuple(mine + sorted(others, key=lambda each: is_local_only(each.endpoint)))
 
     def knocked(self, link: ILink, kind: int, payload: bytes) -> None:

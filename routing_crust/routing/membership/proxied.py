@@ -28,7 +28,7 @@ from ..node import Node
 PLACES_PER_JOINING_PLACE: Final = 4
 """Parts of all places, of which one is kept for joining nodes."""
 JOINING_SECONDS: Final = 10.0
-"""A node that has had a place for so long may have to make room: joining takes a few seconds."""
+"""A node that has had a place for this time may have to make room: joining takes a few seconds."""
 
 
 class ProxiedPeers(PeerListener):

@@ -46,7 +46,7 @@ from .return_paths import ReturnPaths
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
 MAX_RELAYED_QUEUE_BYTES: Final = 128 * 1024
-"""Relayed envelopes wait their turn elsewhere while so much is in the send queue of their link."""
+"""Relayed envelopes wait elsewhere while the send queue of their link holds this much."""
 _SENT_AGAIN: Final = (
     EnvelopeKind.SEALED,
     EnvelopeKind.SESSION_FLIGHT,

@@ -2,10 +2,10 @@
 Directory sync: all members of a private network know each other's certificates, also of those that they have
 never met, so nicknames are good everywhere.
 
-When two members get a link, each sends the summary of its directory. Whoever sees that the other one holds
-something else asks for it, with the ids of what it has itself in the parts that differ; it asks one peer at a
-time, so a new member is told of all others once. What is new goes on to some peers, and from there to all;
-whom it misses, a comparison with a peer each minute tells.
+When two members get a link, each sends the summary of its directory. An end that sees that the other one
+holds something else asks for it, with the ids of what it has itself in the parts that differ; it asks one
+peer at a time, so a new member is told of all others once. What is new goes on to some peers, and from there
+to all; a member that it misses learns of it from a comparison with a peer, each minute.
 
 A member can tell only what an issuer has signed: anything else ends the link.
 """
@@ -44,13 +44,13 @@ NEWS_PEERS: Final = 6
 COMPARE_EVERY_SECONDS: Final = 60.0
 """Between two comparisons with one of the peers."""
 COMPARED_LATELY_SECONDS: Final = 10.0
-"""A summary is not answered with ours, if the peer has got ours so lately."""
+"""A summary is not answered with ours if the peer has got ours within this time."""
 PULL_SECONDS: Final = 3.0
 """How long a peer has to send what it was asked for, before another one is asked."""
 IDS_IN_A_FRAME: Final = 4096
 QUESTIONS_AT_ONCE: Final = 8
 QUESTION_EVERY_SECONDS: Final = 10.0
-"""A peer's questions are answered so often; each time may cost us all that we hold."""
+"""Between two answers to a peer's questions, in the long run; each may cost us all that we hold."""
 
 
 class DirectorySync(PeerListener):

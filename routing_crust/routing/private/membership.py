@@ -20,7 +20,7 @@ def _keep_nothing(_: object) -> None:
 
 class Membership:
     """
-    Made by whoever has the credentials, such as the daemon from its files, and given to the service, which
+    Made by the holder of the credentials, such as the daemon from its files, and given to the service, which
     replaces them as time goes by. It outlives the stops of the service.
 
     @ivar network: the id of the private network.

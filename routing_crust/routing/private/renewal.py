@@ -1,8 +1,8 @@
 """
 Renewal: a member's certificate is replaced before it ends, without anybody's doing.
 
-From a third of its lifetime on, a member asks one after the other of its peers that may issue. Whoever gets a
-new certificate shows it to all its peers, so that their links last longer too. A member whose certificate has
+From a third of its lifetime on, a member asks one after the other of its peers that may issue. It shows the
+new certificate to all its peers, so that their links last longer too. A member whose certificate has
 expired has no link to ask by: an issuer that it dials gives it a new one instead of a link
 (C{private_members}), and that is taken here.
 """
@@ -43,7 +43,7 @@ MAX_REFUSALS: Final = 64
 """Peers whose refusals are remembered, for people to read."""
 QUESTIONS_AT_ONCE: Final = 4
 QUESTION_EVERY_SECONDS: Final = 60.0
-"""A peer's questions are answered so often: each answer costs a signature."""
+"""Between two answers to a peer's questions, in the long run: each costs a signature."""
 
 
 class RenewalExchange(PeerListener):

@@ -43,7 +43,7 @@ COMPARISONS_AT_ONCE: Final = 8
 ASKED_FOR_SECONDS: Final = 5.0
 """How long after its ids were sent a node expects what it lacks, and does not send them again in answer."""
 COMPARISON_EVERY_SECONDS: Final = 10.0
-"""A peer's ids are answered so often; each time may cost us all that we hold."""
+"""Between two answers to a peer's ids, in the long run; each may cost us all that we hold."""
 
 
 class RosterSync(PeerListener):

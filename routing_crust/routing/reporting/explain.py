@@ -214,7 +214,7 @@ def _next(node: Node, neighbourhood: Neighbourhood, requests: PendingRequests, n
     if node.is_client or not neighbourhood.table.seeks(name):
         first = "this node does not try by itself: it does not need a link with it"
     elif wait:
-        first = f"the routing table wants it, but it was asked in vain: left alone for {in_words(wait)}"
+        first = f"the routing table wants it, but it did not answer: left alone for {in_words(wait)}"
     else:
         first = "the routing table wants it: it is asked when the node looks around next, and hears of it"
     return [

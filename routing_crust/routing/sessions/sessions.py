@@ -53,7 +53,7 @@ class SessionUser(Protocol):
         """There is a session with this peer now."""
 
     def session_lost(self, peer: Name) -> None:
-        """The peer could not open what was sealed lately."""
+        """The peer could not open what was sealed recently."""
 
     def opened(self, envelope: Envelope, source: Name, link: ILink | None, plaintext: bytes) -> None:
         """A packet was opened: it is from C{source}, and comes for the first time."""

@@ -124,7 +124,7 @@ class Feeding:
         return size + _HEADERS
 
     def _is_busy(self) -> bool:
-        """Whether the interactive stream has sent something lately."""
+        """Whether the interactive stream has sent something recently."""
         # a clock that was set back ends the restraint
         if 0 <= self._seconds() - self._small_at < INTERACTIVE_SECONDS:
             return True

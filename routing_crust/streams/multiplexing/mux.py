@@ -38,7 +38,7 @@ from .stream import IgnoringHandler, Stream, StreamHandler
 from .windows import CreditSender, Windows
 
 MAX_SURVIVAL_ASKED_SECONDS: Final = 86400.0
-"""A peer that opens a stream may have it suspended for so long, unless we suspend none or say less for it."""
+"""The longest suspension that a peer may ask for when it opens a stream; none if we suspend none."""
 _DATA: Final = int(StreamFrame.DATA)
 _ENDED: Final = Side.ENDED  # looked up once: these are asked for with each frame
 

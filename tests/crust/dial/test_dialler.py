@@ -178,7 +178,7 @@ class DiallerTests(SynchronousTestCase):
         self.failureResultOf(dial, ConnectFailed)
         self.reactor.advance(0.25)
         self.assertEqual(
-            self.attempts(self.connect(A)), ["it failed lately and is left alone for 0.8 s more"]
+            self.attempts(self.connect(A)), ["it failed recently and is left alone for 0.8 s more"]
         )
         other = self.connect(A, peer=name(3))
         self.assertEqual(self.dialled(), [A, A])

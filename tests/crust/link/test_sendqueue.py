@@ -253,7 +253,7 @@ class SendQueueTests(QueueCase):
 
 
 class FeederTests(QueueCase):
-    """Whoever is asked for more when the transport takes more."""
+    """A producer that is asked for more when the transport takes more."""
 
     def feed(self, room: int) -> None:
         self.asked.append(room)

@@ -294,7 +294,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(len(self.told), 1)
 
     def test_neighbours_and_dialled_hosts_prove_nothing(self) -> None:
-        """Neighbours, those whom we have dialled lately, those who have punched, and ourselves."""
+        """Neighbours, those whom we have dialled recently, those who have punched, and ourselves."""
         self.seen(ONE, TWO)
         self.accept(at("192.168.1.7:40000"))
         self.accept(at("127.0.0.1:40000"))

@@ -139,7 +139,7 @@ class PathWatchTests(SynchronousTestCase):
         self.assertEqual((self.broken, self.probes()), (0, [0, 0]))
 
     def test_path_breaks_once_in_a_while(self) -> None:
-        """Whoever has links to break cannot keep the others busy."""
+        """A peer that breaks its links cannot keep the others busy."""
         links = self.several(20)
         for each in links[:12]:
             self.lose(each)

@@ -107,7 +107,7 @@ class PuncherTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_address_where_the_peer_was_punched_last_is_dialled_once_without_that_limit(self) -> None:
-        """One that starts anew within the minute finds the way open; a dial that fails ends that."""
+        """One that restarts within the minute finds the way open; a dial that fails ends that."""
         for _ in range(2):
             self.limits.spend(VICTIM, STRANGER)
         refused = self.connect(VICTIM, token=b"before")

@@ -315,7 +315,7 @@ class HostileTests(ServiceTests):
         """
         Connect, say something, and return what came back before the connection was cut.
 
-        @param hear: after so many bytes the stranger cuts it.
+        @param hear: after this many bytes the stranger cuts it.
         """
         over: Deferred[bytes] = Deferred()
 

@@ -10,7 +10,7 @@ from routing_crust.crust.tls.records import RecordCounter
 
 
 def record(size: int, head: bytes = b"\x17\x03\x03") -> bytes:
-    """A record of so many bytes."""
+    """A record of this many bytes."""
     return head + size.to_bytes(2, "big") + bytes(size)
 
 

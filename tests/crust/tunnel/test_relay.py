@@ -458,7 +458,7 @@ class RelayTests(SynchronousTestCase):
     # Who makes room.
 
     def fill(self, count: int) -> None:
-        """A relay with memory for so many."""
+        """A relay with memory for this many."""
         self.make(tunnel_memory=count * LEAST_TUNNEL_BYTES)
 
     def test_tunnel_beyond_tunnel_memory_is_refused(self) -> None:

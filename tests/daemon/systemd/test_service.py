@@ -37,7 +37,7 @@ class Supervisor(DatagramProtocol):
                 each[2].callback(None)
 
     def heard(self, line: str, times: int = 1) -> Deferred[None]:
-        """Fires when a line has come so often."""
+        """Fires when a line has come this many times."""
         waiting: Deferred[None] = Deferred()
         if self.told.count(line) >= times:
             waiting.callback(None)
@@ -122,7 +122,7 @@ class ServiceTests(ProcessTestCase):
         await self.supervisor.heard("READY=1")
         daemon.transport.signalProcess("TERM")
         self.assertEqual(await daemon.ended, -signal.SIGTERM)
-        # systemd keeps the socket: whoever connects between two runs waits for the next
+        # systemd keeps the socket: a program that connects between two runs waits for the next
         with socket.create_connection((host, port)):
             again = self.start(given)
             await self.supervisor.heard("READY=1", 2)

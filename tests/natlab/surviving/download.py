@@ -89,7 +89,7 @@ class Download:
 
     def goes_on(self, size: int) -> None:
         """
-        Wait until so many bytes more have come.
+        Wait until this many more bytes have come.
 
         @raise NothingCame: they do not.
         """

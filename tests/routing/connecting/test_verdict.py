@@ -24,7 +24,7 @@ class VerdictTests(SynchronousTestCase):
         self.assertEqual(self.verdicts(net), {("open", "yes")})
 
     def test_nodes_behind_filters_know_within_a_minute_that_they_cannot_be_dialled(self) -> None:
-        """Whoever could be asked is linked with them already, which makes its failure mean all the more."""
+        """A node that could be asked is linked with them already, so its failure means even more."""
         expected: dict[Nat, str] = {PORT_RESTRICTED: "cone", SYMMETRIC: "symmetric", FIREWALL: "cone"}
         for kind, nat in expected.items():
             net = SimulatedNetwork(seed=4, internet=True)

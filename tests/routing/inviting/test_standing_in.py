@@ -148,7 +148,7 @@ class StandingInTests(SynchronousTestCase):
         self.assertEqual(sum(isinstance(each, tuple) for each in outcomes), 1)
 
     def test_admin_that_is_linked_with_the_inviter_does_not_stand_in(self) -> None:
-        """Whoever passes a try on may say that the inviter is gone."""
+        """A node that passes a try on may say that the inviter is gone."""
         invitation = self.invite(self.admins[1], uses=1)
         core = self.admins[0].core
         assert core is not None

@@ -255,7 +255,7 @@ class RendezvousTests(SynchronousTestCase):
             self.assertEqual(world.established[-1][1:3], (after, LinkUse.ATTACHED))
 
     def test_second_link_takes_the_place_of_a_doubted_one(self) -> None:
-        """Whether the doubt comes before the second link or after it, and whoever dials that."""
+        """Whether the doubt comes before the second link or after it, and whichever end dials that link."""
         for dialler in (SMALL, GREAT):
             for doubted_first in (True, False):
                 world = World()

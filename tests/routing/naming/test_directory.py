@@ -56,7 +56,7 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(directory.describe(CAROL), str(CAROL))
 
     def test_nickname_of_the_settings_goes_before_one_of_a_certificate(self) -> None:
-        """Else whoever issues certificates could lead our connections to another node."""
+        """Else an issuer of certificates could lead our connections to another node."""
         directory = self.directory(certificate(BOB, "al"), certificate(ALICE, "alice"))
         self.assertEqual((directory.name_of("al"), directory.nickname_of(ALICE)), (ALICE, "al"))
         self.assertFalse(directory.allowance(["al"])(BOB))
@@ -131,7 +131,7 @@ class DirectoryTests(SynchronousTestCase):
         self.assertFalse(directory.allowance([])(CAROL))
 
     def test_nothing_is_granted_to_the_beginning_of_a_name(self) -> None:
-        """Whoever has made a key that begins so would have it."""
+        """It would belong to anybody who makes a key with this beginning."""
         for directory in (self.open_directory(BOB), self.directory(known=[BOB])):
             error = self.assertRaises(InvalidName, directory.allowance, [str(BOB)[:40]])
             self.assertIn("give the whole name", str(error))

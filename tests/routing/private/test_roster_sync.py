@@ -1,4 +1,4 @@
-"""All members come to hold the same statements, whoever is away and whoever holds them back."""
+"""All members come to hold the same statements, even if some are away and others hold them back."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class ExplainTests(SynchronousTestCase):
             self.net.result_of(self.one.service.connect(self.two.name))
         found = self.explain(self.one, self.two)
         self.assertIn("we asked it, and it did not answer", self.outcomes(found))
-        self.assertRegex(found.next[0], r"asked in vain: left alone for \d+ (s|min)")
+        self.assertRegex(found.next[0], r"did not answer: left alone for \d+ (s|min)")
 
     def test_lost_peer_says_when_and_why(self) -> None:
         """A peer that is gone: when and why the link was lost, and what was tried since."""
@@ -149,7 +149,7 @@ class ExplainTests(SynchronousTestCase):
     def test_obstacle_says_for_how_long_it_stands(self) -> None:
         endpoint = Endpoint("192.0.2.9", 5000)
         self.one.crust.history.told(NOBODY, [endpoint], "its beacon")
-        for obstacle, seconds in ((("it failed lately", 7.04), 7.0), (("denied", float("inf")), None)):
+        for obstacle, seconds in ((("it failed recently", 7.04), 7.0), (("denied", float("inf")), None)):
             self.patch(self.one.crust, "obstacle", lambda *_, given=obstacle: given)
             (candidate,) = self.one.service.explain(NOBODY).candidates
             self.assertEqual((candidate.obstacle, candidate.next_seconds), (obstacle[0], seconds))

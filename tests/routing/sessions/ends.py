@@ -85,7 +85,7 @@ class End:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew, with nothing remembered."""
+        """Restart, with nothing remembered."""
         if self.incarnation > 1:
             self.sessions.stop()
         self.incarnation += 1

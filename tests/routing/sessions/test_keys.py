@@ -86,7 +86,7 @@ class KeyTests(SynchronousTestCase):
         self.assertNotEqual(self.seal().ciphertext, self.seal().ciphertext)
 
     def test_keys_move_on_with_time_and_packets(self) -> None:
-        """After an hour, and after so many packets, the next key seals; late packets of the last one open."""
+        """After an hour, or a number of packets, the next key seals; late packets of the last one open."""
         late = self.seal()
         hour = self.seal(now=EPOCH_SECONDS)
         self.assertEqual((hour.epoch, hour.counter), (1, 1))

@@ -58,7 +58,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(self.gone, [sessions[1]])
 
     def test_free_names_of_one_link_evict_each_other_only(self) -> None:
-        """Whoever opens sessions in many names takes none from us, nor from those who hold fewer."""
+        """A peer that opens sessions in many names takes none from us, nor from peers that hold fewer."""
         for peer in range(4):
             self.add(peer)
         self.add(10, account(1))

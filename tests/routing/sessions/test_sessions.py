@@ -113,7 +113,7 @@ class MakingTests(_Case):
         (flight,) = self.small.seen
         self.assertEqual(self.small.sessions.undeliverable(flight.id), self.great.name)
         self.assertIsNone(self.small.sessions.undeliverable(flight.id))
-        # whoever needs the session next learns anew whether there is a way, and nobody else asks
+        # the next that needs the session asks again whether there is a way, and nobody else does
         self.world.pass_time(5)
         self.assertEqual(self.small.kinds(), ["0"])
         self.small.sessions.open(self.great.name)

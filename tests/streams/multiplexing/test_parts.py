@@ -39,7 +39,7 @@ class SendBufferTests(SynchronousTestCase):
 
 
 class Sender:
-    """Something that has so many bytes to send."""
+    """Something that has this many bytes to send."""
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name

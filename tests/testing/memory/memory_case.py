@@ -133,7 +133,7 @@ class MemoryTestCase(SynchronousTestCase):
         self.make_network(1)
 
     def make_network(self, seed: int) -> None:
-        """Begin anew: another clock, another network."""
+        """Start over: another clock, another network."""
         self.clock = WatchedClock()
         self.network = MemoryNetwork(self.clock, random=Random(seed))
         self.made = 0

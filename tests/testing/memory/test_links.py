@@ -126,7 +126,7 @@ class BackPressureTests(MemoryTestCase):
     """The send queue, which fills while a test holds the link."""
 
     def test_pause_and_resume(self) -> None:
-        """Above queue_pause producers are paused, from queue_resume on they and whoever waits go on."""
+        """Above queue_pause producers are paused, from queue_resume on they and the waiting callers go on."""
         here, there = self.pair()
         producer, late, removed = Producer(), Producer(), Producer()
         here.add_producer(producer)

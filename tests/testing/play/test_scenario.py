@@ -34,7 +34,7 @@ class GroupTests(SynchronousTestCase):
     """Who must be in whose table, once all is well."""
 
     def network_of(self, count: int, **settings: Any) -> SimulatedNetwork:
-        """Three nodes on the internet, and so many behind one NAT."""
+        """Three nodes on the internet, and this many behind one NAT."""
         network = SimulatedNetwork(seed=3, internet=True, **settings)
         self.addCleanup(network.stop)
         network.nodes(3)

@@ -32,7 +32,7 @@ CALM = Schedule()
 
 class DayTests(SynchronousTestCase):
     def test_a_calm_day(self) -> None:
-        """Where nothing goes wrong, whoever neither gives up nor is given up gets all."""
+        """Where nothing goes wrong, each stream that neither end gives up carries all."""
         scenario = Scenario(Plan(1, nodes=5, minutes=1, schedule=CALM))
         scenario.run()
         transfers = list(scenario.streaming.transfers.values())

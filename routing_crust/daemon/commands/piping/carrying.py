@@ -1,8 +1,8 @@
 """
 Carries the standard input and output over a stream of the daemon.
 
-One thread reads each way and writes what it has read before it reads on, so whoever does not read stops the
-other. Nothing is made non-blocking: that would change the terminal of the shell that started us.
+One thread for each direction writes what it has read before it reads on, so an end that does not read stops
+the other. Nothing is made non-blocking: that would change the terminal of the shell that started us.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, MAX_CHUNK_BYTES)
     except BlockingIOError:
-        # whoever started us has made it non-blocking
+        # the program that started us has made it non-blocking
         select([descriptor], [], [])
     return _read(descriptor)
 

@@ -193,7 +193,7 @@ class Outbox:
                 self._retries.session_opened(message)
 
     def session_lost(self, peer: Name) -> None:
-        """The peer could not open what was sealed lately."""
+        """The peer could not open what was sealed recently."""
         for message in [each for each in self._waiting.values() if each.destination == peer and each.trace]:
             self._retries.not_opened(message)
 
