@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from .bounded_dict import BoundedDict
 from .timing.ratelimit import TokenBucket
 
-INTERVAL: Final = 1.0
+FIRST_INTERVAL_SECONDS: Final = 1.0
 """Seconds between two lines of one cause and prefix, at first."""
 MAX_INTERVAL: Final = 60.0
 """Seconds between two lines while more and more are left out. After twice as long all is as at first."""
@@ -116,7 +116,9 @@ class QuietLog:
         lines.last = now
         if lines.said >= self._burst:
             # it grows only while there is more to say than is said
-            lines.wait = min(MAX_INTERVAL, 2 * lines.wait) if lines.left_out and lines.wait else INTERVAL
+            lines.wait = (
+                min(MAX_INTERVAL, 2 * lines.wait) if lines.left_out and lines.wait else FIRST_INTERVAL_SECONDS
+            )
         if lines.left_out:
             fields["left_out"] = lines.left_out
             lines.left_out = 0
@@ -126,7 +128,7 @@ class QuietLog:
         bucket = self._causes.get(cause)
         if bucket is None:
             burst = PREFIXES_AT_ONCE * self._burst
-            bucket = self._causes[cause] = TokenBucket(1 / INTERVAL, burst, self._seconds)
+            bucket = self._causes[cause] = TokenBucket(1 / FIRST_INTERVAL_SECONDS, burst, self._seconds)
         return bucket.take()
 
 

@@ -23,7 +23,7 @@ from .play.bans import BanPlan, BanResult, play_bans
 from .play.crowd import Crowd
 from .play.faults import Schedule
 from .play.growth import growth_table
-from .play.scenario import STREAMS_A_SECOND, Plan, Result, Scenario, play, prepare_process
+from .play.scenario import STREAMS_PER_SECOND, Plan, Result, Scenario, play, prepare_process
 from .play.siege import RAIDS, SiegePlan, SiegeResult, play_siege
 
 NATS: Final = 0.0
@@ -75,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     rate = "streams opened in a second; 0 is none (default: %(default)g)"
     share = "the share of nodes behind NATs, 0 to 1 (default: %(default)g)"
     add("--nats", type=_share, default=NATS, metavar="SHARE", help=share)
-    add("--streams", type=float, default=STREAMS_A_SECOND, metavar="R", help=rate)
+    add("--streams", type=float, default=STREAMS_PER_SECOND, metavar="R", help=rate)
     add("--messages", type=_count, default=10_000, metavar="N", help="of a crowd (default: 10,000)")
     add(
         "--jobs", type=_count, default=os.cpu_count() or 1, metavar="N", help="at once (default: %(default)s)"
@@ -205,7 +205,7 @@ def _replay(options: argparse.Namespace, result: Result) -> str:
         parts.append(f"--faults {plan.faults}")
     if plan.nats != NATS:
         parts.append(f"--nats {plan.nats:g}")
-    if plan.streams != STREAMS_A_SECOND:
+    if plan.streams != STREAMS_PER_SECOND:
         parts.append(f"--streams {plan.streams:g}")
     if options.schedule is not None:
         parts.append(f"--schedule {options.schedule}")

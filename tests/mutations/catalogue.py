@@ -2150,8 +2150,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "only a new proxy's time ends requests with another one",
         "routing/membership/network_time.py",
-        "        if abs(self.offset - before) > SLIP:\n",
-        "        if self._proxy is not None and abs(self.offset - before) > SLIP:\n",
+        "        if abs(self.offset - before) > SLIP_SECONDS:\n",
+        "        if self._proxy is not None and abs(self.offset - before) > SLIP_SECONDS:\n",
         (
             "tests.routing.connecting.test_connector.TimeTests.test_request_with_a_wrong_time_is_given_up_when_the_time_is_known",
         ),

@@ -23,9 +23,9 @@ from ...limits import BOOTSTRAP_TIMEOUT_SECONDS, DIAL_STAGGER_SECONDS
 from ..interfaces import ILink
 from .race import DialFailed
 
-LAN_HEAD_START: Final = 0.05
+LAN_HEAD_START_SECONDS: Final = 0.05
 """Seconds that the local network has to answer before the first saved contact is dialled."""
-LAN_WAIT: Final = 1.0
+LAN_WAIT_SECONDS: Final = 1.0
 """Seconds from the start during which an answer from the local network is hoped for."""
 
 _MAX_TOLD: Final = 3
@@ -97,8 +97,8 @@ class BootstrapAttempt:
         """Begin."""
         self._set_timer("end", BOOTSTRAP_TIMEOUT_SECONDS, self._too_late)
         if self._lan:
-            self._set_timer("lan", LAN_WAIT, self._see_whether_over)
-            self._set_timer("next", min(LAN_HEAD_START, DIAL_STAGGER_SECONDS), self._next)
+            self._set_timer("lan", LAN_WAIT_SECONDS, self._see_whether_over)
+            self._set_timer("next", min(LAN_HEAD_START_SECONDS, DIAL_STAGGER_SECONDS), self._next)
         else:
             self._next()
 

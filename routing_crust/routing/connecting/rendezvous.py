@@ -7,8 +7,8 @@ have not succeeded after C{DIAL_STAGGER_SECONDS}, both ends dial each other from
 same time, which opens a way through most NATs: they punch. How simultaneous the two dials are matters, above
 all where a router rejects packets that it does not expect. So the requester, which has measured the round
 trip, gives the signal: it sends a ConnectGo and begins half a round trip later; the responder begins when the
-ConnectGo arrives (as in libp2p's DCUtR). If the ConnectGo is lost, the responder begins by itself C{GO_WAIT}
-later.
+ConnectGo arrives (as in libp2p's DCUtR). If the ConnectGo is lost, the responder begins by itself, after
+C{GO_WAIT_SECONDS}.
 
 Where punching cannot succeed, or has not after C{TUNNEL_DELAY_SECONDS}, the requester makes a tunnel (see
 L{routing_crust.routing.connecting.tunnel_opener}).
@@ -39,13 +39,13 @@ from ..node import Node
 TUNNEL_DELAY_SECONDS: Final = 0.3
 """From the beginning of punching to a tunnel, if no link is up by then."""
 
-GO_WAIT: Final = 1.0
+GO_WAIT_SECONDS: Final = 1.0
 """Seconds by which the responder waits longer for a ConnectGo than the requester does before it sends it."""
-TUNNEL_WAIT: Final = 1.0
+TUNNEL_WAIT_SECONDS: Final = 1.0
 """Seconds for which one of two ends that both asked leaves it to the other to make a tunnel."""
 UNCONFIRMED_CHECKS: Final = 5
 """Times, C{TUNNEL_DELAY_SECONDS} apart, that a tunnel waits for a link that may still be refused."""
-MAX_GO_DELAY: Final = 1.0
+MAX_GO_DELAY_SECONDS: Final = 1.0
 """Seconds that a ConnectGo is assumed to travel at most, however long request and response took."""
 
 
@@ -157,7 +157,7 @@ class PunchSchedule:
             self._fall_back_to_tunnel(peer, nonce, hole_punch)
             return
         # Request and response may have waited in queues on their way, which a ConnectGo need not do.
-        half = min(round_trip / 2, MAX_GO_DELAY)
+        half = min(round_trip / 2, MAX_GO_DELAY_SECONDS)
 
         def punch() -> None:
             if go is not None:
@@ -172,7 +172,7 @@ class PunchSchedule:
         after = DIAL_STAGGER_SECONDS if plain_may_do(ours, nat) else 0.0
         if go is None:
             # normally the ConnectGo begins it; this timer is for one that is lost
-            after += GO_WAIT
+            after += GO_WAIT_SECONDS
         if after:
             hole_punch.timer = self._clock.callLater(after, self._punch, peer, nonce, hole_punch)
         else:
@@ -217,11 +217,13 @@ class PunchSchedule:
         """
         All else has failed, or cannot succeed. The requester chooses the relay. If both ends have
         asked for the same use, the end with the preferred request goes first, and the other waits for
-        C{TUNNEL_WAIT}. A stream does not wait for the tunnel of a table, which may have no room for it.
+        C{TUNNEL_WAIT_SECONDS}. A stream does not wait for a table's tunnel, which may find no room in it.
         """
         rivals = (each for each in self._rivals(peer, hole_punch) if each.rank[0] == hole_punch.rank[0])
         if hole_punch.requester and any(rivals):
-            hole_punch.timer = self._clock.callLater(TUNNEL_WAIT, self._tunnel_now, peer, nonce, hole_punch)
+            hole_punch.timer = self._clock.callLater(
+                TUNNEL_WAIT_SECONDS, self._tunnel_now, peer, nonce, hole_punch
+            )
         elif hole_punch.requester:
             self._tunnel_now(peer, nonce, hole_punch)
 

@@ -28,7 +28,7 @@ RECORD_LABEL: Final = "client-record"
 """What the signature of a record is for."""
 MAX_RECORD_SECONDS: Final = 3600.0
 """Seconds that a record is kept, whatever its expiry says."""
-SWEEP_INTERVAL: Final = 30.0
+SWEEP_INTERVAL_SECONDS: Final = 30.0
 """Seconds between two sweeps for records that have expired."""
 
 
@@ -49,7 +49,7 @@ class ClientRegistry:
 
     Made with each start, fed with records whose signature holds and whose client is near enough
     to us, discarded with the run. It has no timer: what has expired is never given out, and goes when the
-    registry is next used after C{SWEEP_INTERVAL}.
+    registry is next used after C{SWEEP_INTERVAL_SECONDS}.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ClientRegistry:
         self._records: dict[Name, _Kept] = {}
         self._of_account: dict[Account, dict[Name, None]] = {}
         self._amounts = Amounts()
-        self._sweep_at = clock.seconds() + SWEEP_INTERVAL
+        self._sweep_at = clock.seconds() + SWEEP_INTERVAL_SECONDS
 
     def __len__(self) -> int:
         """How many clients are known now."""
@@ -142,7 +142,7 @@ class ClientRegistry:
     def _sweep(self, now: float) -> None:
         for client in [client for client, kept in self._records.items() if kept.end <= now]:
             self.forget(client)
-        self._sweep_at = now + SWEEP_INTERVAL
+        self._sweep_at = now + SWEEP_INTERVAL_SECONDS
 
 
 def open_record(settings: Settings, identity: Identity, data: bytes) -> tuple[Name, ClientRecord] | None:

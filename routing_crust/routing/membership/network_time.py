@@ -29,7 +29,7 @@ from ...wire.messages import LinkUse
 from ..links.peer import Peer, PeerListener
 from .routing_table import counted_by, prefix_of
 
-SLIP: Final = 5.0
+SLIP_SECONDS: Final = 5.0
 """
 Seconds by which the network may differ from our clock before we follow it. Below that we report our own
 clock: if all nodes followed each other, all would fall behind by the time that messages take.
@@ -59,13 +59,13 @@ class NetworkTime(PeerListener):
         self._when_moved: tuple[Callable[[], object], ...] = ()
 
     def when_moved(self, *actions: Callable[[], object]) -> None:
-        """Call these whenever a report has moved the time by more than L{SLIP}."""
+        """Call these whenever a report has moved the time by more than L{SLIP_SECONDS}."""
         self._when_moved += actions
 
     @property
     def offset(self) -> float:
         """How many seconds the network is ahead of our clock; 0.0 if that is right, as far as we know."""
-        return self._offset if abs(self._offset) > SLIP else 0.0
+        return self._offset if abs(self._offset) > SLIP_SECONDS else 0.0
 
     def now(self) -> float:
         """The network's time, in seconds since the epoch."""
@@ -139,7 +139,7 @@ class NetworkTime(PeerListener):
 
     def _move(self, offset: float) -> None:
         before, self._offset = self.offset, offset
-        if abs(self.offset - before) > SLIP:
+        if abs(self.offset - before) > SLIP_SECONDS:
             for action in self._when_moved:
                 action()
 

@@ -29,9 +29,9 @@ from ...wire.framing import MAX_FRAME_BYTES
 MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
 """What may wait to be relayed; more is dropped."""
 
-BURST: Final = 0.25
+BURST_SECONDS: Final = 0.25
 """Seconds' worth of the rate that may go through at once after a quiet time."""
-SLICE: Final = 0.01
+SLICE_SECONDS: Final = 0.01
 """Seconds' worth of the rate that are waited for before the queues are served again."""
 ITEM_OVERHEAD_BYTES: Final = 256
 """Bytes that an item costs while it waits, besides its own."""
@@ -88,7 +88,7 @@ class FairRelay(Generic[_Item]):
         # at least the largest item, so that a link with one queue passes one on in each turn
         self._quantum = MAX_FRAME_BYTES
         rate = settings.relay_rate
-        self._bucket = TokenBucket(rate, rate * BURST, clock.seconds)
+        self._bucket = TokenBucket(rate, rate * BURST_SECONDS, clock.seconds)
         self._flows: dict[Account, dict[Name, _Flow[_Item]]] = {}
         self._amounts = Amounts()
         self._turns: deque[_Flow[_Item]] = deque()
@@ -100,7 +100,7 @@ class FairRelay(Generic[_Item]):
     def settings_changed(self) -> None:
         """The setting C{relay_rate} may be another."""
         rate = self._settings.relay_rate
-        self._bucket.change(rate, rate * BURST)
+        self._bucket.change(rate, rate * BURST_SECONDS)
 
     def __len__(self) -> int:
         """How many items wait."""
@@ -232,7 +232,7 @@ class FairRelay(Generic[_Item]):
 
     def _set_timer(self) -> None:
         if self._timer is None and not self._stopped and self._flows:
-            wait = self._bucket.wait(self._settings.relay_rate * SLICE)
+            wait = self._bucket.wait(self._settings.relay_rate * SLICE_SECONDS)
             if not self._turns:
                 wait = max(wait, BLOCKED_POLL_SECONDS)
             self._timer = self._clock.callLater(wait, self._serve)

@@ -29,7 +29,7 @@ from ...endpoints import Endpoint
 from .internet import Arrival
 from .transport import Host, MemoryTransport, address_of
 
-FIRST_RESEND: Final = 1.0
+FIRST_RESEND_SECONDS: Final = 1.0
 """Seconds after which an unanswered SYN is sent again; then after twice as long each time (RFC 6298)."""
 
 
@@ -117,7 +117,7 @@ class MemoryConnector:
             # in a later turn, as Twisted's connectors report it
             self._later(0, self._fail, problem)
         elif self._exchange.begins(self):
-            self._send(FIRST_RESEND)
+            self._send(FIRST_RESEND_SECONDS)
         self._factory.startedConnecting(self)
 
     def disconnect(self) -> None:

@@ -4,10 +4,10 @@ parts.
 
 The checks, as in the design's invariant 13:
 
-  - C{banned_are_cut}: L{WITHIN} seconds after a ban has been made, no honest member that the banned one's
-    links lead to still has one, unless nothing can reach it.
+  - C{banned_are_cut}: L{EXPELLED_WITHIN_SECONDS} after a ban has been made, no honest member that the banned
+    one's links lead to still has one, unless nothing can reach it.
   - C{returning_refuse}: a member that was away, or in the other part, has no link with a banned one
-    L{WITHIN} seconds after it has one with an honest member.
+    L{EXPELLED_WITHIN_SECONDS} seconds after it has one with an honest member.
   - C{nobody_else_is_cut}: no link ends for a ban, or a certificate, but those of banned members; and all
     honest members have their close groups in the end.
   - C{all_agree}: in the end all honest members hold the same roster.
@@ -31,17 +31,17 @@ from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork
 from .invariants import InvariantBroken
 
-WITHIN: Final = 5.0
+EXPELLED_WITHIN_SECONDS: Final = 5.0
 AWAY_SHARE: Final = 0.1
 HOSTILE_SHARE: Final = 0.05
 BANNED_SHARE: Final = 0.05
 SECONDS_BETWEEN_BANS: Final = 8.0
 APART_SECONDS: Final = 90.0
 """For how long the network is in two parts: longer than silent links live."""
-AGREE_WITHIN: Final = 200.0
+AGREE_WITHIN_SECONDS: Final = 200.0
 """Seconds after everybody is back in which all hold the same roster: parts find each other by probes."""
 ARRIVALS_PER_SECOND: Final = 10.0
-LOOK_EVERY: Final = 0.05
+LOOK_EVERY_SECONDS: Final = 0.05
 FOR_MEMBERSHIP: Final = frozenset(
     (
         CloseReason.BANNED,
@@ -184,16 +184,18 @@ class BanRun:
         for node in self._away:
             node.restart()
         self._until_all_have_heard([each for each in self._away if each.name not in self._banned])
-        self.network.run_for(WITHIN)
+        self.network.run_for(EXPELLED_WITHIN_SECONDS)
         self._look()
 
     def agree(self) -> None:
         """In the end all honest members hold the same."""
         network = self.network
-        network.run_until(lambda: len({_held(each) for each in self._honest()}) == 1, AGREE_WITHIN, every=1.0)
+        network.run_until(
+            lambda: len({_held(each) for each in self._honest()}) == 1, AGREE_WITHIN_SECONDS, every=1.0
+        )
         self._look()
         honest = self._honest()
-        network.run_until(lambda: all(each.joined for each in honest), AGREE_WITHIN, every=1.0)
+        network.run_until(lambda: all(each.joined for each in honest), AGREE_WITHIN_SECONDS, every=1.0)
         self.figures["bans"] = float(len(self._banned))
         self.figures["cut after, median, s"] = median(self._cut_after)
         self.figures["cut after, worst, s"] = max(self._cut_after)
@@ -234,23 +236,25 @@ class BanRun:
 
     def _until_cut(self, members: Iterable[SimulatedNode], victim: SimulatedNode) -> None:
         members, began = list(members), self.network.clock.now
-        end = began + WITHIN
+        end = began + EXPELLED_WITHIN_SECONDS
         while self._linked(members, victim.name):
             if self.network.clock.now >= end:
                 still = self._linked(members, victim.name)[0]
-                raise InvariantBroken(f"banned_are_cut: {still} has a link with {victim} after {WITHIN:g} s")
-            self.network.run_for(LOOK_EVERY)
+                raise InvariantBroken(
+                    f"banned_are_cut: {still} has a link with {victim} after {EXPELLED_WITHIN_SECONDS:g} s"
+                )
+            self.network.run_for(LOOK_EVERY_SECONDS)
         self._cut_after.append(self.network.clock.now - began)
 
     def _until_all_have_heard(self, members: list[SimulatedNode]) -> None:
         """Each must have heard of all bans soon after it has a link with an honest member that has."""
         network, informed = self.network, {each.name for each in self._honest() if each not in members}
         since: dict[Name, float] = {}
-        end = network.clock.now + AGREE_WITHIN
+        end = network.clock.now + AGREE_WITHIN_SECONDS
         wanted = _held(self.admin)
         waiting = list(members)
         while waiting and network.clock.now < end:
-            network.run_for(LOOK_EVERY)
+            network.run_for(LOOK_EVERY_SECONDS)
             for node in list(waiting):
                 core = node.core
                 peers = () if core is None else core.links.peers
@@ -260,7 +264,7 @@ class BanRun:
                     waiting.remove(node)
                     informed.add(node.name)
                     self._heard_after.append(network.clock.now - since.get(node.name, network.clock.now))
-                elif network.clock.now - since.get(node.name, network.clock.now) > WITHIN:
+                elif network.clock.now - since.get(node.name, network.clock.now) > EXPELLED_WITHIN_SECONDS:
                     raise InvariantBroken(f"returning_refuse: {node} has not heard of all bans")
 
     def _linked(self, members: Iterable[SimulatedNode], name: Name) -> list[SimulatedNode]:

@@ -28,7 +28,7 @@ from .faults import (
     Stall,
 )
 
-SILENCE: Final = 60.0
+SILENCE_SECONDS: Final = 60.0
 """Seconds after which a half-open link is noticed."""
 QUIET_AGAIN: Final = 0.03
 """The median latency after a schedule, in seconds."""
@@ -128,7 +128,7 @@ _CHANCES_OF_NATS: Final[tuple[tuple[int, _Draw], ...]] = ((15, _flush), (10, _ne
 
 def _early(at: float, seconds: float) -> float:
     """So early that links that fall silent are noticed before the end."""
-    return _rounded(at * max(0.0, 1 - SILENCE / seconds))
+    return _rounded(at * max(0.0, 1 - SILENCE_SECONDS / seconds))
 
 
 def _rounded(number: float) -> float:

@@ -14,11 +14,11 @@ from ..simulation import SimulatedNetwork
 from .invariants import InvariantBroken
 from .scenario import groups_are_right
 
-ARRIVALS: Final = 10.0
+ARRIVALS_PER_SECOND: Final = 10.0
 """Nodes that start in a second."""
 AT_ONCE: Final = 200
 """Messages that are on their way at a time."""
-HEAL_WITHIN: Final = 180.0
+HEAL_WITHIN_SECONDS: Final = 180.0
 """Seconds in which the close groups are right again after a tenth has died silently; 60 pass unnoticed."""
 MAX_DIAL_SHARE_OF_A_SECOND: Final = 0.1
 """No second may have a larger share of the dials when all start again, if there are C{MANY} nodes or more."""
@@ -61,7 +61,7 @@ class Crowd:
         network = self.network
         network.node()
         for _ in range(self._nodes - 1):
-            network.run_for(1 / ARRIVALS)
+            network.run_for(1 / ARRIVALS_PER_SECOND)
             network.node()
         network.run_until(network.joined, 300, every=1.0)
         self._note("joined after, s")
@@ -102,7 +102,7 @@ class Crowd:
         for node in network.random.sample(network.alive[1:], self._nodes // 10):
             node.crash(silently=True)
         began = network.clock.now
-        network.run_until(self._is_healed, HEAL_WITHIN, every=5.0)
+        network.run_until(self._is_healed, HEAL_WITHIN_SECONDS, every=5.0)
         self.figures["healed after losing a tenth, s"] = network.clock.now - began
 
     def _is_healed(self) -> bool:
@@ -126,8 +126,10 @@ class Crowd:
         seconds: list[int] = []
         began = network.clock.now
         while not (network.joined() and groups_are_right(network)):
-            if network.clock.now - began > HEAL_WITHIN:
-                raise InvariantBroken(f"start_again: not healed in {HEAL_WITHIN:g} s\n{network.report()}")
+            if network.clock.now - began > HEAL_WITHIN_SECONDS:
+                raise InvariantBroken(
+                    f"start_again: not healed in {HEAL_WITHIN_SECONDS:g} s\n{network.report()}"
+                )
             at = network.network.dials
             network.run_for(1.0)
             seconds.append(network.network.dials - at)

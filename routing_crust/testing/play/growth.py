@@ -13,11 +13,11 @@ from ...routing.core import RoutingCore
 from ...routing.messaging.envelopes import MAX_HOPS
 from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork
-from .crowd import ARRIVALS
+from .crowd import ARRIVALS_PER_SECOND
 
 NEWCOMERS: Final = 10
 """Further nodes that join one after the other; their costs are averaged."""
-WATCHED: Final = 30.0
+WATCHED_SECONDS: Final = 30.0
 """For how many seconds each is watched."""
 SETTLED: Final = 180.0
 """Seconds after the last one has joined until the network is at rest."""
@@ -38,15 +38,15 @@ def measure(nodes: int, seed: int = 0) -> tuple[float, ...]:
     network = SimulatedNetwork(seed)
     network.node()
     for _ in range(nodes - 1):
-        network.run_for(1 / ARRIVALS)
+        network.run_for(1 / ARRIVALS_PER_SECOND)
         network.node()
     network.run_until(network.joined, 300, every=1.0)
     # frames of a network that still settles would be counted as the newcomers'
     network.run_for(SETTLED)
     frames, dials = network.network.frames, network.network.dials
-    network.run_for(WATCHED)
-    rest = (network.network.frames - frames) / WATCHED
-    dials_at_rest = (network.network.dials - dials) / WATCHED
+    network.run_for(WATCHED_SECONDS)
+    rest = (network.network.frames - frames) / WATCHED_SECONDS
+    dials_at_rest = (network.network.dials - dials) / WATCHED_SECONDS
     hops = [_hops(network, *network.random.sample(network.all, 2)) for _ in range(LOOK_UPS)]
     tables = [len(node.core.table) for node in network if node.core is not None]
     joins = [_join(network, rest, dials_at_rest) for _ in range(NEWCOMERS)]
@@ -89,7 +89,7 @@ def _join(network: SimulatedNetwork, frames_at_rest: float, dials_at_rest: float
     node = network.node()
     network.run_until(lambda: node.joined, 120)
     seconds = network.clock.now - began
-    network.run_for(max(0.0, began + WATCHED - network.clock.now))
+    network.run_for(max(0.0, began + WATCHED_SECONDS - network.clock.now))
     passed = network.clock.now - began
     more_frames = network.network.frames - frames - frames_at_rest * passed
     return more_frames, network.network.dials - dials - dials_at_rest * passed, seconds

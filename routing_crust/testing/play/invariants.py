@@ -28,9 +28,9 @@ from ...timing.timers import cancel
 from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork
 
-EVERY: Final = 1.0
+CHECK_EVERY_SECONDS: Final = 1.0
 """Seconds between two looks."""
-DISAGREEMENT: Final = 200.0
+DISAGREEMENT_SECONDS: Final = 200.0
 """Seconds for which two ends may hold different links to be theirs: a dead link is noticed after 60."""
 MAX_LINKS_OF_A_PAIR: Final = 8
 """Two requests that cross make four links; a bootstrap and a restart a few more, for a moment."""
@@ -67,7 +67,7 @@ class Invariants:
         self._apart_since: dict[tuple[Name, Name], float] = {}
         self._broken: list[str] = []
         self.checks: dict[str, int] = {each.__name__: 0 for each in self._looks()}
-        self._timer = network.clock.callLater(EVERY, self._tick)
+        self._timer = network.clock.callLater(CHECK_EVERY_SECONDS, self._tick)
         globalLogPublisher.addObserver(self)
 
     def close(self) -> None:
@@ -154,7 +154,7 @@ class Invariants:
                 continue
             if each.node.asleep:
                 # a host that sleeps makes no calls: its deadlines move on with each look
-                each.deadline += EVERY + 0.001
+                each.deadline += CHECK_EVERY_SECONDS + 0.001
             elif self._network.clock.now > each.deadline:
                 self._break("every_wait_ends", f"{each.what} of {each.node} has not fired in time")
             still.append(each)
@@ -186,7 +186,7 @@ class Invariants:
                 # each end has an object of its own; the binding of the TLS session is what they share
                 if theirs is None or theirs.binding != link.binding:
                     since = apart[here, there] = self._apart_since.get((here, there), now)
-                    if now - since > DISAGREEMENT:
+                    if now - since > DISAGREEMENT_SECONDS:
                         what = f"{here.short} and {there.short} hold different links for {now - since:.0f} s"
                         self._break("both_ends_agree", what)
         self._apart_since = apart
@@ -248,7 +248,7 @@ class Invariants:
         return found
 
     def _tick(self) -> None:
-        self._timer = self._network.clock.callLater(EVERY, self._tick)
+        self._timer = self._network.clock.callLater(CHECK_EVERY_SECONDS, self._tick)
         self.look()
 
     # What is heard.

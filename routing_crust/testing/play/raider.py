@@ -31,7 +31,7 @@ from ..memory.machine import MemoryMachine, MemoryPort
 from ..simulation import SimulatedNetwork
 
 RaiderFrame = Callable[["RaiderLink", int, bytes], object]
-ACKNOWLEDGED_WITHIN: Final = 0.3
+ACKNOWLEDGED_WITHIN_SECONDS: Final = 0.3
 """Seconds after our Hello in which a link is confirmed at both ends."""
 
 
@@ -233,7 +233,7 @@ class Raider:
             if kind == FrameKind.HELLO:
                 link.confirm()
                 # what is sent before the answer to the Confirmation would break the protocol
-                self.clock.callLater(ACKNOWLEDGED_WITHIN, ready, link, kind, payload)
+                self.clock.callLater(ACKNOWLEDGED_WITHIN_SECONDS, ready, link, kind, payload)
 
         def up(link: RaiderLink, kind: int, payload: bytes) -> None:
             link.on_frame, link.confirms = frame, True

@@ -26,7 +26,7 @@ from .raider import RaiderLink
 
 KEYS_TRIED: Final = 64
 """Keys of which an insider takes the one that is nearest to its target."""
-A_DAY: Final = 86_400.0
+DAY_SECONDS: Final = 86_400.0
 
 
 class UnconfirmedLinks(Raid):
@@ -70,7 +70,7 @@ class WrongTimes(Raid):
     addresses = 20
 
     def act(self, number: int) -> None:
-        self.raider.attach(self.target(number), _nothing, ahead=A_DAY)
+        self.raider.attach(self.target(number), _nothing, ahead=DAY_SECONDS)
 
 
 class SilentSockets(Raid):

@@ -27,20 +27,20 @@ from .homes import Homes
 from .invariants import InvariantBroken, Invariants, Pending
 from .streaming import Streaming
 
-JOIN_WITHIN: Final = 120.0
-CONNECTED_WITHIN: Final = 120.0
+JOIN_WITHIN_SECONDS: Final = 120.0
+CONNECTED_WITHIN_SECONDS: Final = 120.0
 """Seconds after the last fault in which everybody must be connected again."""
-GROUPS_WITHIN: Final = 60.0
+GROUPS_WITHIN_SECONDS: Final = 60.0
 """Seconds after that in which every close group must be right."""
-DIALS_A_SECOND: Final = 2.5
+DIALS_PER_SECOND: Final = 2.5
 """
-Most dials a second and node while healing, on average over all nodes and L{DIALS_OVER} seconds. Each address
+Most dials a second and node while healing, on average over all nodes and L{DIALS_OVER_SECONDS}. Each address
 counts, those of a peer behind its carrier's NAT, or where it is known besides what it says, among them.
 """
-DIALS_OVER: Final = 10.0
-TALK_EVERY: Final = 0.5
-STREAMS_A_SECOND: Final = 2.0
-SEND_DEADLINE: Final = 170.0
+DIALS_OVER_SECONDS: Final = 10.0
+TALK_EVERY_SECONDS: Final = 0.5
+STREAMS_PER_SECOND: Final = 2.0
+SEND_DEADLINE_SECONDS: Final = 170.0
 """Seconds in which a message is acknowledged or given up: C{ack_timeout * max_attempts}, and a little."""
 
 
@@ -63,7 +63,7 @@ class Plan:
     minutes: float = 5.0
     faults: int | None = None
     schedule: Schedule | None = None
-    streams: float = STREAMS_A_SECOND
+    streams: float = STREAMS_PER_SECOND
     nats: float = 0.0
 
 
@@ -119,7 +119,7 @@ class Scenario:
         for _ in range(self.plan.nodes - 1):
             network.run_for(self._random.random() * 0.5)
             self._node()
-        network.run_until(network.joined, JOIN_WITHIN, every=0.5)
+        network.run_until(network.joined, JOIN_WITHIN_SECONDS, every=0.5)
         self.figures["joined after"] = network.clock.now - network.began
 
     def _node(self) -> None:
@@ -134,7 +134,7 @@ class Scenario:
     def go_wrong(self) -> None:
         """Faults, while everybody talks."""
         self.schedule.apply(self.network)
-        self.network.clock.callLater(TALK_EVERY, self._talk)
+        self.network.clock.callLater(TALK_EVERY_SECONDS, self._talk)
         if self.plan.streams:
             self.streaming.begin(self.plan.streams)
         # a moment more, since the schedule puts things right at its very end
@@ -148,15 +148,15 @@ class Scenario:
         began = network.clock.now
         dials = _DialRate(network)
         network.after_each.append(dials.look)
-        network.run_until(network.connected, CONNECTED_WITHIN, every=0.25)
+        network.run_until(network.connected, CONNECTED_WITHIN_SECONDS, every=0.25)
         self.figures["connected after"] = network.clock.now - began
-        network.run_until(lambda: groups_are_right(network), GROUPS_WITHIN, every=0.5)
+        network.run_until(lambda: groups_are_right(network), GROUPS_WITHIN_SECONDS, every=0.5)
         self.figures["groups right after"] = network.clock.now - began
         # a network that is right at once is still watched for one whole span of dials
-        network.run_for(max(0.0, began + DIALS_OVER + 1 - network.clock.now))
+        network.run_for(max(0.0, began + DIALS_OVER_SECONDS + 1 - network.clock.now))
         self.figures["most dials a second and node"] = dials.most
         network.after_each.remove(dials.look)
-        if dials.most > DIALS_A_SECOND:
+        if dials.most > DIALS_PER_SECOND:
             raise InvariantBroken(f"few_dials: {dials.most:.1f} dials a second and node while healing")
         self._everybody_is_reached()
         if self.plan.streams:
@@ -176,7 +176,7 @@ class Scenario:
     def _talk(self) -> None:
         if not self._talking:
             return
-        self.network.clock.callLater(TALK_EVERY, self._talk)
+        self.network.clock.callLater(TALK_EVERY_SECONDS, self._talk)
         alive = self.network.alive
         if len(alive) > 1:
             one, other = self._random.sample(alive, 2)
@@ -186,7 +186,7 @@ class Scenario:
         # empty, small, of one frame, and larger than PART_BYTES, so that it is split
         body = self._random.randbytes(self._random.choice((0, 30, 3000, 30_000)))
         send = one.service.send if self._random.random() < 0.7 else one.service.request
-        return self.invariants.expect(one, send(other.name, body), "a message", SEND_DEADLINE)
+        return self.invariants.expect(one, send(other.name, body), "a message", SEND_DEADLINE_SECONDS)
 
     def _everybody_is_reached(self) -> None:
         """Every node sends a message to another, and all are acknowledged."""
@@ -197,7 +197,7 @@ class Scenario:
 
 
 class _DialRate:
-    """The most dials a second, on average over the nodes and L{DIALS_OVER} seconds."""
+    """The most dials a second, on average over the nodes and L{DIALS_OVER_SECONDS} seconds."""
 
     def __init__(self, network: SimulatedNetwork) -> None:
         self._network = network
@@ -208,7 +208,7 @@ class _DialRate:
     def look(self) -> None:
         """Something has happened."""
         now = self._network.clock.now
-        if now < self._began + DIALS_OVER:
+        if now < self._began + DIALS_OVER_SECONDS:
             return
         dials = self._network.network.dials
         self.most = max(self.most, (dials - self._before) / max(1, len(self._network)) / (now - self._began))

@@ -6,8 +6,8 @@ be kept waiting.
 The checks, beside those of L{Invariants}:
 
   - C{newcomers_join}: a newcomer whose contacts are nodes under attack, and a hostile one, is in the network
-    after L{WITHIN} seconds.
-  - C{dials_succeed}: two honest nodes without a link have one L{WITHIN} seconds after one of them has asked.
+    after L{KEPT_OUT_SECONDS}.
+  - C{dials_succeed}: two honest nodes without a link have one L{KEPT_OUT_SECONDS} after one of them has asked.
   - C{messages_arrive}: what honest nodes send each other is acknowledged.
   - C{answers_are_true}: a lookup of a close group is answered, and with no name that nobody has.
   - C{groups_are_mixed}: no close group has more than a quarter from one /24.
@@ -37,10 +37,10 @@ from .raid import Raid
 from .raider import Raider
 from .raids_of_frames import FRAME_RAIDS
 from .raids_of_links import LINK_RAIDS
-from .scenario import JOIN_WITHIN, SEND_DEADLINE
+from .scenario import JOIN_WITHIN_SECONDS, SEND_DEADLINE_SECONDS
 
 RAIDS: Final = (*LINK_RAIDS, *FRAME_RAIDS)
-WITHIN: Final = 5.0
+KEPT_OUT_SECONDS: Final = 5.0
 """Seconds that no host without standing may keep an honest node from joining, dialling or being dialled."""
 HOSTILE_SHARE: Final = 0.2
 QUARTER: Final = 4
@@ -49,14 +49,14 @@ UNDER_ATTACK: Final = 4
 """Nodes that the hostile ones aim at."""
 RAIDS_OF_EACH: Final = 3
 """Behaviours that one hostile host mixes."""
-WARM_UP: Final = 10.0
+WARM_UP_SECONDS: Final = 10.0
 """Seconds for which floods last before anybody honest is measured."""
-NEWCOMER_EVERY: Final = 4.0
-NEWCOMER_STAYS: Final = 12.0
-DIAL_EVERY: Final = 1.0
-TALK_EVERY: Final = 0.5
-ASK_EVERY: Final = 2.0
-CALM_AFTER: Final = 100.0
+NEWCOMER_EVERY_SECONDS: Final = 4.0
+NEWCOMER_STAYS_SECONDS: Final = 12.0
+DIAL_EVERY_SECONDS: Final = 1.0
+TALK_EVERY_SECONDS: Final = 0.5
+ASK_EVERY_SECONDS: Final = 2.0
+CALM_AFTER_SECONDS: Final = 100.0
 """Seconds after the last hostile act in which all that it has left behind is gone."""
 
 
@@ -152,7 +152,7 @@ class Siege:
             self._first.append(network.node(setup=self.invariants.watch))
             network.run_for(self._random.random() * 0.3)
         self._honest += self._first
-        network.run_until(network.joined, JOIN_WITHIN, every=0.5)
+        network.run_until(network.joined, JOIN_WITHIN_SECONDS, every=0.5)
         targets = self._random.sample(self._first, min(UNDER_ATTACK, len(self._first) // 2))
         self._targets = targets
         for _ in range(hostile):
@@ -200,7 +200,7 @@ class Siege:
         network = self.network
         for each in self.raids:
             network.clock.callLater(self._random.random() * 2, each.begin)
-        network.run_for(WARM_UP)
+        network.run_for(WARM_UP_SECONDS)
         self._going_on = True
         self._newcomer()
         self._dial()
@@ -211,7 +211,7 @@ class Siege:
         if self.plan.private:
             self._look_for_strangers()
         self._going_on = False
-        network.run_for(WITHIN + 0.001)
+        network.run_for(KEPT_OUT_SECONDS + 0.001)
         self._judge()
 
     def _again(self, seconds: float, what: Any) -> bool:
@@ -221,7 +221,7 @@ class Siege:
 
     def _newcomer(self) -> None:
         """A new node, which knows one or two nodes under attack, and a hostile one that lets it in."""
-        if not self._again(NEWCOMER_EVERY, self._newcomer):
+        if not self._again(NEWCOMER_EVERY_SECONDS, self._newcomer):
             return
         known = self._random.sample(self._targets, min(2, len(self._targets)))
         contacts = [each.contact for each in known if each.contact is not None]
@@ -232,12 +232,12 @@ class Siege:
         self._honest.append(node)
         self._wait("newcomers_join", f"{node} with {len(contacts)} contacts", node.service.when_connected())
         self._wait("newcomers_settle", f"{node}", node.service.when_group_connected())
-        self.network.clock.callLater(NEWCOMER_STAYS - WITHIN - 1, self._leaving.add, node)
-        self.network.clock.callLater(NEWCOMER_STAYS, node.stop)
+        self.network.clock.callLater(NEWCOMER_STAYS_SECONDS - KEPT_OUT_SECONDS - 1, self._leaving.add, node)
+        self.network.clock.callLater(NEWCOMER_STAYS_SECONDS, node.stop)
 
     def _dial(self) -> None:
         """Two honest nodes that have no link want one."""
-        if not self._again(DIAL_EVERY, self._dial):
+        if not self._again(DIAL_EVERY_SECONDS, self._dial):
             return
         pairs = [
             pair
@@ -252,7 +252,7 @@ class Siege:
             self._wait("dials_succeed", f"{one} to {other}", one.service.connect(other.name))
 
     def _talk(self) -> None:
-        if not self._again(TALK_EVERY, self._talk):
+        if not self._again(TALK_EVERY_SECONDS, self._talk):
             return
         one, other = self._random.sample(self._first, 2)
         body = self._random.randbytes(self._random.choice((0, 300, 30_000)))
@@ -261,7 +261,7 @@ class Siege:
 
     def _ask(self) -> None:
         """An honest node looks up the close group of a name."""
-        if not self._again(ASK_EVERY, self._ask):
+        if not self._again(ASK_EVERY_SECONDS, self._ask):
             return
         one, name = self._random.choice(self._first), Name(self._random.randbytes(32))
         answered = one.service.close_group(name)
@@ -310,10 +310,10 @@ class Siege:
         """Was anybody kept waiting?"""
         now = self.network.clock.now
         bounds = {
-            "newcomers_join": WITHIN,
-            "dials_succeed": WITHIN,
-            "messages_arrive": SEND_DEADLINE,
-            "answers_are_true": SEND_DEADLINE,
+            "newcomers_join": KEPT_OUT_SECONDS,
+            "dials_succeed": KEPT_OUT_SECONDS,
+            "messages_arrive": SEND_DEADLINE_SECONDS,
+            "answers_are_true": SEND_DEADLINE_SECONDS,
         }
         for check in (*bounds, "newcomers_settle"):
             waits = [(each.over or now) - each.since for each in self._waits if each.check == check]
@@ -339,7 +339,7 @@ class Siege:
             each.end()
         for raider in self._raiders:
             raider.stop()
-        self.network.run_for(CALM_AFTER)
+        self.network.run_for(CALM_AFTER_SECONDS)
         names = {node.name for node in self.network}
         for node in self.network.alive:
             core = node.core

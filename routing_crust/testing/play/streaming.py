@@ -27,23 +27,23 @@ from ...routing.service import RoutingService
 from ...streams import StreamReason, StreamRefused, StreamReset, streams_of
 from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork, SimulationStuck
-from .invariants import EVERY, InvariantBroken, Invariants
+from .invariants import CHECK_EVERY_SECONDS, InvariantBroken, Invariants
 from .transfer_ends import Accepting, Acceptor, Opening
 from .transfers import COUNT, ECHO, SIMPLE, Transfer, TransferEnd
 
-OPEN_DEADLINE: Final = 170.0
+OPEN_DEADLINE_SECONDS: Final = 170.0
 """Seconds in which a stream is open or not to be had: making a link, as for messages, and the answer."""
-SURVIVAL: Final = 60.0
+SURVIVAL_SECONDS: Final = 60.0
 """Seconds for which streams wait for another link: more than most faults last, less than some."""
-HALF_DEAD: Final = 140.0 + SURVIVAL
+HALF_DEAD: Final = 140.0 + SURVIVAL_SECONDS
 """
 Seconds for which a stream may be at one end only. An end that has heard nothing for nearly 60 may die itself
 before it gives its link up, and the other one then needs 60 to notice and waits for another link; and ends
 may pause.
 """
-ALL_OVER_WITHIN: Final = 120.0 + SURVIVAL
+ALL_OVER_WITHIN: Final = 120.0 + SURVIVAL_SECONDS
 """Seconds, after everything has healed, in which every stream of before is over."""
-CARRIED_WITHIN: Final = 100.0
+CARRIED_WITHIN_SECONDS: Final = 100.0
 """
 Seconds in which new streams are then opened, have carried what they are to, and are over. That is long: a
 link that has been dead for less than 60 may have to be noticed first; then another stream is opened.
@@ -88,7 +88,7 @@ class Streaming:
     def settings(self) -> dict[str, float]:
         """Settings for a node: small windows, or large ones, and how long streams wait."""
         window = self._random.choice(_WINDOWS)
-        return {"stream_window": window, "stream_survival": SURVIVAL}
+        return {"stream_window": window, "stream_survival": SURVIVAL_SECONDS}
 
     # Opening.
 
@@ -101,7 +101,7 @@ class Streaming:
         self._opening = True
         self._rate = rate
         self._network.clock.callLater(1 / rate, self._open_some)
-        self._network.clock.callLater(EVERY, self._tick)
+        self._network.clock.callLater(CHECK_EVERY_SECONDS, self._tick)
 
     def end(self) -> None:
         """No more are opened."""
@@ -132,7 +132,7 @@ class Streaming:
             self._network.clock.callLater(self._random.random(), opened.cancel)
         opened.addBoth(transfer.has_an_answer)
         opened.addErrback(_cancelled)
-        self._invariants.expect(one, opened, f"{transfer}", OPEN_DEADLINE)
+        self._invariants.expect(one, opened, f"{transfer}", OPEN_DEADLINE_SECONDS)
         return transfer
 
     # Looking.
@@ -150,7 +150,7 @@ class Streaming:
         for key, one, other in self._half_dead_ends() + self._held_at_one_end():
             since = before.get(key, now)
             if any(name in self._nodes and self._nodes[name].asleep for name in (one, other)):
-                since = min(now, since + EVERY)
+                since = min(now, since + CHECK_EVERY_SECONDS)
             self._one_sided[key] = since
             if now - since > HALF_DEAD:
                 what = " ".join(str(each) for each in key)
@@ -212,7 +212,7 @@ class Streaming:
     def _tick(self) -> None:
         self.look()
         if self._opening:
-            self._network.clock.callLater(EVERY, self._tick)
+            self._network.clock.callLater(CHECK_EVERY_SECONDS, self._tick)
 
     # When all is well again.
 
@@ -229,7 +229,7 @@ class Streaming:
         new = {pair: self.open(*pair, plain=True) for pair in self._pairs()}
         self._wait(
             lambda: self._carried(new),
-            CARRIED_WITHIN,
+            CARRIED_WITHIN_SECONDS,
             "new_streams_carry",
             lambda: [each.state for each in new.values() if not each.done],
         )
@@ -277,7 +277,7 @@ class Streaming:
         self, until: Callable[[], bool], seconds: float, check: str, left: Callable[[], list[str]]
     ) -> None:
         try:
-            self._network.run_until(until, seconds, every=EVERY)
+            self._network.run_until(until, seconds, every=CHECK_EVERY_SECONDS)
         except SimulationStuck:
             self._break(check, f"not within {seconds:g} s: {'; '.join(left())}")
 

@@ -11,7 +11,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
-from routing_crust.crust.dial.bootstrap import LAN_HEAD_START, LAN_WAIT, BootstrapAttempt, order_contacts
+from routing_crust.crust.dial.bootstrap import (
+    LAN_HEAD_START_SECONDS,
+    LAN_WAIT_SECONDS,
+    BootstrapAttempt,
+    order_contacts,
+)
 from routing_crust.crust.dial.race import DialFailed
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Connection, Contact, Endpoint, Protocol
@@ -206,7 +211,7 @@ class AttemptTests(SynchronousTestCase):
         self.assertEqual(self.dialled(), [])
         attempt.found(C)
         attempt.found(C)
-        self.clock.advance(LAN_HEAD_START)
+        self.clock.advance(LAN_HEAD_START_SECONDS)
         self.assertEqual(self.dialled(), [C.endpoint])
         attempt.found(B)
         self.clock.advance(STAGGER)
@@ -224,7 +229,7 @@ class AttemptTests(SynchronousTestCase):
         for port in range(1, 1000):
             attempt.found(Contact(Endpoint("192.168.1.66", port)))
         attempt.found(contact("192.168.1.9:5483", 9))
-        self.clock.advance(LAN_HEAD_START)
+        self.clock.advance(LAN_HEAD_START_SECONDS)
         self.clock.pump([STAGGER] * 3)
         self.assertEqual(
             self.dialled(), [at("192.168.1.66:1"), A.endpoint, at("192.168.1.9:5483"), B.endpoint]
@@ -235,7 +240,7 @@ class AttemptTests(SynchronousTestCase):
         attempt = self.attempt(A, B, lan=True)
         attempt.found(C, last=True)
         attempt.found(C, last=True)
-        self.clock.advance(LAN_HEAD_START)
+        self.clock.advance(LAN_HEAD_START_SECONDS)
         self.clock.pump([STAGGER] * 2)
         self.assertEqual(self.dialled(), [A.endpoint, B.endpoint, C.endpoint])
         for port in range(1, 1000):
@@ -245,19 +250,19 @@ class AttemptTests(SynchronousTestCase):
 
     def test_attempt_without_contacts_waits_a_while_for_the_local_network(self) -> None:
         attempt = self.attempt(lan=True)
-        self.clock.advance(LAN_WAIT / 2)
+        self.clock.advance(LAN_WAIT_SECONDS / 2)
         attempt.found(C)
         self.clock.advance(0)
         self.assertEqual(self.dialled(), [C.endpoint])
         self.dials[C.endpoint].errback(DialFailed("no"))
         self.assertEqual(self.finished, [])
-        self.clock.advance(LAN_WAIT / 2)
+        self.clock.advance(LAN_WAIT_SECONDS / 2)
         self.over(0, f"{C.endpoint}: no")
 
     def test_local_network_is_silent(self) -> None:
         """Nobody answers and nobody is known."""
         self.attempt(lan=True)
-        self.clock.advance(LAN_WAIT)
+        self.clock.advance(LAN_WAIT_SECONDS)
         self.over(0, "nobody answered on the local network")
 
     def test_few_contacts_of_a_flood_of_answers_are_kept(self) -> None:

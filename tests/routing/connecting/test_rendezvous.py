@@ -18,10 +18,10 @@ from routing_crust.identity import Identity
 from routing_crust.limits import DIAL_STAGGER_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.rendezvous import (
-    GO_WAIT,
-    MAX_GO_DELAY,
+    GO_WAIT_SECONDS,
+    MAX_GO_DELAY_SECONDS,
     TUNNEL_DELAY_SECONDS,
-    TUNNEL_WAIT,
+    TUNNEL_WAIT_SECONDS,
     PunchSchedule,
 )
 from routing_crust.routing.node import Node
@@ -180,7 +180,7 @@ class HolePunchTests(SynchronousTestCase):
     def test_slow_answer_delays_punching_by_a_limited_time(self) -> None:
         """A peer that took a minute to answer is not given half a minute for the ConnectGo."""
         self.begin(True, round_trip=60)
-        self.assertEqual(self.crust.punched(), [Rendezvous(True, MAX_GO_DELAY)])
+        self.assertEqual(self.crust.punched(), [Rendezvous(True, MAX_GO_DELAY_SECONDS)])
         self.end()
 
     def test_responder_punches_once_when_the_go_comes(self) -> None:
@@ -197,7 +197,7 @@ class HolePunchTests(SynchronousTestCase):
     def test_responder_punches_without_a_go_after_a_while(self) -> None:
         """The ConnectGo may be lost."""
         self.begin(False)
-        self.clock.advance(GO_WAIT)
+        self.clock.advance(GO_WAIT_SECONDS)
         self.assertEqual(self.crust.punched(), [Rendezvous(False)])
         self.end()
 
@@ -341,7 +341,7 @@ class HolePunchTests(SynchronousTestCase):
 
     def test_end_with_the_preferred_request_makes_the_tunnel_first(self) -> None:
         """If both ends have asked, the other one leaves it a second."""
-        for own, wait in ((GREAT, 0.0), (SMALL, TUNNEL_WAIT)):
+        for own, wait in ((GREAT, 0.0), (SMALL, TUNNEL_WAIT_SECONDS)):
             self.make(own)
             self.crust.nat = NatKind.SYMMETRIC
             self.begin(False, NatKind.SYMMETRIC, nonce=b"theirs")

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import KIB, Settings
 from routing_crust.names import Name
 from routing_crust.routing.messaging import fair_relay
-from routing_crust.routing.messaging.fair_relay import BURST, ITEM_OVERHEAD_BYTES, FairRelay
+from routing_crust.routing.messaging.fair_relay import BURST_SECONDS, ITEM_OVERHEAD_BYTES, FairRelay
 from routing_crust.timing.shares import Account
 
 RATE = 1024 * KIB
@@ -69,7 +69,7 @@ class FairRelayTests(SynchronousTestCase):
             for _ in range(2):
                 self.relay.relay(who("a"), EGRESS, SIZE, ("a", 0))
         passed = len(self.sent) * SIZE
-        self.assertLessEqual(passed, RATE * (2 + BURST) + 2 * SIZE)
+        self.assertLessEqual(passed, RATE * (2 + BURST_SECONDS) + 2 * SIZE)
         self.assertGreaterEqual(passed, RATE * 2 - SIZE)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 

@@ -11,7 +11,7 @@ from routing_crust.names import Name
 from routing_crust.routing.members import TurnedAway
 from routing_crust.routing.private.expulsion import Expulsion
 from routing_crust.routing.private.private_members import PrivateMembers
-from routing_crust.testing.play.bans import WITHIN, BanPlan, BanRun, play_bans
+from routing_crust.testing.play.bans import EXPELLED_WITHIN_SECONDS, BanPlan, BanRun, play_bans
 
 MEMBERS = 6
 
@@ -22,7 +22,7 @@ class BanRunTests(SynchronousTestCase):
             result = play_bans(BanPlan(seed, MEMBERS))
             self.assertEqual(result.problem, "", result.plan)
             self.assertEqual(result.figures["bans"], 2)
-            self.assertLessEqual(result.figures["cut after, worst, s"], WITHIN)
+            self.assertLessEqual(result.figures["cut after, worst, s"], EXPELLED_WITHIN_SECONDS)
 
     def test_the_same_seed_gives_the_same_run(self) -> None:
         one, other = (BanRun(BanPlan(3, MEMBERS)) for _ in range(2))

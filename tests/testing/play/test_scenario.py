@@ -22,7 +22,7 @@ from routing_crust.testing.__main__ import main
 from routing_crust.testing.memory.nat import PORT_RESTRICTED
 from routing_crust.testing.play import growth
 from routing_crust.testing.play.faults import Schedule
-from routing_crust.testing.play.invariants import DISAGREEMENT, InvariantBroken, Invariants
+from routing_crust.testing.play.invariants import DISAGREEMENT_SECONDS, InvariantBroken, Invariants
 from routing_crust.testing.play.scenario import Plan, Scenario, groups_are_right, nearest_of
 from routing_crust.testing.simulation import SimulatedNetwork
 from routing_crust.timing.shares import OURSELVES
@@ -221,7 +221,7 @@ class NoticedTests(SynchronousTestCase):
         third = other.links.peer(self.core(2).identity.name)
         there.peer = dataclasses.replace(there.peer, link=third.link)
         other.table.remove(core.identity.name)
-        self.assert_broken("both_ends_agree", DISAGREEMENT + 5)
+        self.assert_broken("both_ends_agree", DISAGREEMENT_SECONDS + 5)
 
     def test_too_many_links_of_a_pair_break_an_invariant(self) -> None:
         class AnotherLink:
