@@ -7,7 +7,7 @@ The checks, beside those of L{Invariants}:
 
   - C{newcomers_join}: a newcomer whose contacts are nodes under attack, and a hostile one, is in the network
     after L{KEPT_OUT_SECONDS}.
-  - C{dials_succeed}: two honest nodes without a link have one L{KEPT_OUT_SECONDS} after one of them has asked.
+  - C{dials_succeed}: two honest nodes without a link have one L{KEPT_OUT_SECONDS} after one has asked.
   - C{messages_arrive}: what honest nodes send each other is acknowledged.
   - C{answers_are_true}: a lookup of a close group is answered, and with no name that nobody has.
   - C{groups_are_mixed}: no close group has more than a quarter from one /24.
