@@ -4,7 +4,6 @@ The operator's log: the name of the node, its contacts, and what changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.logger import Logger
@@ -24,6 +23,7 @@ from ..routing.events import (
     PeerLeft,
     ReachabilityChanged,
     StateChanged,
+    observe_all,
 )
 from ..routing.service import RoutingService
 from ..routing.state import State
@@ -47,18 +47,20 @@ class OperatorLog:
         self._said: tuple[Endpoint, ...] = ()
         self._tries = False
         self._quiet = QuietLog(self.log, service.clock.seconds, LINES_AT_ONCE)
-        # each call of observe() returns the function that ends it
-        self._stops: list[Callable[[], None]] = [
-            service.observe(StateChanged, self._state_changed),
-            service.observe(GroupConnectedChanged, self._group_changed),
-            service.observe(EndpointsChanged, self._endpoints_changed),
-            service.observe(ReachabilityChanged, self._reachability_changed),
-            service.observe(PeerJoined, self._peer_joined),
-            service.observe(PeerLeft, self._peer_left),
-            service.observe(LinkGained, self._link_gained),
-            service.observe(LinkChanged, self._link_changed),
-            service.observe(LinkLost, self._link_lost),
-        ]
+        self._stop_observing = observe_all(
+            service,
+            {
+                StateChanged: self._state_changed,
+                GroupConnectedChanged: self._group_changed,
+                EndpointsChanged: self._endpoints_changed,
+                ReachabilityChanged: self._reachability_changed,
+                PeerJoined: self._peer_joined,
+                PeerLeft: self._peer_left,
+                LinkGained: self._link_gained,
+                LinkChanged: self._link_changed,
+                LinkLost: self._link_lost,
+            },
+        )
 
     def starting(self) -> None:
         """Log the node's name, in a line to copy."""
@@ -93,8 +95,7 @@ class OperatorLog:
 
     def stop(self) -> None:
         """Log nothing more."""
-        for stop in self._stops:
-            stop()
+        self._stop_observing()
         self._quiet.flush()
 
     def _state_changed(self, event: StateChanged) -> None:

@@ -4,9 +4,9 @@ The events that a C{RoutingService} reports to its observers, as plain values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.logger import Logger
 
@@ -169,3 +169,27 @@ class Observers:
         for callback in list(self._callbacks.get(type(event), ())):
             with self.log.failuresHandled("an observer of {event} raised", event=type(event).__name__):
                 callback(event)
+
+
+class Observable(Protocol):
+    """What reports events: C{RoutingService}."""
+
+    def observe(self, event_type: type[_Event], callback: Callable[[_Event], object]) -> Callable[[], None]:
+        """As L{Observers.add}."""
+
+
+def observe_all(
+    service: Observable, callbacks: Mapping[type[Any], Callable[[Any], object]]
+) -> Callable[[], None]:
+    """
+    Hear of several types of events, each with a callback of its own.
+
+    @return: a function that ends all of it; calling it again does nothing.
+    """
+    ends = [service.observe(event_type, callback) for event_type, callback in callbacks.items()]
+
+    def end() -> None:
+        for each in ends:
+            each()
+
+    return end

@@ -184,6 +184,11 @@ class KeyedLimits(Generic[_Key]):
         self._limits: dict[_Key, Limit] = {}
         self._sweep_at = SWEEP_AT_KEYS
 
+    @classmethod
+    def of_buckets(cls, per_second: float, at_once: float, seconds: Callable[[], float]) -> KeyedLimits[_Key]:
+        """Limits that are a L{TokenBucket} for each key."""
+        return cls(lambda: TokenBucket(per_second, at_once, seconds))
+
     def __len__(self) -> int:
         return len(self._limits)
 

@@ -40,9 +40,7 @@ class HandshakeTurns:
         self._all = TokenBucket(
             PREFIXES_AT_ONCE * per_prefix, max(1.0, PREFIXES_AT_ONCE * burst), clock.seconds
         )
-        self._each: KeyedLimits[str] = KeyedLimits(
-            lambda: TokenBucket(per_prefix, max(1.0, burst), clock.seconds)
-        )
+        self._each: KeyedLimits[str] = KeyedLimits.of_buckets(per_prefix, max(1.0, burst), clock.seconds)
         # by prefix and by origin; the one that was served least recently comes first
         self._waiting: dict[str, dict[str, deque[Callable[[], bool]]]] = {}
         self._timer: IDelayedCall | None = None

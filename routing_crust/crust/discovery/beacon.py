@@ -107,12 +107,12 @@ class LanBeacon:
         seconds = self._clock.seconds
         self._quiet = QuietLog(self.log, seconds)
         self._answers = TokenBucket(_ANSWERS_PER_SECOND, _ANSWERS_AT_ONCE, seconds)
-        self._answers_to: KeyedLimits[str] = KeyedLimits(
-            lambda: TokenBucket(_ANSWERS_PER_HOST_AND_SECOND, _ANSWERS_PER_HOST_AT_ONCE, seconds)
+        self._answers_to: KeyedLimits[str] = KeyedLimits.of_buckets(
+            _ANSWERS_PER_HOST_AND_SECOND, _ANSWERS_PER_HOST_AT_ONCE, seconds
         )
         self._checks = TokenBucket(_CHECKS_PER_SECOND, _CHECKS_PER_SECOND, seconds)
-        self._checks_of: KeyedLimits[str] = KeyedLimits(
-            lambda: TokenBucket(_CHECKS_PER_HOST_AND_SECOND, _CHECKS_PER_HOST_AND_SECOND, seconds)
+        self._checks_of: KeyedLimits[str] = KeyedLimits.of_buckets(
+            _CHECKS_PER_HOST_AND_SECOND, _CHECKS_PER_HOST_AND_SECOND, seconds
         )
 
     @property

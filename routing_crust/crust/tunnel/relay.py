@@ -68,8 +68,8 @@ class TunnelRelay:
         self._quiet = quiet
         self._tunnels: dict[CarriedTunnel, None] = {}
         self._of_peer: dict[Name, int] = {}
-        self._opens: KeyedLimits[ILink] = KeyedLimits(
-            lambda: TokenBucket(OPENS_PER_SECOND, MAX_OPENS_AT_ONCE, self.seconds)
+        self._opens: KeyedLimits[ILink] = KeyedLimits.of_buckets(
+            OPENS_PER_SECOND, MAX_OPENS_AT_ONCE, self.seconds
         )
         rate, burst = self._pace()
         self._bucket = TokenBucket(rate, burst, self.seconds)

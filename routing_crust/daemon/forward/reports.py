@@ -11,7 +11,7 @@ from typing import Final
 
 from ...bounded_dict import BoundedDict
 from ...names import Name
-from ...routing.events import LinkChanged, LinkGained
+from ...routing.events import LinkChanged, LinkGained, observe_all
 from ...routing.service import RoutingService
 from ...timing.ratelimit import TokenBucket
 from ..ways import way_to
@@ -45,15 +45,17 @@ class Reports:
         self._tell = tell
         self._bucket = TokenBucket(1.0, REPORTS_AT_ONCE, service.clock.seconds)
         self._ways: BoundedDict[Name, str] = BoundedDict(MAX_PEERS)
-        self._stops = [
-            service.observe(LinkGained, lambda event: self._link(event.link.name)),
-            service.observe(LinkChanged, lambda event: self._link(event.new.name)),
-        ]
+        self._stop_observing = observe_all(
+            service,
+            {
+                LinkGained: lambda event: self._link(event.link.name),
+                LinkChanged: lambda event: self._link(event.new.name),
+            },
+        )
 
     def stop(self) -> None:
         """Report nothing more."""
-        for stop in self._stops:
-            stop()
+        self._stop_observing()
         self._tell = lambda report: None
 
     def connected(self, peer: Name) -> None:

@@ -6,7 +6,6 @@ each kind of event came about since the start. All of it is bounded, whatever pe
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
 from itertools import count
 from typing import Final
 
@@ -20,6 +19,7 @@ from ...routing.events import (
     LinkLost,
     ReachabilityChanged,
     StateChanged,
+    observe_all,
 )
 from ...routing.service import RoutingService
 from ..text import connection_type
@@ -46,21 +46,22 @@ class Journal:
         now = service.clock.seconds()
         self._states: deque[tuple[float, str]] = deque([(now, service.state.value)], maxlen=MAX_STATES)
         self.counts: Counter[tuple[str, str]] = Counter()
-        # each call of observe() returns the function that ends it
-        self._stops: list[Callable[[], None]] = [
-            service.observe(StateChanged, self._state_changed),
-            service.observe(GroupConnectedChanged, self._group_changed),
-            service.observe(EndpointsChanged, self._endpoints_changed),
-            service.observe(ReachabilityChanged, self._reachability_changed),
-            service.observe(LinkGained, self._link_gained),
-            service.observe(LinkChanged, self._link_changed),
-            service.observe(LinkLost, self._link_lost),
-        ]
+        self._stop_observing = observe_all(
+            service,
+            {
+                StateChanged: self._state_changed,
+                GroupConnectedChanged: self._group_changed,
+                EndpointsChanged: self._endpoints_changed,
+                ReachabilityChanged: self._reachability_changed,
+                LinkGained: self._link_gained,
+                LinkChanged: self._link_changed,
+                LinkLost: self._link_lost,
+            },
+        )
 
     def stop(self) -> None:
         """Keep nothing more."""
-        for stop in self._stops:
-            stop()
+        self._stop_observing()
 
     def add(self, kind: str, text: str, peer: Name | str = "") -> None:
         """

@@ -5,7 +5,7 @@ What the daemon has of systemd: where its sockets are, and who wants to hear how
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from random import SystemRandom
 from typing import Any, Final
@@ -22,7 +22,7 @@ from ...endpoints import Endpoint, PathKind
 from ...errors import ConfigurationError
 from ...identity import Identity
 from ...names import Name
-from ...routing.events import LinkChanged, LinkGained, LinkLost, StateChanged
+from ...routing.events import LinkChanged, LinkGained, LinkLost, StateChanged, observe_all
 from ...routing.private.membership import Membership
 from ...routing.service import RoutingService
 from ...routing.state import State
@@ -120,13 +120,15 @@ class Supervision:
         self._watchdog.clock = self._clock
         self._watchdog_seconds = watchdog
         self._links: dict[Name, PathKind] = {}
-        # each call of observe() returns the function that ends it
-        self._stops: list[Callable[[], None]] = [
-            service.observe(StateChanged, self._changed),
-            service.observe(LinkGained, self._gained),
-            service.observe(LinkChanged, self._replaced),
-            service.observe(LinkLost, self._lost),
-        ]
+        self._stop_observing = observe_all(
+            service,
+            {
+                StateChanged: self._changed,
+                LinkGained: self._gained,
+                LinkChanged: self._replaced,
+                LinkLost: self._lost,
+            },
+        )
 
     def reloading(self) -> None:
         """The daemon begins to read its settings again."""
@@ -183,9 +185,7 @@ class Supervision:
             self._notifier.tell(status_line(text))
 
     def _end_status(self) -> None:
-        stops, self._stops = self._stops, []
-        for each in stops:
-            each()
+        self._stop_observing()
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None

@@ -31,7 +31,7 @@ from ...errors import CloseReason, WireError
 from ...identity import PROTOCOL_VERSION
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.ratelimit import KeyedLimits
 from ...timing.timers import cancel
 from ...trust.certificate import Certificate
 from ...trust.networks import is_private
@@ -154,8 +154,8 @@ class Doorkeeper:
         self._dialable_at = dialable_at
         self._admins: Callable[[], Iterable[Name]] = tuple
         self._quiet = QuietLog(self.log, seconds)
-        self._tries: KeyedLimits[str] = KeyedLimits(
-            lambda: TokenBucket(TRIES_PER_MINUTE / 60, 2 * TRIES_PER_MINUTE, seconds)
+        self._tries: KeyedLimits[str] = KeyedLimits.of_buckets(
+            TRIES_PER_MINUTE / 60, 2 * TRIES_PER_MINUTE, seconds
         )
         self._passed_on: dict[bytes, _PassedOn] = {}
         self.calls = OutgoingCalls(node, links, bootstrap)

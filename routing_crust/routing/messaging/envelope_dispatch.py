@@ -17,7 +17,7 @@ from ...errors import CloseReason, WireError
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.ratelimit import KeyedLimits
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import Envelope, EnvelopeKind, Signed
 from ..control import EnvelopeHandler
@@ -45,8 +45,8 @@ class EnvelopeDispatch(PeerListener):
         self.settings_changed()
         self._quiet = QuietLog(self.log, seconds)
         self._handlers: dict[EnvelopeKind, EnvelopeHandler] = {}
-        self._rates: KeyedLimits[Name] = KeyedLimits(
-            lambda: TokenBucket(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, seconds)
+        self._rates: KeyedLimits[Name] = KeyedLimits.of_buckets(
+            CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, seconds
         )
 
     def settings_changed(self) -> None:

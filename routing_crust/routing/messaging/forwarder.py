@@ -32,7 +32,7 @@ from ...errors import WireError
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_ATTEMPTS, MAX_CONTROL_BURST
 from ...names import NAME_BYTES, Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.ratelimit import KeyedLimits
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
@@ -101,8 +101,8 @@ class Forwarder:
         self._max_attempts = MAX_ATTEMPTS
         self._passed = DuplicateFilter(node.clock, MESSAGE_ID_LIFETIME_SECONDS, MAX_REMEMBERED_IDS)
         self._paths = ReturnPaths(links)
-        self._hints: KeyedLimits[Name] = KeyedLimits(
-            lambda: TokenBucket(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, node.clock.seconds)
+        self._hints: KeyedLimits[Name] = KeyedLimits.of_buckets(
+            CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, node.clock.seconds
         )
         self._relay: FairRelay[bytes] = FairRelay(node.clock, settings, self._transmit, self._has_room)
 

@@ -24,7 +24,7 @@ from ...crust.interfaces import ILink
 from ...errors import CloseReason, LinkClosed, WireError
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.ratelimit import KeyedLimits
 from ...timing.timers import cancel, is_pending
 from ...trust.certificate import SignedCertificate
 from ...trust.codec import encode_certificate
@@ -80,8 +80,8 @@ class DirectorySync(PeerListener):
         self._pull_timer: IDelayedCall | None = None
         self._news_timer: IDelayedCall | None = None
         self._compare_timer: IDelayedCall | None = None
-        self._rates: KeyedLimits[Name] = KeyedLimits(
-            lambda: TokenBucket(1 / QUESTION_EVERY_SECONDS, QUESTIONS_AT_ONCE, node.clock.seconds)
+        self._rates: KeyedLimits[Name] = KeyedLimits.of_buckets(
+            1 / QUESTION_EVERY_SECONDS, QUESTIONS_AT_ONCE, node.clock.seconds
         )
 
     @property

@@ -20,7 +20,7 @@ from ...history import Way
 from ...limits import DAY_SECONDS
 from ...names import NAME_BYTES, Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.ratelimit import KeyedLimits
 from ...timing.timers import cancel
 from ...trust.certificate import SignedCertificate
 from ...trust.codec import decode_certificate, encode_certificate
@@ -61,8 +61,8 @@ class RenewalExchange(PeerListener):
         self._asked: dict[Name, float] = {}
         self._warned: float | None = None
         self._refusals: dict[Name, str] = {}
-        self._rates: KeyedLimits[Name] = KeyedLimits(
-            lambda: TokenBucket(1 / QUESTION_EVERY_SECONDS, QUESTIONS_AT_ONCE, node.clock.seconds)
+        self._rates: KeyedLimits[Name] = KeyedLimits.of_buckets(
+            1 / QUESTION_EVERY_SECONDS, QUESTIONS_AT_ONCE, node.clock.seconds
         )
 
     @property

@@ -20,7 +20,7 @@ from ...crust.interfaces import ILink
 from ...errors import CloseReason, LinkClosed, WireError
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.ratelimit import KeyedLimits
 from ...trust.roster import (
     MAX_ADMINS_IN_ROSTER,
     MAX_STATEMENTS_OF_AN_ADMIN,
@@ -65,8 +65,8 @@ class RosterSync(PeerListener):
         # both ends compare as a rule: then neither answers the other with its ids
         self._asked: dict[Name, float] = {}
         self._seconds = node.clock.seconds
-        self._rates: KeyedLimits[Name] = KeyedLimits(
-            lambda: TokenBucket(1 / COMPARISON_EVERY_SECONDS, COMPARISONS_AT_ONCE, node.clock.seconds)
+        self._rates: KeyedLimits[Name] = KeyedLimits.of_buckets(
+            1 / COMPARISON_EVERY_SECONDS, COMPARISONS_AT_ONCE, node.clock.seconds
         )
 
     @property

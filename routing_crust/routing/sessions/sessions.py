@@ -23,7 +23,7 @@ from ...crust.key_agreement import KeyAgreementFailed
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.ratelimit import KeyedLimits
 from ...timing.shares import OURSELVES, Account
 from ...wire.codec import decode, encode
 from ...wire.end_to_end import SealedPacket, SessionFlight, SessionUnknown
@@ -79,11 +79,11 @@ class Sessions:
         self._offers = Offers(clock)
         self._members = node.members
         self._openings = Openings(clock, send, self._flight)
-        self._offer_rates: KeyedLimits[Name | None] = KeyedLimits(
-            lambda: TokenBucket(OFFERS_PER_SECOND, MAX_OFFERS_BURST, clock.seconds)
+        self._offer_rates: KeyedLimits[Name | None] = KeyedLimits.of_buckets(
+            OFFERS_PER_SECOND, MAX_OFFERS_BURST, clock.seconds
         )
-        self._hint_rates: KeyedLimits[Name | None] = KeyedLimits(
-            lambda: TokenBucket(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, clock.seconds)
+        self._hint_rates: KeyedLimits[Name | None] = KeyedLimits.of_buckets(
+            CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, clock.seconds
         )
         self._stopped = False
 
