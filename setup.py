@@ -105,6 +105,7 @@ setup(
         "automat>=24.8.1",
         "cryptography>=47.0.0",
         "expiringdict>=1.2.2",
+        "idna>=3.7",  # host names in other letters; older ones take minutes for some long ones
         "ifaddr>=0.2.0",
         "msgspec>=0.19.0",
         "pyopenssl>=26.2.0",

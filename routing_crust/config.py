@@ -14,8 +14,9 @@ from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from .endpoints import Contact, Endpoint, PrivateDialling
+from .endpoints import Endpoint, PrivateDialling
 from .forwarding_rules import Exposure, Forward, Nickname, Permission, is_tag, unknown_nickname
+from .hosts.contacts import AnyContact
 from .limits import KIB, MIB
 from .names import NAME_CHARACTERS, PRIVATE_PREFIX, Name
 from .parsing import parse_settings, read_toml, valid_range
@@ -71,7 +72,7 @@ def _plain(default: Any, help: str, *, advanced: bool = False) -> Any:
     return field(default=default, metadata={"help": help, "advanced": advanced})
 
 
-def _several(of: type, default: Any, help: str) -> Any:
+def _several(of: Any, default: Any, help: str) -> Any:
     return field(default=default, metadata={"of": of, "help": help, "advanced": False})
 
 
@@ -96,7 +97,7 @@ class Settings:
     external: tuple[Endpoint, ...] = _several(
         Endpoint, (), "where others can dial us, if a router forwards a port to this host, as address:port"
     )
-    contacts: tuple[Contact, ...] = _several(Contact, (), "where to find nodes of the network, as name@address:port")
+    contacts: tuple[AnyContact, ...] = _several(AnyContact, (), "where to find nodes of the network, as name@host:port, with an address or a host name, or as dns:domain for the nodes that a domain names")
     allow: tuple[str, ...] = _several(str, (), "the only peers to link with, as names or networks (192.0.2.0/24)")
     deny: tuple[str, ...] = _several(str, (), "peers never to link with, as names or networks; goes before allow")
     nicknames: tuple[Nickname, ...] = _several(
@@ -364,4 +365,6 @@ def _check_number(each: Field[Any], value: object) -> None:
 def _check_tuple(each: Field[Any], value: object) -> None:
     kind = each.metadata["of"]
     if not isinstance(value, tuple) or not all(isinstance(entry, kind) for entry in value):
-        raise ConfigurationError(each.name, f"{value!r} is not a tuple of {kind.__name__}")
+        raise ConfigurationError(
+            each.name, f"{value!r} is not a tuple of {getattr(kind, '__name__', 'Contact')}"
+        )

@@ -13,8 +13,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-from .endpoints import Contact, Endpoint
+from .endpoints import Endpoint
 from .forwarding_rules import Exposure, Forward, Nickname, Nicknames, Permission, known
+from .hosts.contacts import AnyContact, contact_from_text
 from .names import Name
 from .plain_errors import ConfigurationError, InvalidEndpoint, InvalidName, InvalidPairing, number_text
 
@@ -224,9 +225,9 @@ def _parse_enum(setting: str, kind: type[Enum], raw: Any) -> Enum:
         raise ConfigurationError(setting, f"{raw!r} is not one of {choices}") from None
 
 
-def _contact(text: str, nicknames: Nicknames) -> Contact:
+def _contact(text: str, nicknames: Nicknames) -> AnyContact:
     who, at, where = text.strip().partition("@")
-    return Contact.from_text(f"{nicknames[who]}@{where}" if at and who in nicknames else text)
+    return contact_from_text(f"{nicknames[who]}@{where}" if at and who in nicknames else text)
 
 
 def _rule(text: str, nicknames: Nicknames) -> str:

@@ -36,6 +36,8 @@ from .link.tls import LinkTls
 from .mapping.portmapper import PortMapper, Told
 from .netstate.host import HostAddress, read_host_addresses
 from .netstate.netwatch import NetWatch
+from .resolving.dns import Dns
+from .resolving.name_servers import NameServers
 
 
 class Beacon(Protocol):
@@ -120,6 +122,9 @@ class Platform(Protocol):
     def contacts(self, settings: Settings, own: Name) -> ContactBook:
         """Where saved contacts are kept."""
 
+    def name_servers(self) -> NameServers:
+        """What resolves host names."""
+
     def beacon(
         self, identity: Identity, network: str, random: Random, found: Callable[[Contact], None]
     ) -> Beacon:
@@ -150,6 +155,7 @@ class SystemPlatform:
         given: Mapping[Endpoint, socket] = NOTHING_GIVEN,
         port_mapper: Callable[..., PortMapper] = PortMapper,
         net_watch: Callable[..., NetWatch] = NetWatch,
+        name_servers: Callable[[Any], NameServers] = Dns,
     ) -> None:
         """
         @param reactor: provides C{IReactorTime}, C{IReactorTCP}, C{IReactorUDP}, C{IReactorSocket} and
@@ -160,6 +166,7 @@ class SystemPlatform:
         @param given: sockets that listen already, each with where.
         @param port_mapper: makes what asks routers to map our ports.
         @param net_watch: makes what tells of changes of the network.
+        @param name_servers: makes what resolves host names.
         """
         self._reactor: Any = steady(reactor)  # for everything, the ports' and the mapper's timers too
         self.clock: IReactorTime = self._reactor
@@ -169,6 +176,7 @@ class SystemPlatform:
         self._given = given
         self._port_mapper = port_mapper
         self._net_watch = net_watch
+        self._name_servers = name_servers
 
     def tls(self, identity: Identity, key_exchange: KeyExchange) -> LinkTls:
         return LinkTls(identity, key_exchange)
@@ -185,6 +193,10 @@ class SystemPlatform:
     def contacts(self, settings: Settings, own: Name) -> ContactBook:
         """In the folder that C{state_dir} names."""
         return ContactBook(settings.state_dir, MAX_SAVED_CONTACTS, own, self._reactor)
+
+    def name_servers(self) -> NameServers:
+        """Those that the system is set up to use."""
+        return self._name_servers(self._reactor)
 
     def beacon(
         self, identity: Identity, network: str, random: Random, found: Callable[[Contact], None]

@@ -46,6 +46,7 @@ from .netstate.path_watch import PathWatch
 from .platform import Platform
 from .punch.puncher import Puncher
 from .reachability import Knock
+from .resolving.contact_resolver import ContactResolver
 from .tunnel.dispatch import FIRST_KIND, LAST_KIND, TunnelDispatch, note_outcome
 
 
@@ -90,7 +91,12 @@ class CrustService(AddressesOfCrust, ContactsOfCrust):
         self._gate = Gate(
             settings, self.clock, self.history, self._quiet, self._links, platform.descriptors_left
         )
-        self._limits = DialLimits(settings, self._gate.rules, self.clock.seconds, self._outside.dialled)
+        self._resolver = ContactResolver(
+            platform.name_servers(), random, lambda: (*self._listening, *self.endpoints)
+        )
+        self._limits = DialLimits(
+            settings, self._gate.rules, self.clock.seconds, self._outside.dialled, self.configured_contacts
+        )
         dialling = DialEnvironment(
             self,
             self._tls,
@@ -102,7 +108,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust):
             self.history,
         )
         self._dialler = Dialler(dialling)
-        self._bootstrapper = Bootstrapper(self, identity, platform, self._dialler, random)
+        self._bootstrapper = Bootstrapper(self, identity, platform, self._dialler, random, self._resolver)
         self._puncher = Puncher(dialling, random, lambda: (*self._listening, *self.endpoints))
         self._tunnels = TunnelDispatch(
             self,
@@ -161,6 +167,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust):
             self._ports = self._listening = ()
             self._outside.reset()
             self._wait_for(self._bootstrapper.stop())
+            self._wait_for(self._resolver.stop())
             self._wait_for(self._mapper.stop())
             self._gate.handshakes.stop()
             self._acceptor.abort()
@@ -248,6 +255,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust):
     def settings_changed(self) -> tuple[tuple[ILink, str], ...]:
         self._gate.rules.change(self.settings.allow, self.settings.deny)
         self._tunnels.settings_changed()
+        self.resolve_contacts()
         judged = [(link, self._gate.refusal_by_rules(link)) for link in self._links]
         return tuple((link, str(refusal)) for link, refusal in judged if refusal is not None)
 

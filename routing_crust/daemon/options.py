@@ -49,7 +49,7 @@ _OPTION_NAMES: Final = {"contacts": "contact", "nicknames": "nickname"}
 _VALUES: Final = {
     "listen": "ADDRESS:PORT",
     "external": "ADDRESS:PORT",
-    "contacts": "NAME@ADDRESS:PORT",
+    "contacts": "NAME@HOST:PORT",
     "allow": "NAME|NETWORK",
     "deny": "NAME|NETWORK",
     "nicknames": "NICKNAME=NAME",

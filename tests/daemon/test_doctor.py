@@ -14,6 +14,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import __version__
+from routing_crust.daemon.checking import contacts
+from routing_crust.daemon.checking.contacts import problem_of
 from routing_crust.daemon.checkup import (
     FAIL,
     OK,
@@ -32,8 +34,10 @@ from routing_crust.daemon.checkup import (
 from routing_crust.daemon.commands import doctor
 from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.server import ControlServer
+from routing_crust.endpoints import Endpoint
 from routing_crust.identity import create_identity
 from routing_crust.limits import DAY_SECONDS
+from routing_crust.testing.memory.name_servers import SERVER, MemoryNameServers
 
 from .fakes import FakeService, temporary_directory
 from .test_cli import CliTestCase
@@ -238,4 +242,23 @@ class DoctorTests(CliTestCase):
             raise TimeoutError
 
         self.patch(socket, "create_connection", silent)
-        self.assertEqual(doctor.problem_of("n@[2001:db8::1]:5483"), "no answer within 3 s")
+        self.assertEqual(problem_of(Endpoint("2001:db8::1", 5483)), "no answer within 3 s")
+
+    async def test_contact_by_name_is_shown_with_its_addresses_and_the_server(self) -> None:
+        self.serve()
+        names = MemoryNameServers()
+        names.set("home.example.org", "127.0.0.1")
+        self.patch(contacts, "Dns", lambda reactor: names)
+        with socket.create_server(("127.0.0.1", 0)) as there:
+            good = f"home.example.org:{there.getsockname()[1]}"
+            (self.folder / "config.toml").write_text(f'contacts = ["{good}", "gone.example.org:1"]\n')
+            _, found = await self.doctor()
+        texts = [each["text"] for each in found if each["check"] == "contact"]
+        port = good.rpartition(":")[2]
+        self.assertEqual(
+            texts,
+            [
+                f"{good} is 127.0.0.1:{port} by {SERVER} answers",
+                f"gone.example.org:1: gone.example.org: {SERVER} does not know this name",
+            ],
+        )

@@ -2284,6 +2284,56 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_contact_exchange.ProvenTests.test_link_alone_proves_no_contact",),
     ),
     Mutant(
+        "a name server may have us dial loopback addresses",
+        "crust/resolving/contact_resolver.py",
+        'return f"not dialled: {refusal}" if refusal else ""',
+        'return ""',
+        (
+            "tests.crust.resolving.test_contact_resolver.ContactResolverTests.test_addresses_are_judged_as_those_that_a_stranger_gave",
+        ),
+    ),
+    Mutant(
+        "addresses of a name wait until both families are answered",
+        "crust/resolving/contact_resolver.py",
+        "(answers.append if heard is None else heard)(answer)",
+        "answers.append(answer)",
+        (
+            "tests.crust.resolving.test_contact_resolver.ContactResolverTests.test_silence_about_one_family_does_not_hold_up_the_other",
+        ),
+    ),
+    Mutant(
+        "an attempt does not wait for names that are being resolved",
+        "crust/dial/bootstrap.py",
+        "self._unresolved += names",
+        "pass",
+        (
+            "tests.testing.memory.test_named_contacts.NamedContactTests.test_attempt_waits_for_names_and_tells_why_they_are_of_no_use",
+        ),
+    ),
+    Mutant(
+        "a contact that was found by a name is saved with its address of the day",
+        "crust/discovery/contacts.py",
+        "if self._by_name.get(each.endpoint, None) is None]",
+        "]",
+        (
+            "tests.crust.discovery.test_contacts.ContactBookTests.test_contact_that_was_found_by_a_name_is_saved_by_it",
+        ),
+    ),
+    Mutant(
+        "a name is looked for in another way than the file of hosts says",
+        "crust/resolving/dns.py",
+        "(addresses := self._in_hosts_file(name))",
+        "(addresses := [])",
+        ("tests.crust.resolving.test_dns.DnsTests.test_hosts_file_goes_before_servers",),
+    ),
+    Mutant(
+        "a refusal of one name server ends the question",
+        "crust/resolving/dns.py",
+        "            problems.append(answer)\n",
+        "            problems.append(answer)\n            break\n",
+        ("tests.crust.resolving.test_dns.DnsTests.test_next_server_is_asked_when_one_is_silent_or_refuses",),
+    ),
+    Mutant(
         "each attempt begins with the same saved contacts",
         "crust/dial/bootstrapper.py",
         "        self._tried.add(contact.endpoint)\n",

@@ -2,7 +2,8 @@
 Bootstrap: one attempt to find a way into the network.
 
 The contacts: those found on the local network while the attempt runs, in turn with the saved and configured
-ones, so that no host that answers without end keeps the others out. They are dialled
+ones, so that no host that answers without end keeps the others out; and the addresses of those by name, as
+they come. They are dialled
 C{DIAL_STAGGER_SECONDS} apart, several at once, until the layer above is content with a link and ends the
 attempt; or until nothing is left to try, or C{BOOTSTRAP_TIMEOUT_SECONDS} has passed.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import zip_longest
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -88,13 +90,15 @@ class BootstrapAttempt:
         self._added_last = 0
         self._dials: dict[Endpoint, Deferred[ILink]] = {}
         self._links: dict[ILink, None] = {}
+        self._unresolved = 0
         self._problems: list[str] = []
         self._lan = lan
-        self._over = False
+        self._started = self._over = False
         self._timers: dict[str, IDelayedCall] = {}
 
     def start(self) -> None:
         """Begin."""
+        self._started = True
         self._set_timer("end", BOOTSTRAP_TIMEOUT_SECONDS, self._too_late)
         if self._lan:
             self._set_timer("lan", LAN_WAIT_SECONDS, self._see_whether_over)
@@ -119,6 +123,28 @@ class BootstrapAttempt:
                 self._waiting.append(contact)
         if "next" not in self._timers:
             self._set_timer("next", DIAL_STAGGER_SECONDS if self._dials else 0, self._next)
+
+    def expect(self, names: int) -> None:
+        """So many contacts by name are being resolved: L{resolved_all} is called for each."""
+        self._unresolved += names
+
+    def resolved(self, contacts: Iterable[Contact]) -> None:
+        """Addresses of a contact by name have come: dial them in turn with the others."""
+        new = [each for each in contacts if each.endpoint not in self._tried]
+        if self._over or not new:
+            return
+        pairs = zip_longest(new, self._waiting)
+        self._waiting = deque(each for pair in pairs for each in pair if each is not None)
+        if self._started and "next" not in self._timers:
+            self._set_timer("next", DIAL_STAGGER_SECONDS if self._dials else 0, self._next)
+
+    def resolved_all(self, problem: str) -> None:
+        """A contact by name has no more addresses; C{problem} says why it has none, if that is so."""
+        self._unresolved -= 1
+        if problem:
+            self._problems.insert(0, problem)
+        if self._started:
+            self._see_whether_over()
 
     def _keep(self, contact: Contact) -> None:
         """Keep a contact that was found; when there is no room, the host with most contacts makes some."""
@@ -213,12 +239,13 @@ class BootstrapAttempt:
         self._finish(f"nobody let us in within {BOOTSTRAP_TIMEOUT_SECONDS:g} s")
 
     def _see_whether_over(self) -> None:
-        busy = self._found or self._waiting or self._dials or self._links or "lan" in self._timers
+        busy = self._found or self._waiting or self._dials or self._links or self._unresolved
+        busy = busy or "lan" in self._timers
         if not busy and not self._over:
             self._finish(self._summary())
 
     def _summary(self) -> str:
-        if not self._tried:
+        if not self._tried and not self._problems:
             where = "nobody answered on the local network and " if self._lan else ""
             return f"{where}there is no contact to dial (the setting contacts names some)"
         told = "; ".join(self._problems[:_MAX_TOLD])

@@ -6,11 +6,11 @@ It keeps the saved contacts and the beacon from start to stop, and at most one L
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from random import Random
 from typing import Final, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -19,6 +19,7 @@ from ...config import Settings
 from ...endpoints import Contact, Endpoint
 from ...errors import LinkClosed
 from ...history import History
+from ...hosts.contacts import NamedContact
 from ...identity import Identity
 from ...limits import BOOTSTRAP_TIMEOUT_SECONDS, DIAL_STAGGER_SECONDS
 from ...names import Name
@@ -26,6 +27,8 @@ from ..discovery.contacts import ContactBook
 from ..discovery.multicast import Place
 from ..interfaces import ILink
 from ..platform import Platform
+from ..resolving.contact_resolver import ContactResolver
+from ..resolving.name_servers import NotResolved
 from .bootstrap import BootstrapAttempt, order_contacts
 from .dialler import Dialler
 from .race import DialFailed
@@ -65,12 +68,21 @@ class Bootstrapper:
     """
 
     def __init__(
-        self, owner: BootstrapOwner, identity: Identity, platform: Platform, dialler: Dialler, random: Random
+        self,
+        owner: BootstrapOwner,
+        identity: Identity,
+        platform: Platform,
+        dialler: Dialler,
+        random: Random,
+        resolver: ContactResolver,
     ) -> None:
         self.contacts: ContactBook = platform.contacts(owner.settings, identity.name)
         self._owner = owner
         self._own_name = identity.name
         self._dialler = dialler
+        self._resolver = resolver
+        self._resolving: dict[NamedContact, Deferred[None]] = {}
+        self._without: Collection[Name] = ()
         self._beacon = platform.beacon(identity, owner.settings.network, random, self._found)
         self._attempt: BootstrapAttempt | None = None
         self._tried: set[Endpoint] = set()
@@ -100,27 +112,76 @@ class Bootstrapper:
             self._tried.clear()
         ordered = order_contacts(
             saved,
-            owner.settings.contacts,
+            [each for each in owner.settings.contacts if isinstance(each, Contact)],
             min(FIRST_SAVED_CONTACTS, len(self.contacts.proven)),
             self._tried,
             self._is_last,
         )
-        contacts = [
-            each
-            for each in ordered
-            if each.name not in {self._own_name, *without} and each.endpoint not in owner.endpoints
-        ]
+        self._without = {self._own_name, *without}
+        contacts = self._wanted(ordered)
         self._failed.clear()
         self._let_in = False
-        self._attempt = BootstrapAttempt(
+        self._attempt = attempt = BootstrapAttempt(
             owner.clock, contacts, self._beacon.active, self._dial, self._finished
         )
         self._beacon.seek()
-        self._attempt.start()
+        named = [each for each in self._named() if each.name not in self._without]
+        attempt.expect(len(named))
+        for each in named:
+            self._resolve(each, attempt)
+        attempt.start()
+
+    def resolve(self) -> None:
+        """Find out the addresses of contacts by name, without dialling them."""
+        for each in self._named():
+            self._resolve(each, None)
+
+    def configured(self) -> tuple[Contact, ...]:
+        """As L{ICrust.configured_contacts<routing_crust.crust.interfaces.ICrust.configured_contacts>}."""
+        return self._resolver.addresses(self._owner.settings.contacts)
+
+    def problem_with(self, contact: NamedContact) -> str:
+        """As L{ICrust.problem_with<routing_crust.crust.interfaces.ICrust.problem_with>}."""
+        return self._resolver.problem_with(contact)
+
+    def _named(self) -> tuple[NamedContact, ...]:
+        """The contacts by name: configured ones, then saved ones for other hosts."""
+        configured = [each for each in self._owner.settings.contacts if isinstance(each, NamedContact)]
+        there = {each.where for each in configured}
+        return (*configured, *(each for each in self.contacts.named if each.where not in there))
+
+    def _wanted(self, contacts: Iterable[Contact]) -> tuple[Contact, ...]:
+        own = self._owner.endpoints
+        return tuple(each for each in contacts if each.name not in self._without and each.endpoint not in own)
+
+    def _resolve(self, contact: NamedContact, attempt: BootstrapAttempt | None) -> None:
+        if contact in self._resolving:
+            if attempt is None:
+                return
+            # it was for an attempt that is over, or for none
+            self._resolving.pop(contact).cancel()
+
+        def found(contacts: tuple[Contact, ...]) -> None:
+            for each in contacts:
+                source = f"{contact.where}, by {self._resolver.told_by(each.endpoint)}"
+                self._owner.history.told(each.name, (each.endpoint,), source)
+            if attempt is not None:
+                attempt.resolved(self._wanted(contacts))
+
+        def done(outcome: Failure | None) -> None:
+            if self._resolving.get(contact) is asked:
+                del self._resolving[contact]
+            if outcome is not None:
+                outcome.trap(NotResolved, CancelledError)
+            if attempt is not None:
+                attempt.resolved_all("" if outcome is None else outcome.getErrorMessage())
+
+        asked = self._resolving[contact] = self._resolver.resolve(contact, found)
+        asked.addBoth(done)
 
     def remember(self, contact: Contact, proven: bool) -> None:
         """As L{ICrust.remember<routing_crust.crust.interfaces.ICrust.remember>}."""
-        self.contacts.remember(contact, proven)
+        self.contacts.remember(contact, proven, self._resolver.came_by(contact.endpoint))
         if proven:
             self._led_nowhere.pop(contact.endpoint, None)
             self._led_nowhere.pop(contact.endpoint.host, None)
@@ -216,3 +277,13 @@ class ContactsOfCrust:
 
     def saved_contacts(self) -> tuple[Contact, ...]:
         return self._bootstrapper.contacts.contacts()
+
+    def configured_contacts(self) -> tuple[Contact, ...]:
+        return self._bootstrapper.configured()
+
+    def problem_with(self, contact: NamedContact) -> str:
+        return self._bootstrapper.problem_with(contact)
+
+    def resolve_contacts(self) -> None:
+        if self._running:
+            self._bootstrapper.resolve()

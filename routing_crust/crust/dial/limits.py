@@ -5,12 +5,12 @@ holds for all dials of a node, plain and punching.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ...bounded_dict import BoundedDict
 from ...config import Settings
-from ...endpoints import Endpoint
+from ...endpoints import Contact, Endpoint
 from ...errors import LimitReached
 from ...names import Name
 from ...timing.shares import OURSELVES, Account, Held
@@ -33,12 +33,15 @@ class DialLimits:
         rules: Rules,
         seconds: Callable[[], float],
         dialled: Callable[[Endpoint], None] = lambda endpoint: None,
+        configured: Callable[[], Iterable[Contact]] = tuple,
     ) -> None:
         """
         @param seconds: the clock: C{IReactorTime.seconds}.
         @param dialled: told of each endpoint that is dialled.
+        @param configured: the contacts of the settings, with the addresses of those by name.
         """
         self._dialled = dialled
+        self._configured = configured
         self._settings = settings
         self._rules = rules
         self._budget = StrangerBudget(settings, seconds)
@@ -86,7 +89,7 @@ class DialLimits:
         """Whether an operator has configured this peer at this address, or it answered there last."""
         if (endpoint, peer) in self._proven:
             return True
-        at = (each.name for each in self._settings.contacts if each.endpoint == endpoint)
+        at = (each.name for each in self._configured() if each.endpoint == endpoint)
         return any(name in (peer, None) for name in at)
 
     def answered(self, endpoint: Endpoint, peer: Name) -> None:

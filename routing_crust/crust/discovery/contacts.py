@@ -2,11 +2,12 @@
 Saved contacts: where the next start finds the network again, kept in a file.
 
 There are three kinds. Proven ones have had us as a member, or have brought us to members; others have been
-told to us, or have only let us in; demoted ones were tried without success. The file is JSON, C{{"version":
-2, "contacts": [...], "unproven": [...]}}, with C{"name@address:port"} in both lists: the proven ones, most
-recently proven first, then all others in the order of their turns. It is written a while after a change, so
-that many changes cost one write, and when crust stops. A damaged file never keeps a node from starting: it is
-renamed, and the log says so.
+told to us, or have only let us in; demoted ones were tried without success. The file is JSON,
+C{{"version": 2, "contacts": [...], "unproven": [...], "hosts": [...]}}. The first two lists hold C{"name@address:port"}: the
+proven ones, most recently proven first, then all others in the order of their turns. The third holds
+C{"name@host:port"} and C{"dns:domain"}: proven ones that were found by a name. It is written a while after a
+change, so that many changes cost one write, and when crust stops. A damaged file never keeps a node from
+starting: it is renamed, and the log says so.
 """
 
 from __future__ import annotations
@@ -14,22 +15,26 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from errno import EINVAL
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from ...bounded_dict import BoundedDict
 from ...endpoints import Contact, Endpoint
 from ...errors import InvalidEndpoint
 from ...files import write_atomically
+from ...hosts.contacts import AnyContact, NamedContact, contact_from_text
 from ...identity import PROTOCOL_VERSION
 from ...names import Name
 
 MAX_SAVED_CONTACTS: Final = 1500
 """Contacts that are saved."""
+MAX_SAVED_NAMED: Final = 32
+"""Contacts by host name that are saved besides."""
 
 WRITE_DELAY_SECONDS: Final = 1.0
 """Seconds from a change to its writing."""
@@ -62,6 +67,9 @@ class ContactBook:
         self._unproven: dict[Endpoint, Contact] = {}
         self._demoted: dict[Endpoint, Contact] = {}
         self._at: dict[Name, Endpoint] = {}
+        # by what they are asked for; and which addresses of today are theirs
+        self._named: dict[str, NamedContact] = {}
+        self._by_name: BoundedDict[Endpoint, NamedContact] = BoundedDict(MAX_SAVED_NAMED)
         self._write_call: IDelayedCall | None = None
         self._failing = False
 
@@ -84,10 +92,11 @@ class ContactBook:
             )
             return
         try:
-            proven, unproven = self._parse(data)
+            proven, unproven, named = self._parse(data)
         except (ValueError, RecursionError) as error:
             self._put_aside(str(error))
             return
+        self._named.update({each.where: each for each in named[:MAX_SAVED_NAMED]})
         for contact in proven:
             if len(self) < self._most and not self._is_known(contact):
                 self._keep(self._proven, contact)
@@ -109,20 +118,28 @@ class ContactBook:
         """All of them: the proven ones, most recently proven first, then the others in turn."""
         return (*self.proven, *self._unproven.values(), *self._demoted.values())
 
+    @property
+    def named(self) -> tuple[NamedContact, ...]:
+        """The contacts by host name that have proven themselves, most recently proven first."""
+        return tuple(reversed(self._named.values()))
+
     def is_proven(self, contact: Contact) -> bool:
         """Whether this very contact has proven itself."""
         return self._proven.get(contact.endpoint) == contact
 
-    def remember(self, contact: Contact, proven: bool = True) -> None:
+    def remember(self, contact: Contact, proven: bool = True, by: NamedContact | None = None) -> None:
         """
         Keep a contact. A proven one replaces others of the same name or at the same endpoint. When there are
         too many, one that was demoted is dropped, else an unproven one, else the one that was proven longest
         ago.
 
         @param proven: an unproven contact comes after the proven ones, and replaces only a demoted one.
+        @param by: the host name that its address was found by, which is saved instead of the address.
         """
         if contact.name == self._own or not self._most:
             return
+        if proven and by is not None:
+            self._remember_name(contact, by)
         if proven:
             if next(reversed(self._proven.values()), None) == contact:
                 return
@@ -138,6 +155,16 @@ class ContactBook:
             self._drop(next(iter(kind.values())))
         self._changed()
 
+    def _remember_name(self, contact: Contact, by: NamedContact) -> None:
+        saved = by if by.is_domain else replace(by, name=contact.name)
+        self._by_name.put(contact.endpoint, saved)
+        if next(reversed(self._named.values()), None) != saved:
+            self._named.pop(saved.where, None)
+            self._named[saved.where] = saved
+            while len(self._named) > MAX_SAVED_NAMED:
+                del self._named[next(iter(self._named))]
+            self._changed()
+
     def demote(self, contact: Contact) -> None:
         """A contact failed, or has led nowhere: it comes last from now on, until it is proven."""
         if self._is_known(contact):
@@ -150,6 +177,9 @@ class ContactBook:
         endpoint = self._at.get(name)
         if endpoint is not None:
             self._drop(Contact(endpoint, name))
+            self._changed()
+        for each in [each for each in self._named.values() if each.name == name]:
+            del self._named[each.where]
             self._changed()
 
     def flush(self) -> None:
@@ -194,7 +224,7 @@ class ContactBook:
                 raise OSError(EINVAL, "it is no plain file")
             return file.read(_MAX_BYTES_PER_CONTACT * (self._most + 16) + 1)
 
-    def _parse(self, data: bytes) -> tuple[list[Contact], list[Contact]]:
+    def _parse(self, data: bytes) -> tuple[list[Contact], list[Contact], list[NamedContact]]:
         """
         @raise ValueError: these are no lists of contacts. A single bad entry is left out instead.
         """
@@ -203,7 +233,8 @@ class ContactBook:
         content = json.loads(data)
         texts = content.get("contacts") if isinstance(content, dict) else None
         others = content.get("unproven", []) if isinstance(content, dict) else None
-        if not (isinstance(texts, list) and isinstance(others, list)):
+        hosts = content.get("hosts", []) if isinstance(content, dict) else None
+        if not (isinstance(texts, list) and isinstance(others, list) and isinstance(hosts, list)):
             raise ValueError("it is not a list of contacts")
         version = content.get("version")
         if version != PROTOCOL_VERSION:
@@ -211,17 +242,22 @@ class ContactBook:
         problems: list[str] = []
         proven = [self._parse_one(each, problems) for each in texts]
         unproven = [self._parse_one(each, problems) for each in others]
+        named = [self._parse_one(each, problems) for each in hosts]
         if problems:
             self.log.warn(
                 "{number} of the saved contacts are left out; the first: {problem}",
                 number=len(problems),
                 problem=problems[0],
             )
-        return [each for each in proven if each], [each for each in unproven if each]
+        return (
+            [each for each in proven if isinstance(each, Contact)],
+            [each for each in unproven if isinstance(each, Contact)],
+            [each for each in reversed(named) if isinstance(each, NamedContact)],
+        )
 
-    def _parse_one(self, text: object, problems: list[str]) -> Contact | None:
+    def _parse_one(self, text: object, problems: list[str]) -> AnyContact | None:
         try:
-            contact = Contact.from_text(text if isinstance(text, str) else repr(text))
+            contact = contact_from_text(text if isinstance(text, str) else repr(text))
         except InvalidEndpoint as error:
             problems.append(str(error))
             return None
@@ -252,9 +288,14 @@ class ContactBook:
     def _write(self) -> None:
         assert self._path is not None
         self._write_call = None
-        proven = [str(each) for each in self.proven]
-        others = [str(each) for each in chain(self._unproven.values(), self._demoted.values())]
-        content = {"version": PROTOCOL_VERSION, "contacts": proven, "unproven": others}
+        # the address that a host name has today may be another's tomorrow
+        kept = [each for each in self.contacts() if self._by_name.get(each.endpoint, None) is None]
+        content = {
+            "version": PROTOCOL_VERSION,
+            "contacts": [str(each) for each in kept if each.endpoint in self._proven],
+            "unproven": [str(each) for each in kept if each.endpoint not in self._proven],
+            "hosts": [str(each) for each in self.named],
+        }
         data = json.dumps(content, indent=1).encode()
         try:
             write_atomically(self._path, data)

@@ -12,6 +12,7 @@ from zope.interface import Attribute, Interface
 
 from ...endpoints import Contact, Endpoint
 from ...history import History
+from ...hosts.contacts import NamedContact
 from ...names import Name
 from ...timing.shares import Account
 from ...wire.messages import NatKind
@@ -230,3 +231,12 @@ class ICrust(Interface):
 
     def saved_contacts() -> tuple[Contact, ...]:
         """The saved contacts, most recently proven first."""
+
+    def configured_contacts() -> tuple[Contact, ...]:
+        """The contacts of the settings; those by name have the addresses that they had last."""
+
+    def problem_with(contact: NamedContact) -> str:
+        """Why a contact by name had no address when it was last looked for; empty if it had one."""
+
+    def resolve_contacts() -> None:
+        """Find out again which addresses the contacts by name have."""

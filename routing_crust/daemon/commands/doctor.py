@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -32,8 +31,6 @@ from ..members.networks_here import CONFIG_NAME
 from . import EXIT_FAILED, EXIT_OK
 from .here import STATUS_TIMEOUT_SECONDS, connect, print_line, state_dir_of
 
-DIAL_SECONDS: Final = 3.0
-"""For a connection to one contact."""
 INTERFACES: Final = Path("/sys/class/net")
 _UP: Final = 0x1
 _LOOPBACK: Final = 0x8
@@ -53,7 +50,7 @@ def doctor(options: argparse.Namespace) -> int:
     found += of_interfaces(interfaces_in(INTERFACES))
     config = options.config or state_dir / CONFIG_NAME
     if config.exists():
-        found += of_contacts((each, problem_of(each)) for each in contacts_in(config))
+        found += of_contacts(contacts_in(config))
     if options.json:
         print_line(json.dumps([each._asdict() for each in found], indent=2))
     else:
@@ -96,25 +93,14 @@ def interfaces_in(folder: Path) -> Iterator[Interface]:
             yield Interface(each.name, bool(flags & _MULTICAST), mtu)
 
 
-def contacts_in(config: Path) -> list[str]:
+def contacts_in(config: Path) -> Iterator[tuple[str, str]]:
     """
-    The contacts in a settings file.
+    The contacts in a settings file, each with the problem that there is with it.
 
     @raise ConfigurationError: the file cannot be used.
     """
     # loads all that settings are made of, for which the other commands need not wait
     from ...config import Settings
+    from ..checking.contacts import check_contacts
 
-    return [str(each) for each in Settings.from_toml(config).contacts]
-
-
-def problem_of(contact: str) -> str:
-    """Why a connection to a contact fails; empty if it succeeds."""
-    host, _, port = contact.rpartition("@")[2].rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), DIAL_SECONDS).close()
-    except TimeoutError:
-        return f"no answer within {DIAL_SECONDS:g} s"
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
+    return check_contacts(Settings.from_toml(config).contacts)

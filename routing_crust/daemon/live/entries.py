@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from ...config import Settings
-from ...endpoints import Contact
 from ...errors import ConfigurationError, RoutingCrustError
 from ...forwarding_rules import Exposure, Forward, Permission, known
+from ...hosts.contacts import AnyContact, NamedContact, contact_from_text
 from ...names import NAME_CHARACTERS
 from ...plain_errors import InvalidEndpoint, InvalidName, InvalidPairing
 from ..forward.local_endpoints import on_loopback
@@ -101,16 +101,20 @@ def removing(settings: Settings, setting: str, text: str) -> Settings:
     gone = tuple(
         each
         for each in settings.contacts
-        if text in (str(each), str(each.endpoint), str(each.name)) or (name is not None and name == each.name)
+        if text in (str(each), _where(each), str(each.name)) or (name is not None and name == each.name)
     )
     _check_there(gone, f"{text} is not a contact of the settings", [str(each) for each in settings.contacts])
     return replace(settings, contacts=tuple(each for each in settings.contacts if each not in gone))
 
 
-def _contact(text: str, settings: Settings) -> Contact:
+def _contact(text: str, settings: Settings) -> AnyContact:
     who, at, where = text.strip().partition("@")
     name = known(settings.nicknames).get(who) if at else None
-    return Contact.from_text(text if name is None else f"{name}@{where}")
+    return contact_from_text(text if name is None else f"{name}@{where}")
+
+
+def _where(contact: AnyContact) -> str:
+    return contact.where if isinstance(contact, NamedContact) else str(contact.endpoint)
 
 
 def _check_free(there: Iterable[object], problem: str, remedy: str) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ...endpoints import Contact, Endpoint
+from ...endpoints import Endpoint
+from ...hosts.contacts import AnyContact
 
 _HEAD: Final = """\
 # {nickname} in the private network {label}, as 'routing-crust {command}' has written it.
@@ -70,7 +71,7 @@ def config_text(
     *,
     where: str = "",
     role: str = "node",
-    contacts: Sequence[Contact] = (),
+    contacts: Sequence[AnyContact] = (),
     listen: Sequence[Endpoint] = (),
     external: Sequence[Endpoint] = (),
 ) -> str:

@@ -44,7 +44,7 @@ class KnownAddresses:
             itself, as far as we dial such addresses for strangers.
         """
         crust = self._node.crust
-        contacts = (*self._node.settings.contacts, *crust.saved_contacts())
+        contacts = (*crust.configured_contacts(), *crust.saved_contacts())
         found = dict.fromkeys(each.endpoint for each in contacts if each.name == name)
         told = dict.fromkeys(each.endpoint for each in reversed(crust.history.of(name).told))
         others = [each for each in told if each not in found and self._rules.refusal(name, each) is None]

@@ -105,7 +105,7 @@ class CandidateExchange:
 
     def _known_at(self, peer: Name) -> list[Endpoint]:
         """Where an operator says that a peer is, and where we have dialled it."""
-        configured = [each.endpoint for each in self._settings.contacts if each.name == peer]
+        configured = [each.endpoint for each in self._crust.configured_contacts() if each.name == peer]
         dialled = self._links.dialled_at(peer)
         return configured if dialled is None else [dialled, *configured]
 

@@ -182,7 +182,7 @@ class ReachabilityChecks(PeerListener):
         linked = [(each.name, self._dialable_at(each)) for each in self._links.peers]
         # a linked peer may be dialled again: it may not have seen the port that we listen on
         known = [Contact(endpoint, name) for name, endpoint in linked if endpoint is not None]
-        others = (*node.settings.contacts, *node.crust.saved_contacts())
+        others = (*node.crust.configured_contacts(), *node.crust.saved_contacts())
         known += [each for each in others if each.name not in (None, node.name)]
         useful = [each for each in dict.fromkeys(known) if node.crust.may_observe(each.endpoint)]
         return node.random.sample(useful, min(MAX_OBSERVERS, len(useful)))

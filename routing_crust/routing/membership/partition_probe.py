@@ -100,6 +100,8 @@ class Prober:
 
     def _probe(self) -> None:
         self._schedule()
+        # for the next time: a host name may have another address by then
+        self._crust.resolve_contacts()
         contact = self._choose()
         if contact is None or self._dial is not None:
             return
@@ -109,7 +111,7 @@ class Prober:
         self._dial.addBoth(self._dial_done)
 
     def _choose(self) -> Contact | None:
-        known = (*self._settings.contacts, *self._crust.saved_contacts())
+        known = (*self._crust.configured_contacts(), *self._crust.saved_contacts())
         strangers = [
             each
             for each in known

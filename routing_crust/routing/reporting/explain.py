@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from ...crust.interfaces import ILink
 from ...endpoints import Direction, Endpoint, PathKind
 from ...history import Outcome, PeerHistory, Way
+from ...hosts.contacts import NamedContact
 from ...limits import REQUEST_INTERVAL_SECONDS, UNREACHABLE_SECONDS
 from ...names import Name
 from ..links.peer import Peer
@@ -159,7 +160,7 @@ def _candidates(
     node: Node, refusal: Callable[[Name, Endpoint], str | None], name: Name, history: PeerHistory
 ) -> tuple[CandidateExplained, ...]:
     sources: dict[Endpoint, list[str]] = {}
-    for contact in node.settings.contacts:
+    for contact in node.crust.configured_contacts():
         if contact.name == name:
             sources.setdefault(contact.endpoint, []).append("the setting contacts")
     for contact in node.crust.saved_contacts():
@@ -173,7 +174,11 @@ def _candidates(
         for each in history.outcomes
         if each.way in _DIALS and not each.text.startswith(_NOT_DIALLED)
     }
-    found = []
+    found = [
+        CandidateExplained(each.where, ("the setting contacts",), "", problem, None)
+        for each in node.settings.contacts
+        if isinstance(each, NamedContact) and each.name == name and (problem := node.crust.problem_with(each))
+    ]
     for endpoint, who in sources.items():
         obstacle, seconds = node.crust.obstacle(endpoint, name)
         refused = "" if obstacle else refusal(name, endpoint)

@@ -30,6 +30,7 @@ from ...identity import Identity
 from ...names import Name
 from .connecting import MemoryConnector
 from .key_agreement import SimulatedKeyAgreements
+from .name_servers import MemoryNameServers
 from .network import MemoryNetwork
 from .tls import SimulatedTls
 from .transport import MemoryTransport, address_of
@@ -98,6 +99,9 @@ class MemoryMachine:
         for each in reversed(self._saved):
             book.remember(each)
         return book
+
+    def name_servers(self) -> MemoryNameServers:
+        return self.network.name_servers
 
     def beacon(
         self, identity: Identity, network: str, random: Random, found: Callable[[Contact], None]

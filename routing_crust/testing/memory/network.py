@@ -31,6 +31,7 @@ from ..latency import Latency
 from ..trace import Trace
 from .connecting import NO_ROUTE, REFUSED, Listener, MemoryConnector, Refused
 from .internet import Arrival, Internet, PacketPath, Router
+from .name_servers import MemoryNameServers
 from .obstacles import Obstacles
 from .transport import Host, MemoryTransport
 
@@ -78,6 +79,7 @@ class MemoryNetwork(Obstacles):
         self.dial_loss = 0.0
         self.dials = self.frames = self.bytes = 0
         self.trace = Trace(clock.seconds) if trace is None else trace
+        self.name_servers = MemoryNameServers()
         self._made_up = 0
         self._ports = 0
         self._hosts: dict[str, bool] = {}

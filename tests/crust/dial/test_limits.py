@@ -18,7 +18,7 @@ HERE, THERE = at("8.8.8.8:443"), at("8.8.8.9:443")
 
 class KnownTests(SynchronousTestCase):
     def make(self, *contacts: Contact) -> DialLimits:
-        return DialLimits(Settings(contacts=contacts), Rules((), ()), Clock().seconds)
+        return DialLimits(Settings(), Rules((), ()), Clock().seconds, configured=lambda: contacts)
 
     def test_nobody_is_known_by_what_others_say(self) -> None:
         self.assertFalse(self.make().is_known(HERE, name(1)))

@@ -26,7 +26,7 @@ from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import ICrust, Rendezvous
 from routing_crust.crust.netstate.external_addresses import ExternalAddresses
 from routing_crust.crust.punch.puncher import Puncher
-from routing_crust.endpoints import Endpoint
+from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History
 from routing_crust.names import Name
@@ -73,6 +73,9 @@ class _Crust:
 
     def is_known(self, endpoint: Endpoint, peer: Name) -> bool:
         return False
+
+    def configured_contacts(self) -> tuple[Contact, ...]:
+        return ()
 
 
 class _Links:

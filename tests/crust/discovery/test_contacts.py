@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.crust.discovery import contacts as module
 from routing_crust.crust.discovery.contacts import DAMAGED_SUFFIX, FILE_NAME, WRITE_DELAY_SECONDS, ContactBook
 from routing_crust.endpoints import Contact, Endpoint
+from routing_crust.hosts.contacts import NamedContact
 from routing_crust.names import Name
 
 from ..addresses import contact, name
@@ -49,6 +50,31 @@ class ContactBookTests(SynchronousTestCase):
         book.flush()
         self.assertEqual(self.book().contacts(), (one, two))
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
+
+    def test_contact_that_was_found_by_a_name_is_saved_by_it(self) -> None:
+        """Its address of today may be another's tomorrow."""
+        book = self.book()
+        one, two, three = contact("192.0.2.1:1", 1), contact("192.0.2.2:2", 2), contact("192.0.2.3:3", 3)
+        book.remember(one, by=NamedContact("home.example.org", 1))
+        book.remember(two, by=NamedContact("example.org", 0))
+        book.remember(three)
+        self.assertEqual(book.contacts(), (three, two, one))
+        book.flush()
+        again = self.book()
+        self.assertEqual(again.contacts(), (three,))
+        home = NamedContact("home.example.org", 1, name(1))
+        self.assertEqual(again.named, (NamedContact("example.org", 0), home))
+        again.forget(name(1))
+        again.flush()
+        self.assertEqual(self.book().named, (NamedContact("example.org", 0),))
+
+    def test_number_of_saved_names_is_bounded(self) -> None:
+        book = self.book()
+        for number in range(1, module.MAX_SAVED_NAMED + 3):
+            book.remember(contact(f"192.0.2.1:{number}", 1), by=NamedContact("home.example.org", number))
+        self.assertEqual(len(book.named), module.MAX_SAVED_NAMED)
+        self.assertEqual(book.named[-1].port, 3)
+        book.flush()
 
     def test_many_changes_cost_one_write(self) -> None:
         book = self.book()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -39,7 +38,7 @@ class KnownAddressesTests(SynchronousTestCase):
         self.crust.remember(Contact(at("198.18.0.78:5483"), self.net.identity().name))
         self.crust.history.told(self.name, [at("198.18.0.77:5483"), at("198.18.0.79:5483")], "its answer")
         configured = Contact(at("198.18.0.80:443"), self.name)
-        self.node = replace(self.node, settings=replace(self.node.settings, contacts=(configured,)))
+        self.patch(self.crust, "configured_contacts", lambda: (configured,))
         self.assertEqual(self.known(), ["198.18.0.80:443", "198.18.0.77:5483", "198.18.0.79:5483"])
 
     def test_what_a_stranger_may_not_have_us_dial_is_left_out(self) -> None:

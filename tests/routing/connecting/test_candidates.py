@@ -43,9 +43,13 @@ class FakeCrust:
         self.outside: tuple[Endpoint, ...] = (HERE,)
         self.inner_networks: tuple[str, ...] = ()
         self.known: set[tuple[Endpoint, Name]] = set()
+        self.configured: tuple[Contact, ...] = ()
 
     def is_known(self, endpoint: Endpoint, peer: Name) -> bool:
         return (endpoint, peer) in self.known
+
+    def configured_contacts(self) -> tuple[Contact, ...]:
+        return self.configured
 
 
 class FakeLinks:
@@ -73,8 +77,9 @@ class CandidatesTests(SynchronousTestCase):
         self.candidates = self.exchange()
 
     def exchange(self, *contacts: Contact) -> CandidateExchange:
-        settings, crust = Settings(contacts=contacts), cast(ICrust, self.crust)
-        node = Node(settings, OWN, self.clock, Random(1), crust, 1, self.clock.seconds)
+        self.crust.configured = contacts
+        crust = cast(ICrust, self.crust)
+        node = Node(Settings(), OWN, self.clock, Random(1), crust, 1, self.clock.seconds)
         return CandidateExchange(node, self.links)
 
     def link(self, at: str, path_kind: PathKind = PathKind.DIRECT) -> None:

@@ -35,12 +35,16 @@ _ADD_WHAT: Final = {
         "ENDPOINT=NAME/PROTOCOL",
         "the port, the peer and its protocol, such as tcp:2222=backup/ssh or udp:5353=home/dns",
     ),
-    "contact": ("NAME@ADDRESS:PORT", "the node's contact, as its log shows it; without a name, ADDRESS:PORT"),
+    "contact": (
+        "NAME@HOST:PORT",
+        "the node's contact, as its log shows it, or with a host name for the address; without a name, "
+        "HOST:PORT; or dns:DOMAIN for the nodes that a domain names",
+    ),
 }
 _REMOVE_WHAT: Final = {
     "expose": ("PROTOCOL", "the name for peers"),
     "forward": ("ENDPOINT", "the port, such as tcp:2222"),
-    "contact": ("CONTACT", "the contact, or only its name, nickname or ADDRESS:PORT"),
+    "contact": ("CONTACT", "the contact, or only its name, nickname or HOST:PORT"),
 }
 _SAVE: Final = (
     "write it into the daemon's settings file as well, whose comments and order stay; with it goes what was "

@@ -1,0 +1,1 @@
+"""Checks that C{doctor} makes itself, without the daemon."""
