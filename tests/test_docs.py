@@ -70,7 +70,7 @@ def page(name: str) -> str:
 
 def pages() -> Iterator[tuple[str, str]]:
     page("index")
-    for path in sorted(DOCS.glob("*.rst")):
+    for path in sorted(DOCS.glob("*.rst"), key=lambda each: each.stem):
         yield path.stem, path.read_text(encoding="utf-8")
 
 
