@@ -2,8 +2,8 @@
 Saved contacts: where the next start finds the network again, kept in a file.
 
 There are three kinds. Proven ones have had us as a member, or have brought us to members; others have been
-told to us, or have only let us in; demoted ones were tried without success. The file is JSON,
-C{{"version": 2, "contacts": [...], "unproven": [...], "hosts": [...]}}. The first two lists hold C{"name@address:port"}: the
+told to us, or have only let us in; demoted ones were tried without success. The file is JSON, C{{"version":
+2, "contacts": [...], "unproven": [...], "hosts": [...]}}. The first two hold C{"name@address:port"}: the
 proven ones, most recently proven first, then all others in the order of their turns. The third holds
 C{"name@host:port"} and C{"dns:domain"}: proven ones that were found by a name. It is written a while after a
 change, so that many changes cost one write, and when crust stops. A damaged file never keeps a node from
