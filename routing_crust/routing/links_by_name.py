@@ -78,12 +78,15 @@ class LinksByName(MessagesByName):
 
         @return: fires with the link when both ends have confirmed it. Fails with
             L{PeerUnreachable<routing_crust.errors.PeerUnreachable>}: within 5 s when the node is gone, by
-            what the nodes near its name and its own addresses say, else after C{UNREACHABLE_SECONDS}; and
-            with L{NotConnected} or L{ServiceStopped}. All of these are Twisted's C{ConnectError}s as well.
+            what the nodes near its name and its own addresses say, else after C{UNREACHABLE_SECONDS}; with
+            L{NotConnected} at once if there is no network and no known address of the node; and with
+            L{ServiceStopped}. All of these are Twisted's C{ConnectError}s as well.
         @raise InvalidName: as L{name_of<routing_crust.routing.messages_by_name.MessagesByName.name_of>} does.
         """
         to = self.name_of(name)
-        return self._running(lambda core: core.direct_links.connect(to).addCallback(ApplicationLink))
+        return self._running(
+            lambda core: core.direct_links.connect(to, self.when_connected).addCallback(ApplicationLink)
+        )
 
     def borrow(self, name: Name, patient: bool = False) -> Deferred[ILink]:
         """
@@ -93,8 +96,7 @@ class LinksByName(MessagesByName):
         @param patient: whether to wait until the service is connected instead of failing with
             L{NotConnected}; no longer than L{connect} does.
         """
-        joined = self.when_connected() if patient and self._started else None
-        return self._running(lambda core: core.direct_links.borrow(name, joined))
+        return self._running(lambda core: core.direct_links.borrow(name, self.when_connected, patient))
 
     def ask_again(self, name: Name) -> None:
         """

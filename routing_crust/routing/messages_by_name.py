@@ -48,8 +48,8 @@ class MessagesByName:
         @return: fires with C{None} when the destination has acknowledged it. Fails with L{PeerUnreachable}
             when it is gone, as that of C{connect} does, or when no acknowledgement came by any route within
             C{UNREACHABLE_SECONDS}; with L{LimitReached} when the body is larger than C{max_message} or too
-            many messages are waiting; with L{NotConnected} when there is no link at all; and with
-            L{ServiceStopped}.
+            many messages are waiting; with L{NotConnected} when there is no link at all, and no address at
+            which the destination was; and with L{ServiceStopped}.
         @raise TypeError: the body is not bytes.
         @raise InvalidName: as L{name_of} does.
         """

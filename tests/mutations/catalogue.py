@@ -512,6 +512,33 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.absence.test_absence.CancelTests.test_cancelled_wait_ends_the_watch",),
     ),
     Mutant(
+        "a message to the only other node says that there is no network",
+        "routing/messaging/outgoing/outbox.py",
+        "elif not self._attempts.send(message) and not self._retries.wait_for_network(message):",
+        "elif not self._attempts.send(message):",
+        (
+            "tests.routing.absence.test_absence.AloneTests.test_whatever_is_wanted_of_the_only_other_node_fails_early",
+        ),
+    ),
+    Mutant(
+        "a connection to the only other node says that there is no network",
+        "routing/connecting/direct_links.py",
+        "if when_joined is not None and (patient or self._absence.may_find(name)):",
+        "if when_joined is not None and patient:",
+        (
+            "tests.routing.absence.test_absence.AloneTests.test_whatever_is_wanted_of_the_only_other_node_fails_early",
+        ),
+    ),
+    Mutant(
+        "without a network a node is waited for that nobody can find",
+        "routing/connecting/direct_links.py",
+        "if when_joined is not None and (patient or self._absence.may_find(name)):",
+        "if when_joined is not None:",
+        (
+            "tests.routing.absence.test_absence.AloneTests.test_node_of_which_no_address_is_known_is_not_waited_for_without_a_network",
+        ),
+    ),
+    Mutant(
         "strangers have us dial what they like to find a peer",
         "routing/absence/known_addresses.py",
         "if each not in found and self._rules.refusal(name, each) is None]",

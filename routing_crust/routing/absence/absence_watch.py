@@ -153,6 +153,10 @@ class AbsenceWatch:
 
         return stop
 
+    def may_find(self, name: Name) -> bool:
+        """Whether an address is known at which a peer can be looked for, even without a network."""
+        return any(self._addresses.of(name))
+
     def unreachable(self, name: Name, problem: str, since: float) -> PeerUnreachable:
         """
         The error for a peer that was not reached.

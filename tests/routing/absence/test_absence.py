@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Role
 from routing_crust.crust.reachability import Knock, Presence
-from routing_crust.errors import CloseReason, PeerUnreachable, ServiceStopped
+from routing_crust.errors import CloseReason, NotConnected, PeerUnreachable, ServiceStopped
 from routing_crust.limits import UNREACHABLE_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.absence.absence_watch import FIRST_LOOK_SECONDS, LOOK_APART_SECONDS
@@ -181,6 +181,32 @@ class AloneTests(AbsenceCase):
         self.net.run_for(1)
         self.two.crash()
         self.assert_early(waiting)
+
+    def test_whatever_is_wanted_of_the_only_other_node_fails_early(self) -> None:
+        """There is no network then, and nobody to ask; but the address of the peer is known."""
+        self.two.crash()
+        self.net.run_for(1)
+        self.assertFalse(self.one.service.bootstrapped)
+        for waiting in self.ways(self.one, self.two.name):
+            self.assertNoResult(waiting)
+            self.assert_early(waiting)
+
+    def test_message_to_the_only_other_node_arrives_once_that_is_back(self) -> None:
+        self.two.crash()
+        self.net.run_for(1)
+        self.assertFalse(self.one.service.bootstrapped)
+        sent = self.one.service.send(self.two.name, b"hello")
+        self.net.run_for(0.5)
+        self.two.restart()
+        seconds, result = self.outcome(sent)
+        self.assertIsNone(result)
+        self.assertLess(seconds, 2 * EARLY_SECONDS)
+
+    def test_node_of_which_no_address_is_known_is_not_waited_for_without_a_network(self) -> None:
+        self.two.crash()
+        self.net.run_for(1)
+        for waiting in self.ways(self.one, Name(bytes(32))):
+            self.failureResultOf(waiting, NotConnected)
 
     def test_patient_open_fails_early(self) -> None:
         self.two.crash()

@@ -113,9 +113,10 @@ class Outbox:
         Send a message.
 
         @return: fires with the body of the acknowledgement: the answer to a request, else C{None}. Fails with
-            L{LimitReached} or, without any link, L{NotConnected} at once; with L{PeerUnreachable} when the
-            destination is found to be gone, and after C{UNREACHABLE_SECONDS}; with L{RequestRefused} or
-            L{ServiceStopped}. Cancelling it ends the attempts.
+            L{LimitReached} or, without any link and any known address of the destination, L{NotConnected} at
+            once; with L{PeerUnreachable} when the destination is found to be gone, and after
+            C{UNREACHABLE_SECONDS}; with L{RequestRefused} or L{ServiceStopped}. Cancelling it ends the
+            attempts.
         @raise TypeError: the body is not bytes.
         """
         if not isinstance(body, bytes):
@@ -134,7 +135,7 @@ class Outbox:
         if destination == self._own:
             self._here.append(message)
             self._call_soon()
-        elif not self._attempts.send(message):
+        elif not self._attempts.send(message) and not self._retries.wait_for_network(message):
             self._forget(message)
             return fail(
                 NotConnected("this node has no link to its network, by which a message could be sent")

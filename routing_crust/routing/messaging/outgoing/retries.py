@@ -28,6 +28,9 @@ class Lookout(Protocol):
     def watch(self, name: Name, gone: Callable[[PeerUnreachable], object]) -> Callable[[], None]:
         """Call back when this node is gone; what it returns ends that."""
 
+    def may_find(self, name: Name) -> bool:
+        """Whether an address of this node is known, at which it can be looked for without a network."""
+
     def unreachable(self, name: Name, problem: str, since: float) -> PeerUnreachable:
         """The error for a node that was tried since then, with what was found."""
 
@@ -77,6 +80,18 @@ class MessageRetries:
             return  # it has been delivered; only the answer is late
         if not self._attempts.send(message):
             self._look_for(message)
+
+    def wait_for_network(self, message: OutgoingMessage) -> bool:
+        """
+        There is no first hop for a new message: look for its destination where that was. The next link
+        brings another attempt.
+
+        @return: whether there is any such address.
+        """
+        if self.lookout is None or not self.lookout.may_find(message.destination):
+            return False
+        self._look_for(message)
+        return True
 
     def no_way(self, message: OutgoingMessage) -> None:
         """An attempt has found no way: make another one soon."""
