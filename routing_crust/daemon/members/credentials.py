@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from twisted.logger import Logger
 
 from ...identity import Identity
-from ...routing.private.membership import Membership
+from ...routing.private.membership import Keepers, Membership
 from ...trust.networks import is_private
 from ...trust.roster import Roster
 from ...trust.state_files import (
@@ -63,9 +63,11 @@ def load_membership(
         known=known,
         authority=load_authority(state_dir, network),
         beacon_secret=beacon_secret,
-        keep_certificate=_keeper(state_dir, save_certificate, "certificate"),
-        keep_roster=_keeper(state_dir, save_roster, "roster"),
-        keep_known=_ignore if book is None else book.keep,
+        keepers=Keepers(
+            certificate=_keeper(state_dir, save_certificate, "certificate"),
+            roster=_keeper(state_dir, save_roster, "roster"),
+            known=_ignore if book is None else book.keep,
+        ),
     )
 
 

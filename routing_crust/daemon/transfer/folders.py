@@ -1,6 +1,6 @@
 """
 Folders on the receiver's disk, opened one below the other by descriptor: no symbolic link on the way is
-followed, whoever puts it there and whenever.
+followed, no matter who puts it there, and when.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ MAX_DEPTH: Final = 100
 """Folders in folders."""
 MAX_PATH_BYTES: Final = 4096
 MAX_SHOWN_ITEMS: Final = 20
-"""Names in an offer, for whoever is asked; the others are counted only."""
+"""Names in an offer, for the person who is asked; the others are counted only."""
 MAX_TEXT_CHARACTERS: Final = 500
 MAX_CHUNKS: Final = 8192
 """Hashes of one file on the wire: the chunks of larger files are larger."""

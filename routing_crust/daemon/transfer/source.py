@@ -222,7 +222,7 @@ def _below(found: _Found, left_out: Callable[[str], object]) -> Iterator[_Found]
     if entry.size is not None:
         yield found
         return
-    # its own, since whoever takes the entry closes that
+    # its own, since the one that takes the entry closes that
     folder = os.dup(descriptor)
     try:
         yield found

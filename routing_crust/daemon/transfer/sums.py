@@ -1,4 +1,4 @@
-"""What of a transfer is done, for whoever shows it."""
+"""What of a transfer is done, for the part that shows it."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ Membership: the credentials of a node of a private network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from ...errors import ConfigurationError
 from ...identity import Identity
@@ -16,6 +18,24 @@ from ...trust.roster import Roster
 
 def _keep_nothing(_: object) -> None:
     """What is in memory only is lost with the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keepers:
+    """
+    What keeps credentials for the next start. None may raise.
+
+    @ivar certificate: called with each new certificate of ours.
+    @ivar roster: called with each new roster.
+    @ivar known: called with all members' certificates when a new one is known.
+    """
+
+    certificate: Callable[[SignedCertificate], object] = _keep_nothing
+    roster: Callable[[Roster], object] = _keep_nothing
+    known: Callable[[Sequence[SignedCertificate]], object] = _keep_nothing
+
+
+_KEEPS_NOTHING: Final = Keepers()
 
 
 class Membership:
@@ -40,15 +60,10 @@ class Membership:
         authority: Identity | None = None,
         known: Iterable[SignedCertificate] = (),
         beacon_secret: bytes = b"",
-        keep_certificate: Callable[[SignedCertificate], object] = _keep_nothing,
-        keep_roster: Callable[[Roster], object] = _keep_nothing,
-        keep_known: Callable[[Sequence[SignedCertificate]], object] = _keep_nothing,
+        keepers: Keepers = _KEEPS_NOTHING,
     ) -> None:
         """
         @param roster: C{None} is an empty one.
-        @param keep_certificate: called with each new certificate of ours, to keep it for the next start.
-        @param keep_roster: called with each new roster, likewise.
-        @param keep_known: called with what is in C{known} when that changes, likewise. None may raise.
         """
         self.network = certificate.certificate.network
         self.certificate = certificate
@@ -58,9 +73,7 @@ class Membership:
         for each in (certificate, *known):
             self.known.add(each)
         self.beacon_secret = beacon_secret
-        self._keep_certificate = keep_certificate
-        self._keep_roster = keep_roster
-        self._keep_known = keep_known
+        self._keepers = keepers
 
     def set_certificate(self, certificate: SignedCertificate) -> bool:
         """
@@ -69,14 +82,14 @@ class Membership:
         @return: whether it was unknown.
         """
         self.certificate = certificate
-        self._keep_certificate(certificate)
+        self._keepers.certificate(certificate)
         return self.learn(certificate)
 
     def set_roster(self, roster: Roster) -> None:
         """Judge by this roster from now on, and keep it."""
         self.roster = roster
         self.known.refresh()
-        self._keep_roster(roster)
+        self._keepers.roster(roster)
 
     def learn(self, signed: SignedCertificate) -> bool:
         """
@@ -86,7 +99,7 @@ class Membership:
         """
         if not self.known.add(signed):
             return False
-        self._keep_known(self.known.certificates)
+        self._keepers.known(self.known.certificates)
         return True
 
     def is_shared(self, signed: SignedCertificate) -> bool:

@@ -106,7 +106,7 @@ class _FirstAddress:
     """
 
     def __init__(self) -> None:
-        # whoever gives up waits for nothing more; the answer is then of no use
+        # a caller that gives up waits for nothing more; the answer is then of no use
         self.found: Deferred[str | None] = Deferred(lambda _: None)
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
