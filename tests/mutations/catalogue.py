@@ -60,6 +60,169 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "names of files that come may lead elsewhere",
+        "daemon/transfer/receiving.py",
+        'if name in (b".", b"..") or b"/" in name or b"\\0" in name:',
+        "if False:",
+        ("tests.daemon.transfer.test_rules.ReceivingTests.test_names_that_lead_elsewhere_are_refused",),
+    ),
+    Mutant(
+        "a file comes twice",
+        "daemon/transfer/receiving.py",
+        "if self._last and not self._last < entry.path:",
+        "if False:",
+        ("tests.daemon.transfer.test_rules.ReceivingTests.test_names_come_once_and_in_their_order",),
+    ),
+    Mutant(
+        "a file is put below a file",
+        "daemon/transfer/receiving.py",
+        "if folders != self._folders[: len(folders)]:",
+        "if False:",
+        (
+            "tests.daemon.transfer.test_rules.ReceivingTests.test_file_is_in_no_file_and_in_no_folder_that_was_left",
+        ),
+    ),
+    Mutant(
+        "more files come than were offered",
+        "daemon/transfer/receiving.py",
+        "if self._files_left < 0 or self._folders_left < 0 or self._size_left < 0:",
+        "if False:",
+        ("tests.daemon.transfer.test_rules.ReceivingTests.test_nothing_comes_beyond_the_offer",),
+    ),
+    Mutant(
+        "a million files are named in advance",
+        "daemon/transfer/receiving.py",
+        "if len(self.expected) > MAX_AHEAD:",
+        "if False:",
+        ("tests.daemon.transfer.test_rules.ReceivingTests.test_a_million_files_are_not_held",),
+    ),
+    Mutant(
+        "bytes of a file come twice",
+        "daemon/transfer/receiving.py",
+        "if data.offset < file.position:",
+        "if False:",
+        ("tests.daemon.transfer.test_rules.ReceivingTests.test_bytes_come_once_and_within_their_file",),
+    ),
+    Mutant(
+        "bytes come beyond the size of a file",
+        "daemon/transfer/receiving.py",
+        "if end > file.size:",
+        "if False:",
+        ("tests.daemon.transfer.test_rules.ReceivingTests.test_bytes_come_once_and_within_their_file",),
+    ),
+    Mutant(
+        "a receiver has more of a file than there is",
+        "daemon/transfer/sending.py",
+        "if want.have > size:",
+        "if False:",
+        ("tests.daemon.transfer.test_rules.SendingTests.test_receiver_asks_for_chunks_that_are_there",),
+    ),
+    Mutant(
+        "a receiver confirms before all is sent",
+        "daemon/transfer/sending.py",
+        "isinstance(message, Done) and self.stage is Stage.DONE",
+        "isinstance(message, Done)",
+        ("tests.daemon.transfer.test_rules.SendingTests.test_receiver_cannot_confirm_what_was_not_sent",),
+    ),
+    Mutant(
+        "all of a file is sent again after a break",
+        "daemon/transfer/source.py",
+        "if hasher.digest() != theirs and not want.fixed:",
+        "if not want.fixed:",
+        ("tests.daemon.transfer.test_transfer.ResumeTests.test_only_what_is_missing_is_sent_after_a_break",),
+    ),
+    Mutant(
+        "a chunk that has changed stays as it was",
+        "daemon/transfer/source.py",
+        "if hasher.digest() != theirs and not want.fixed:",
+        "if False:",
+        ("tests.daemon.transfer.test_transfer.ResumeTests.test_chunk_that_has_changed_is_sent_again",),
+    ),
+    Mutant(
+        "a file that changes while it is sent is taken",
+        "daemon/transfer/source.py",
+        "if (info.st_size, info.st_mtime_ns) != self._before:",
+        "if False:",
+        (
+            "tests.daemon.transfer.test_transfer.RefusalTests.test_file_that_changes_meanwhile_is_said_and_resumed",
+        ),
+    ),
+    Mutant(
+        "holes of a file are read and sent",
+        "daemon/transfer/source.py",
+        "info.st_blocks * _STORED_UNIT_BYTES < info.st_size",
+        "False",
+        ("tests.daemon.transfer.test_transfer.TransferTests.test_holes_are_not_sent_and_stay_holes",),
+    ),
+    Mutant(
+        "what has the name of a file that comes is not looked at",
+        "daemon/transfer/incoming.py",
+        "if self._hasher.digest() != digest:",
+        "if False:",
+        ("tests.daemon.transfer.test_transfer.RefusalTests.test_another_file_of_the_name_stays",),
+    ),
+    Mutant(
+        "a temporary folder that others may write is used",
+        "daemon/transfer/store.py",
+        "if info.st_uid != os.geteuid() or stat.S_IMODE(info.st_mode) & 0o077:",
+        "if False:",
+        (
+            "tests.daemon.transfer.test_transfer.RefusalTests.test_temporary_folder_of_somebody_else_is_not_used",
+        ),
+    ),
+    Mutant(
+        "a second receiver writes into the files of the first",
+        "daemon/transfer/store.py",
+        "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+        ("tests.daemon.transfer.test_transfer.ResumeTests.test_two_receivers_do_not_write_one_file",),
+    ),
+    Mutant(
+        "another name of a file is written through",
+        "daemon/transfer/folders.py",
+        "return stat.S_ISREG(info.st_mode) and info.st_nlink == 1",
+        "return stat.S_ISREG(info.st_mode)",
+        (
+            "tests.daemon.transfer.test_transfer.RefusalTests.test_other_name_of_a_file_is_not_written_through",
+        ),
+    ),
+    Mutant(
+        "a disk takes two names for one, and one file is lost",
+        "daemon/transfer/folders.py",
+        "if info.st_ino in self._came:",
+        "if False:",
+        (
+            "tests.daemon.transfer.test_transfer.RefusalTests.test_disk_that_takes_two_names_for_one_keeps_neither",
+        ),
+    ),
+    Mutant(
+        "a file that is sent no more stays in the folder",
+        "daemon/transfer/folders.py",
+        (
+            "remove(name, self.descriptor)\n"
+            "        except OSError as error:\n"
+            '            raise disk_error("what an'
+        ),
+        'pass\n        except OSError as error:\n            raise disk_error("what an',
+        (
+            "tests.daemon.transfer.test_transfer.ResumeTests.test_file_that_has_become_shorter_or_a_folder_is_taken_as_it_is_now",
+        ),
+    ),
+    Mutant(
+        "the end of a program's stream waits for its producer",
+        "daemon/control/stream_transport.py",
+        (
+            "        if self._has_producer:\n"
+            "            self._has_producer = False\n"
+            "            self._wire.unregisterProducer()\n"
+            "        self._wire.loseConnection()"
+        ),
+        "        self._wire.loseConnection()",
+        (
+            "tests.daemon.control.test_stream_transport.FlowTests.test_close_of_the_other_end_waits_for_no_producer",
+        ),
+    ),
+    Mutant(
         "a founder's daemon is waited for until somebody else is there",
         "daemon/commands/founding.py",
         "start_daemon(state_dir, alone=True)",

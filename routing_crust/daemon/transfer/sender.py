@@ -116,8 +116,9 @@ class Sender:
             want = self._wanted()
             before = self.sums.covered
             for offset, block in file.missing(want):
-                self._channel.tell_data(offset, block)
+                # before: of a block that is broken off some has gone
                 self.sums.moved += len(block)
+                self._channel.tell_data(offset, block)
                 self.sums.covered = max(self.sums.covered, before + offset + len(block))
                 if self._rules.stage is Stage.FAILED:
                     self._check()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 from ...control.client import ClientError, ControlClient
@@ -41,7 +43,7 @@ def send_file(options: argparse.Namespace) -> int:
                 print_json("accepted")
 
         try:
-            with TransferLine(sender.sums):
+            with TransferLine(sender.sums), _told_if_it_fails(options, sender):
                 sender.run(offer, accepted)
         except ChannelLost as error:
             raise ClientError(
@@ -54,6 +56,17 @@ def send_file(options: argparse.Namespace) -> int:
         _say(finished_text("sent to", who, sender.sums, seconds))
         print_digests(sender.digests)
     return EXIT_OK
+
+
+@contextmanager
+def _told_if_it_fails(options: argparse.Namespace, sender: Sender) -> Iterator[None]:
+    """Say for JSON what was sent, also after an interrupt."""
+    try:
+        yield
+    except BaseException as error:
+        if options.json:
+            print_json("failed", problem=str(error), moved=sender.sums.moved)
+        raise
 
 
 def _open(client: ControlClient, command: OpenCommand) -> None:
