@@ -162,13 +162,12 @@ class Endpoint:
     @property
     def prefix(self) -> str:
         """The /24 or /48 of the address, as text: the key of limits per prefix."""
-        bits = 48 if self.is_v6 else 24
-        return str(_network(f"{self.host.partition('%')[0]}/{bits}"))
+        return _network_text(self.host, 48 if self.is_v6 else 24)
 
     @property
     def origin(self) -> str:
         """The IPv4 address, or the IPv6 /56: what one party is likely to have all of."""
-        return str(_network(f"{self.host.partition('%')[0]}/56")) if self.is_v6 else self.host
+        return _network_text(self.host, 56) if self.is_v6 else self.host
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if self.is_v6 else f"{self.host}:{self.port}"
@@ -306,6 +305,12 @@ def _refusal_of_private(
 def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+@lru_cache(maxsize=4096)
+def _network_text(host: str, bits: int) -> str:
+    """The network of an address, a zone left out, as text: each frame that others pay for asks for it."""
+    return str(_network(f"{host.partition('%')[0]}/{bits}"))
 
 
 @lru_cache(maxsize=1024)

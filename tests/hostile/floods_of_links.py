@@ -5,16 +5,21 @@ frames that never end.
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from contextlib import suppress
 
 from .behaviour import HONEST, Target, behaviour
+from .envelopes import group_query, message_part
+from .floods import addresses
 from .keys import Key
+from .keyupdates import key_updates
 from .peer import (
     ACK,
     CONTACTS,
     DIAL_BACK,
+    ENVELOPE,
     HEARTBEAT,
     MESSAGE,
     TUNNEL_CLOSED,
@@ -134,3 +139,61 @@ def half_frames(target: Target) -> None:
             with suppress(Closed, OSError):
                 peer = target.attached(source=f"127.{120 + number}.1.1")
                 peer.send_bytes(struct.pack("!I", MESSAGE << 24 | 65_000) + bytes(60_000))
+
+
+@behaviour("KeyUpdates of TLS over an attached link, as fast as they go", flood=True)
+def key_updates_over_a_link(target: Target) -> None:
+    while target.left > 0:
+        with suppress(Closed, OSError):
+            peer = target.attached()
+            peer.socket.setblocking(True)
+            peer.socket.settimeout(5.0)
+            # two frames were sent, each in a record of its own
+            records = key_updates(peer.secrets["CLIENT_TRAFFIC_SECRET_0"], sent=2)
+            while target.left > 0:
+                peer.socket.sendall(b"".join(itertools.islice(records, 100)))
+
+
+@behaviour("frames of an application that is not there, as fast as they go", flood=True)
+def application_frames(target: Target) -> None:
+    peer = target.attached()
+    for _ in target.paced(50_000):
+        peer.send(200, b"x")
+
+
+@behaviour("clients of 200 networks, one of each, attach and stay", flood=True)
+def idle_clients_of_many(target: Target) -> None:
+    _attach_from(target, role=1)
+
+
+@behaviour("nodes of 200 networks, one of each, attach, stay and never join", flood=True)
+def idle_nodes_of_many(target: Target) -> None:
+    _attach_from(target, role=0)
+
+
+def _attach_from(target: Target, role: int) -> None:
+    sources = list(addresses(200))
+    for number in target.paced(40):
+        if number < len(sources):
+            with suppress(Closed, OSError):
+                target.attached(source=sources[number], role=role)
+
+
+@behaviour("signed lookups by five parties, each of a network of its own", flood=True)
+def lookups_of_many(target: Target) -> None:
+    parties: list[tuple[Peer, list[bytes]]] = []
+    for source in addresses(5):
+        key = Key()
+        ready = [group_query(key, target.network, target.name) for _ in range(100)]
+        parties.append((target.attached(key, source=source), ready))
+    for number in target.paced(20_000):
+        peer, ready = parties[number % len(parties)]
+        peer.say(ENVELOPE, ready[number // len(parties) % len(ready)])
+
+
+@behaviour("requests of 60 KB to the application, by ten parties of as many networks", flood=True)
+def application_requests_of_many(target: Target) -> None:
+    peers = [target.attached(source=source) for source in addresses(10)]
+    for number in target.paced(400):
+        with suppress(Closed):
+            peers[number % len(peers)].say(MESSAGE, message_part(b"x" * 60_000, flavour=1))

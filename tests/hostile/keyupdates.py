@@ -16,17 +16,19 @@ _KEY_UPDATE = b"\x18\x00\x00\x01\x00"
 _HANDSHAKE = b"\x16"
 
 
-def key_updates(secret: bytes) -> Iterator[bytes]:
+def key_updates(secret: bytes, sent: int = 0) -> Iterator[bytes]:
     """
     The records of a client that does nothing but change its keys.
 
-    @param secret: C{CLIENT_TRAFFIC_SECRET_0}, under which nothing was sent yet.
+    @param secret: C{CLIENT_TRAFFIC_SECRET_0}.
+    @param sent: how many records were sent under it.
     """
     algorithm: HashAlgorithm = SHA256() if len(secret) == 32 else SHA384()
     key_bytes = 16 if len(secret) == 32 else 32
     while True:
         key = _expand(algorithm, secret, b"key", key_bytes)
-        nonce = _expand(algorithm, secret, b"iv", 12)  # the record's number, which is 0, changes nothing
+        nonce = (int.from_bytes(_expand(algorithm, secret, b"iv", 12), "big") ^ sent).to_bytes(12, "big")
+        sent = 0
         head = struct.pack("!BHH", 23, 0x0303, len(_KEY_UPDATE) + 1 + 16)
         yield head + AESGCM(key).encrypt(nonce, _KEY_UPDATE + _HANDSHAKE, head)
         secret = _expand(algorithm, secret, b"traffic upd", len(secret))
