@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFactory, IReactorTime
-from twisted.internet.tcp import makeBinding
 
 from ..config import KeyExchange, Settings
 from ..endpoints import Contact, Endpoint
@@ -34,8 +33,11 @@ from .key_agreement import KeyAgreements
 from .link.session_tls import SessionTls
 from .link.tls import LinkTls
 from .mapping.portmapper import PortMapper, Told
+from .netstate.connecting import connect_tcp
 from .netstate.host import HostAddress, read_host_addresses
 from .netstate.netwatch import NetWatch
+from .netstate.paths import SYSTEM_PATH, DialPath
+from .netstate.uplinks import Uplink, other_uplinks
 from .resolving.dns import Dns
 from .resolving.name_servers import NameServers
 
@@ -102,15 +104,25 @@ class Platform(Protocol):
         @raise CannotListen: one of them cannot be listened on; nothing is open.
         """
 
-    def connect(self, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None) -> IConnector:
+    def connect(
+        self,
+        remote: Endpoint,
+        factory: IProtocolFactory,
+        origin: Endpoint | None,
+        path: DialPath = SYSTEM_PATH,
+    ) -> IConnector:
         """
         Begin one TCP connection, without a time limit.
 
         @param factory: a C{ClientFactory}.
         @param origin: the local address and port, one that we listen on; C{None} leaves both to the system.
+        @param path: by which interface, and with how large segments.
         @return: the connector. If C{origin} is to blame for its failure, C{is_local} of
             L{routing_crust.crust.dial.local_port} is true of the error.
         """
+
+    def uplinks(self, remote: Endpoint) -> Sequence[Uplink]:
+        """By which interfaces an endpoint might be reached, beside the one that the system would use."""
 
     def addresses(self) -> Sequence[HostAddress]:
         """
@@ -187,8 +199,21 @@ class SystemPlatform:
     def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
         return open_ports(self._reactor, factory, endpoints, self._given)
 
-    def connect(self, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None) -> IConnector:
-        return connect_tcp(self._reactor, remote, factory, origin)
+    def connect(
+        self,
+        remote: Endpoint,
+        factory: IProtocolFactory,
+        origin: Endpoint | None,
+        path: DialPath = SYSTEM_PATH,
+    ) -> IConnector:
+        return connect_tcp(self._reactor, remote, factory, origin, path)
+
+    def uplinks(self, remote: Endpoint) -> Sequence[Uplink]:
+        """Those that Linux tells of; none elsewhere."""
+        try:
+            return other_uplinks(remote, self.addresses())
+        except OSError:
+            return ()
 
     def contacts(self, settings: Settings, own: Name) -> ContactBook:
         """In the folder that C{state_dir} names."""
@@ -221,21 +246,3 @@ class SystemPlatform:
 
     def descriptors_left(self) -> int:
         return descriptors_left()
-
-
-def connect_tcp(
-    reactor: Any, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None
-) -> IConnector:
-    """
-    Connect by a reactor, as L{Platform.connect} describes.
-
-    @param reactor: provides C{IReactorTCP}.
-    """
-    bind = None
-    if origin is not None:
-        host = "" if origin.address.is_unspecified and not origin.is_v6 else origin.host
-        bind = makeBinding(host, origin.port, reuseAddress=True, reusePort=True)
-    connector: IConnector = reactor.connectTCP(
-        remote.host, remote.port, factory, timeout=None, bindAddress=bind
-    )
-    return connector

@@ -5,7 +5,8 @@ where it was, as a dial has shown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ..endpoints import Endpoint
@@ -82,3 +83,16 @@ class Knock:
     endpoint: Endpoint
     presence: Presence
     outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathProblems:
+    """
+    What dials have to get around.
+
+    @ivar small_segments: hosts to which larger segments get lost, each with the size that does not.
+    @ivar uplinks: interfaces by which peers answer that do not by the system's choice.
+    """
+
+    small_segments: Mapping[str, int] = field(default_factory=dict)
+    uplinks: tuple[str, ...] = ()

@@ -43,6 +43,7 @@ from .link.reading import ReadingTurns
 from .netstate.external_addresses import AddressesOfCrust, ExternalAddresses
 from .netstate.heartbeat_pace import HeartbeatPace
 from .netstate.path_watch import PathWatch
+from .netstate.paths import DialPaths, PathsOfCrust
 from .platform import Platform
 from .punch.puncher import Puncher
 from .reachability import Knock
@@ -51,7 +52,7 @@ from .tunnel.dispatch import FIRST_KIND, LAST_KIND, TunnelDispatch, note_outcome
 
 
 @implementer(ICrust)
-class CrustService(AddressesOfCrust, ContactsOfCrust):
+class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
     """
     Makes links over TCP. See L{ICrust} for what it offers. It can be started again once L{stop} has fired.
     """
@@ -97,6 +98,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust):
         self._limits = DialLimits(
             settings, self._gate.rules, self.clock.seconds, self._outside.dialled, self.configured_contacts
         )
+        self._dial_paths = DialPaths(platform.uplinks, self.clock.seconds)
         dialling = DialEnvironment(
             self,
             self._tls,
@@ -106,6 +108,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust):
             self._see_whether_stopped,
             lambda: self._listening,
             self.history,
+            self._dial_paths,
         )
         self._dialler = Dialler(dialling)
         self._bootstrapper = Bootstrapper(self, identity, platform, self._dialler, random, self._resolver)
@@ -344,6 +347,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust):
         """Nothing that was known of the network needs to hold any more."""
         gone = self._host.look(self._listening)
         self._outside.network_changed()
+        self._dial_paths.network_changed()
         self.log.info("{what}; {links} links are looked at", what=what, links=len(self._links))
         for link in list(self._links):
             # TCP reports a lost address only after half a minute or more; other links may have survived

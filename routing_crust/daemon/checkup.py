@@ -91,6 +91,8 @@ def of_status(status: Mapping[str, Any], version: str) -> list[Finding]:
         _dialable(status),
         _router(status),
         _nat(status),
+        _path_mtu(status),
+        _uplinks(status),
         _ipv6(status),
         _links(status),
         _clock(status),
@@ -205,6 +207,27 @@ def _nat(status: Mapping[str, Any]) -> Finding:
         advice = "no hole can be punched through it: map or forward a port, or accept relayed links"
         return Finding("NAT", WARN, kind, advice)
     return Finding("NAT", OK, kind)
+
+
+def _path_mtu(status: Mapping[str, Any]) -> Finding:
+    small = [f"{each['host']} ({each['segment_bytes']} bytes)" for each in status.get("path_mtu", [])]
+    if small:
+        text = f"large packets get lost without a word; segments are kept small to {', '.join(small)}"
+        advice = (
+            "where many hosts are named, lower the MTU of the interface ('ip link set dev eth0 mtu 1280') "
+            "or have the router let ICMP pass; 'sysctl net.ipv4.tcp_mtu_probing=1' helps all programs"
+        )
+        return Finding("path MTU", WARN, text, advice)
+    return Finding("path MTU", OK, "no packets were found to be too large")
+
+
+def _uplinks(status: Mapping[str, Any]) -> Finding:
+    names = ", ".join(map(str, status.get("uplinks", [])))
+    if names:
+        text = f"peers answer by {names}, and not by the interface that the system prefers"
+        advice = "see whether that one has a way to the internet; else take its default route away"
+        return Finding("uplinks", WARN, text, advice)
+    return Finding("uplinks", OK, "the one that the system prefers")
 
 
 def _ipv6(status: Mapping[str, Any]) -> Finding:

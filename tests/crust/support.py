@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -12,7 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.internet.interfaces import (
+    IConnector,
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -26,7 +30,8 @@ from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.crust.link.reading import ReadingTurns
 from routing_crust.crust.link.tls import ALPN, LinkTls, LinkTlsFactory
-from routing_crust.crust.platform import connect_tcp
+from routing_crust.crust.netstate.connecting import connect_tcp
+from routing_crust.crust.netstate.paths import DialPath
 from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.history import History
@@ -210,7 +215,13 @@ def dial_environment(
 ) -> DialEnvironment:
     """What all dials of a test have in common; every link is kept."""
     history = History(owner.clock.seconds) if history is None else history
-    connect = partial(connect_tcp, reactor)
+
+    def connect(
+        remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None, path: DialPath
+    ) -> IConnector:
+        # by the system's own path, which fake reactors have too
+        return connect_tcp(reactor, remote, factory, origin)
+
     return DialEnvironment(owner, owner.tls, connect, limits, lambda link: None, gone, listening, history)
 
 

@@ -51,6 +51,8 @@ WELL: dict[str, Any] = {
     "endpoints": ["192.0.2.1:5483"],
     "external": [{"endpoint": "[2001:db8::1]:5483", "source": "interface"}],
     "mapped_ports": [],
+    "path_mtu": [],
+    "uplinks": [],
     "dialable": "yes",
     "nat": "open",
     "links": [{"rung": "direct"}, {"rung": "tunnel"}],
@@ -70,6 +72,18 @@ class JudgingTests(SynchronousTestCase):
 
     def test_each_thing_that_is_wrong_is_found(self) -> None:
         for check, other, verdict, said in (
+            (
+                "path MTU",
+                {"path_mtu": [{"host": "192.0.2.9", "segment_bytes": 1200}]},
+                WARN,
+                "large packets get lost without a word; segments are kept small to 192.0.2.9 (1200 bytes)",
+            ),
+            (
+                "uplinks",
+                {"uplinks": ["wlan0"]},
+                WARN,
+                "peers answer by wlan0, and not by the interface that the system prefers",
+            ),
             ("version", {"version": "0"}, WARN, "the daemon runs 0, and 1 is installed"),
             ("network", {"group_connected": False}, WARN, "links with some neighbours are missing"),
             ("network", {"state": "bootstrapping"}, FAIL, "no way into it: bootstrapping"),

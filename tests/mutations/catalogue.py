@@ -3374,6 +3374,85 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a host that is silent by the first uplink is dialled by no other",
+        "crust/dial/endpoint_dial.py",
+        "        else:\n            path = self._next_uplink()",
+        "        else:\n            path = None",
+        (
+            "tests.crust.dial.test_endpoint_dial.EndpointDialTests.test_silent_host_is_dialled_by_each_other_uplink_beside_the_first",
+        ),
+    ),
+    Mutant(
+        "a connection that stands still is never tried with smaller segments",
+        "crust/dial/endpoint_dial.py",
+        "path = self._paths.smaller(DialPath(answered[0].uplink, smallest))",
+        "path = None",
+        (
+            "tests.crust.dial.test_endpoint_dial.EndpointDialTests.test_connection_that_stands_still_is_tried_with_smaller_segments",
+        ),
+    ),
+    Mutant(
+        "dials by other paths are not counted against a stranger's budget",
+        "crust/dial/endpoint_dial.py",
+        "            self._may_repeat()\n",
+        "            pass\n",
+        (
+            "tests.crust.dial.test_endpoint_dial.EndpointDialTests.test_dial_for_a_stranger_is_repeated_only_within_its_budget",
+        ),
+    ),
+    Mutant(
+        "all dials leave by another uplink after one host that needed it",
+        "crust/netstate/paths.py",
+        "            if len(networks) < HOSTS_THAT_CONVINCE:",
+        "            if not networks:",
+        (
+            "tests.crust.dial.test_endpoint_dial.EndpointDialTests.test_host_behind_another_uplink_is_dialled_by_that_first_from_then_on",
+        ),
+    ),
+    Mutant(
+        "an uplink that was found is kept when the first works again",
+        "crust/netstate/paths.py",
+        "                del self._uplink_of[each]\n",
+        "                pass\n",
+        (
+            "tests.crust.dial.test_endpoint_dial.EndpointDialTests.test_host_behind_another_uplink_is_dialled_by_that_first_from_then_on",
+        ),
+    ),
+    Mutant(
+        "what was found of paths outlives a change of the network",
+        "crust/netstate/paths.py",
+        "        self._uplink_of.clear()\n",
+        "",
+        (
+            "tests.crust.dial.test_endpoint_dial.EndpointDialTests.test_changed_network_makes_all_paths_be_found_out_anew",
+        ),
+    ),
+    Mutant(
+        "a dial goes around a VPN",
+        "crust/netstate/uplinks.py",
+        "if chosen is None or not ordinary(chosen.interface):",
+        "if chosen is None:",
+        ("tests.crust.netstate.test_uplinks.UplinkTests.test_vpn_is_never_gone_around",),
+    ),
+    Mutant(
+        "the segments of a dial stay large",
+        "crust/netstate/connecting.py",
+        "            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, path.segment_bytes)",
+        "            pass",
+        (
+            "tests.crust.netstate.test_connecting.ConnectingTests.test_connection_has_the_segments_of_its_path",
+        ),
+    ),
+    Mutant(
+        "a dial leaves by the system's choice whatever its path says",
+        "crust/netstate/connecting.py",
+        "    if path == SYSTEM_PATH:",
+        "    if reactor:",
+        (
+            "tests.crust.netstate.test_connecting.ConnectingTests.test_connection_leaves_by_the_uplink_of_its_path",
+        ),
+    ),
+    Mutant(
         "a captive portal reads like a bad version of TLS",
         "crust/link/tls.py",
         "if self.factory.plan.initiator and bytes.startswith(HTTP):",

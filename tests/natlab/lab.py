@@ -31,10 +31,12 @@ from . import natpmp, wire
 from .layout import INTERNET, RENDEZVOUS_ADDRESSES, Layout, Node, Wire
 from .namespaces import PATH, PREFIX, LabError, Namespace, batch, kill_all_in, remove_orphans
 from .router import Nat, Router
-from .rules import UPNP_RULES, cut_ruleset, mend_ruleset, ruleset
+from .rules import SILENT_RULES, UPNP_RULES, cut_ruleset, mend_ruleset, ruleset
 from .upnp import PortMappingDaemon
 
 _numbers = count(1)
+SECOND_UPLINK_HOST: Final = 200
+SECOND_UPLINK_METRIC: Final = 500
 _SETTINGS: Final = {
     "ipv4/ip_forward": "1",
     "ipv4/conf/all/rp_filter": "0",
@@ -229,6 +231,37 @@ class Lab:
         self.namespace(place).batch([f"link set {node.outwards} {'up' if up else 'down'}"])
         if up:
             self._restore_routes(node.name)
+
+    def add_uplink(self, host: str, router: Router) -> str:
+        """
+        A host gets a second way to the internet, through a router that has other hosts behind it. Its system
+        goes on with the first.
+
+        @return: its address there.
+        """
+        space, lan = self.namespace(host), self.namespace(router)
+        device, port, home = "eth1", f"u-{host}", self._layout.lan_of(router)
+        batch([f"link add {device} netns {space.name} type veth peer name {port} netns {lan.name}"])
+        lan.batch([f"link set {port} master lan0", f"link set {port} up"])
+        address = f"{home}.{SECOND_UPLINK_HOST}"
+        space.batch(
+            [
+                f"link set {device} up",
+                f"addr add {address}/24 dev {device}",
+                f"route add default via {home}.1 dev {device} metric {SECOND_UPLINK_METRIC}",
+            ]
+        )
+        return address
+
+    def lose_large(self, place: str | Router, mtu: int) -> None:
+        """
+        Silently lose packets larger than this beyond the device of a place, in both directions: the network
+        there has a smaller MTU, and no router says so.
+        """
+        node, end = self._node(place), self._layout.wires[self._name(place)]
+        for space, device in ((self.namespace(place), node.outwards), (self._spaces[end.upstream], end.port)):
+            space.command("nft", "-f", "-", given=SILENT_RULES)
+            space.batch([f"link set {device} mtu {mtu}"])
 
     def cut(self, place: str | Router) -> None:
         """

@@ -102,6 +102,10 @@ class Layout:
             outer = outer.behind
         return node.address
 
+    def lan_of(self, router: Router) -> str:
+        """The first three numbers of the addresses behind a router, as C{192.168.1}."""
+        return self._lans[self.names[router]]
+
     def another_address(self, name: str) -> str:
         """One that this host or router might have in place of the one that it has."""
         network, _, number = self.nodes[name].address.rpartition(".")

@@ -29,6 +29,12 @@ table inet filter {
 }
 """
 """The chains that miniupnpd writes its rules into; they go before ours."""
+SILENT_RULES = """
+table ip silent {
+ chain own { type filter hook output priority filter; icmp type destination-unreachable drop; }
+}
+"""
+"""For a router that does not say which packets are too large for it."""
 
 
 def ruleset(router: Router, outside: str, second: str = "") -> str:

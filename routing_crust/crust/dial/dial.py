@@ -24,6 +24,7 @@ from ..interfaces import ILink
 from ..link.factories import LinkConnectFactory
 from ..link.link import Link
 from ..link.plan import LinkPlan
+from ..netstate.paths import DialPath
 from ..reachability import Presence
 from .environment import DialEnvironment
 from .local_port import is_local
@@ -49,10 +50,12 @@ class OneDial(LinkConnectFactory):
         endpoint: Endpoint,
         gone: Callable[[OneDial], None],
         origin: Endpoint | None = None,
+        path: DialPath | None = None,
     ) -> None:
         """
         @param gone: called once, when the connection has failed or is closed and nothing is left of it.
         @param origin: where to dial from. If that cannot be, it is dialled from any port.
+        @param path: the path of its packets; C{None} is the one that is known to work.
         """
         super().__init__(environment.owner, environment.tls, plan)
         self.endpoint = endpoint
@@ -62,17 +65,26 @@ class OneDial(LinkConnectFactory):
         self._environment = environment
         self._gone = gone
         self._origin = origin
+        self._path = environment.paths.first(endpoint) if path is None else path
         self._connector: Any = None
         self._timer: IDelayedCall | None = None
         self._abandoned = False
         self.link.addCallbacks(self._succeeded, self._failed)
 
-    def dial(self) -> None:
-        """Begin."""
-        timeout = DIAL_TIMEOUT_SECONDS
+    @property
+    def is_connected(self) -> bool:
+        """Whether the TCP connection was made."""
+        return self._built is not None
+
+    def dial(self, timeout: float = DIAL_TIMEOUT_SECONDS) -> None:
+        """
+        Begin.
+
+        @param timeout: until the end of the TLS handshake, in seconds.
+        """
         self._timer = self.owner.clock.callLater(timeout, self._too_late, timeout)
         # No timeout of the reactor's: ours lasts until the end of the TLS handshake.
-        self._begin = partial(self._environment.connect, self.endpoint, self.over_tls())
+        self._begin = partial(self._environment.connect, self.endpoint, self.over_tls(), path=self._path)
         self._connector = self._begin(self._origin)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:

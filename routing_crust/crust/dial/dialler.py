@@ -24,8 +24,10 @@ from ...timing.shares import OURSELVES, Account
 from ...timing.waiters import Waiters
 from ..interfaces import ILink
 from ..link.plan import LinkPlan
+from ..netstate.paths import DialPath
 from .address_backoff import FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS, AddressBackoff
 from .dial import OneDial
+from .endpoint_dial import EndpointDial
 from .environment import DialEnvironment
 from .local_port import origin_for
 from .race import DialFailed, Race
@@ -65,7 +67,7 @@ class Dialler:
         self._history = environment.history
         self._backoff = AddressBackoff(FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS, clock.seconds)
         self._races: dict[_Key, _SharedRace] = {}
-        self._dials: dict[OneDial, None] = {}
+        self._dials: dict[EndpointDial, None] = {}
         self._open: dict[OneDial, None] = {}
 
     @property
@@ -158,31 +160,45 @@ class Dialler:
         except (DialFailed, LimitReached) as problem:
             self._history.tried(peer, way, endpoint, str(problem))
             raise
-        environment = self._environment
         plan = LinkPlan(Direction.CONNECTED, initiator=True, expected=peer, bootstrap=bootstrap, token=token)
-        # a requested peer may have to be punched later, between the same two ports, which must be free then
-        origin = None if token else origin_for(environment.listening(), endpoint)
-        dial = OneDial(environment, plan, endpoint, self._closed, origin)
-        dial.asked_by = asked_by
-        self._dials[dial] = self._open[dial] = None
+
+        def make(path: DialPath) -> OneDial:
+            environment = self._environment
+            # a requested peer may have to be punched later, between the same two ports, which must be free
+            origin = None if token else origin_for(environment.listening(), endpoint)
+            made = OneDial(environment, plan, endpoint, self._closed, origin, path)
+            self._open[made] = None
+            return made
+
+        def may_repeat() -> None:
+            self._limits.check(endpoint, peer, asked_by)
+            if asked_by:
+                self._limits.spend(endpoint, asked_by, peer)
+
+        dial = EndpointDial(self._clock, self._environment.paths, endpoint, make, may_repeat)
+        self._dials[dial] = None
         self._limits.began(peer, endpoint, asked_by)
-        dial.outcome.addBoth(self._dialled, dial, way)
-        dial.dial()
+        dial.outcome.addBoth(self._dialled, dial, plan, asked_by)
+        dial.start()
         return dial.outcome
 
-    def _dialled(self, outcome: ILink | Failure, dial: OneDial, way: Way) -> ILink | Failure:
+    def _dialled(
+        self, outcome: ILink | Failure, dial: EndpointDial, plan: LinkPlan, asked_by: Account
+    ) -> ILink | Failure:
         del self._dials[dial]
-        self._limits.ended(dial.peer, dial.asked_by)
+        peer, way = plan.expected, Way.BOOTSTRAP if plan.bootstrap else Way.DIAL
+        self._limits.ended(peer, asked_by)
         if not isinstance(outcome, Failure):
-            self._backoff.succeeded(dial.endpoint, dial.peer)
+            self._backoff.succeeded(dial.endpoint, peer)
             self._limits.answered(dial.endpoint, outcome.peer)
-            self._history.tried(outcome.peer, way, dial.endpoint, "it answered", good=True)
+            text = f"it answered, {dial.remark}" if dial.remark else "it answered"
+            self._history.tried(outcome.peer, way, dial.endpoint, text, good=True)
         elif outcome.check(DialFailed):
-            self._backoff.failed(dial.endpoint, dial.peer)
-            self._limits.failed(dial.endpoint, dial.peer)
-            self._history.tried(dial.peer, way, dial.endpoint, outcome.getErrorMessage())
+            self._backoff.failed(dial.endpoint, peer)
+            self._limits.failed(dial.endpoint, peer)
+            self._history.tried(peer, way, dial.endpoint, outcome.getErrorMessage())
         else:
-            self._history.tried(dial.peer, way, dial.endpoint, "called off")
+            self._history.tried(peer, way, dial.endpoint, "called off")
         return outcome
 
     def _closed(self, dial: OneDial) -> None:

@@ -5,7 +5,8 @@ What all dials of a node have in common, plain and punching.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from twisted.internet.interfaces import IConnector, IProtocolFactory
 
@@ -15,7 +16,16 @@ from ...history import History
 from ..interfaces import ILink
 from ..link.owner import LinkOwner
 from ..link.tls import LinkTls
+from ..netstate.paths import DialPath, DialPaths
 from .limits import DialLimits
+
+
+class Connect(Protocol):
+    """Begins a TCP connection; see C{Platform.connect}."""
+
+    def __call__(
+        self, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None, path: DialPath
+    ) -> IConnector: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +42,15 @@ class DialEnvironment:
     @ivar listening: where we listen now, which is where we dial from if we can, so that the peer sees how
         our listening port looks from outside.
     @ivar history: where outcomes are written to.
+    @ivar paths: by which uplink, and with how large segments.
     """
 
     owner: LinkOwner
     tls: LinkTls
-    connect: Callable[[Endpoint, IProtocolFactory, Endpoint | None], IConnector]
+    connect: Connect
     limits: DialLimits
     refusal_of: Callable[[ILink], LinkClosed | None]
     gone: Callable[[], None]
     listening: Callable[[], Sequence[Endpoint]]
     history: History
+    paths: DialPaths = field(default_factory=DialPaths)

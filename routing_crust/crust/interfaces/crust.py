@@ -17,7 +17,7 @@ from ...names import Name
 from ...timing.shares import Account
 from ...wire.messages import NatKind
 from ..key_agreement import IKeyAgreement
-from ..reachability import Knock, OwnEndpoint, Reachability
+from ..reachability import Knock, OwnEndpoint, PathProblems, Reachability
 from .events import ICrustEvents
 from .link import ILink
 
@@ -52,6 +52,7 @@ class ICrust(Interface):
     mapped_ports: tuple[str, ...] = Attribute(
         "In words, for each port that a router was asked to map: what it has promised, or why it has not."
     )
+    path_problems: PathProblems = Attribute("What dials have to get around on their way out.")
     on_link_networks: tuple[str, ...] = Attribute("The networks of our own interfaces, as texts.")
     inner_networks: tuple[str, ...] = Attribute(
         "The networks behind carriers' NATs in which our routers are, as they have told us, as texts."

@@ -167,7 +167,8 @@ class Puncher:
         self._open[dial] = None
         dial.asked_by = asked_by
         self._limits.began(peer, endpoint, asked_by)
-        dial.connector = self._environment.connect(endpoint, dial, origin)
+        path = self._environment.paths.first(endpoint)
+        dial.connector = self._environment.connect(endpoint, dial, origin, path)
         return dial.call_off
 
     def _ended(self, dial: PunchDial, completely: bool) -> None:

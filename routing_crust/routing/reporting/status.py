@@ -78,6 +78,11 @@ def node_status(
             {"endpoint": str(each.endpoint), "source": each.source.value} for each in node.crust.sources
         ],
         "mapped_ports": list(node.crust.mapped_ports),
+        "path_mtu": [
+            {"host": host, "segment_bytes": size}
+            for host, size in node.crust.path_problems.small_segments.items()
+        ],
+        "uplinks": list(node.crust.path_problems.uplinks),
         "nat": node.crust.nat.name.lower(),
         "dialable": node.crust.reachability.dialable.value,
         "dialable_seconds": round(now - node.crust.reachability.since, 1),

@@ -24,6 +24,7 @@ from ...crust.discovery.multicast import Place
 from ...crust.mapping.portmapper import Told
 from ...crust.netstate.host import HostAddress
 from ...crust.netstate.netwatch import NetWatch
+from ...crust.netstate.paths import SYSTEM_PATH, DialPath
 from ...endpoints import Contact, Endpoint
 from ...errors import CannotListen
 from ...identity import Identity
@@ -83,11 +84,22 @@ class MemoryMachine:
                 raise CannotListen(f"{endpoint} is taken: stop what listens there, or choose another port")
         return tuple(MemoryPort(self, endpoint, factory) for endpoint in wanted)
 
-    def connect(self, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None) -> IConnector:
+    def connect(
+        self,
+        remote: Endpoint,
+        factory: IProtocolFactory,
+        origin: Endpoint | None,
+        path: DialPath = SYSTEM_PATH,
+    ) -> IConnector:
+        """There is one way out, which carries packets of every size."""
         local = self.network.new_port(self.host) if origin is None else origin
         connector = MemoryConnector(self.network, self, local, remote, factory)
         connector.connect()
         return connector
+
+    def uplinks(self, remote: Endpoint) -> tuple[()]:
+        """No other."""
+        return ()
 
     def addresses(self) -> Sequence[HostAddress]:
         hosts = dict.fromkeys(each.host for each in self.listening)

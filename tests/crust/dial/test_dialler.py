@@ -109,7 +109,12 @@ class DiallerTests(SynchronousTestCase):
         transport = Aborted(IPv4Address("TCP", "127.0.0.1", 1), IPv4Address("TCP", A.host, A.port))
         protocol.makeConnection(transport)
         self.reactor.pump([0.1] * 101)
-        self.assertEqual(self.attempts(dial), ["it answered, but its TLS handshake was not done within 10 s"])
+        tried = "nor with segments of 1200 bytes, nor with segments of 536 bytes"
+        self.assertEqual(
+            self.attempts(dial), [f"it answered, but its TLS handshake was not done within 10 s, {tried}"]
+        )
+        for number in (1, 2):
+            self.fail_dial(number, error.UserError())
         self.assertTrue(transport.aborted)
         protocol.connectionLost(Failure(error.ConnectionAborted()))
         self.assertEqual(self.reactor.getDelayedCalls(), [])

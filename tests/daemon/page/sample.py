@@ -113,6 +113,8 @@ class SampleSource:
             "endpoints": ["203.0.113.7:5483", "[2001:db8::7]:5483"],
             "external": [{"endpoint": "203.0.113.7:5483", "source": "mapped"}],
             "mapped_ports": ["5483 by NAT-PMP, for 52 more minutes"],
+            "path_mtu": [],
+            "uplinks": [],
             "nat": "cone",
             "dialable": "yes",
             "dialable_seconds": 86_000 + passed,
