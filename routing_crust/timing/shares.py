@@ -149,7 +149,7 @@ class SharedWindow:
         self._span = span
         self._seconds = seconds
         self._held = Held()
-        # mostly none; an empty deque has 700 bytes, and there is a window for each link
+        # mostly none; an empty deque has 700 bytes, and a node has many windows
         self._taken: list[tuple[float, Account]] = []
 
     def change(self, limit: float) -> None:

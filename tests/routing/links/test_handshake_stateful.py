@@ -35,7 +35,7 @@ from routing_crust.testing.memory.transport import MemoryTransport
 from routing_crust.testing.play.invariants import Invariants
 from routing_crust.testing.simulation import SimulatedNetwork
 
-EXAMPLES = int(os.environ.get("HANDSHAKE_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("HANDSHAKE_EXAMPLES", "50"))
 STEPS = 25
 WHICH = st.integers(0, 5)
 PASSED = 200.0

@@ -17,12 +17,11 @@ SMALL = ["--seeds", "2", "--nodes", "8", "--minutes", "1", "--jobs", "1", "--has
 
 
 class DayTests(SynchronousTestCase):
-    def test_a_few_seeds(self) -> None:
+    def test_a_seed(self) -> None:
         """Everything holds; many more are played by the checks of the project."""
-        for seed in range(3):
-            result = play(Plan(seed, nodes=10, minutes=2))
-            self.assertEqual(result.problem, "")
-            self.assertGreater(result.figures["messages"], 1000)
+        result = play(Plan(0, nodes=10, minutes=2))
+        self.assertEqual(result.problem, "")
+        self.assertGreater(result.figures["messages"], 1000)
 
     def test_the_same_day(self) -> None:
         """Whatever order Python gives to its sets."""
@@ -49,7 +48,7 @@ class DayTests(SynchronousTestCase):
 
     def test_hops_grow_with_the_logarithm_of_the_nodes(self) -> None:
         """A message takes no more hops than the logarithm of the number of nodes says."""
-        for nodes in (10, 30):
-            _, hops, most, *_ = measure(nodes, 1)
-            self.assertTrue(1 <= hops <= 1 + log2(nodes) / 2)
-            self.assertLessEqual(most, log2(nodes))
+        nodes = 30
+        _, hops, most, *_ = measure(nodes, 1)
+        self.assertTrue(1 <= hops <= 1 + log2(nodes) / 2)
+        self.assertLessEqual(most, log2(nodes))
