@@ -2999,6 +2999,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.multiplexing.test_mux_ending.EndTests.test_lost_link_is_told_to_every_user_once",),
     ),
     Mutant(
+        "our resets go out as fast as streams are given up",
+        "streams/multiplexing/resets.py",
+        "            if not self._suspended and not self._ours.take():\n",
+        "            if False:\n",
+        ("tests.streams.multiplexing.test_mux_ending.EndTests.test_own_resets_stay_below_the_limit",),
+    ),
+    Mutant(
         "a reset is not answered",
         "streams/multiplexing/mux.py",
         '            self._send_reset(stream, reason, "")\n',
