@@ -14,7 +14,7 @@ from pathlib import Path
 from runner import Job
 
 SYSTEM = (
-    *("conntrack", "curl", "iproute2", "miniupnpd", "nftables"),
+    *("conntrack", "curl", "haproxy", "iproute2", "miniupnpd", "nftables", "tinyproxy"),
     *("git", "openssh-client", "openssh-server", "postgresql", "rsync", "socat", "systemd"),
     *("fish", "man-db", "zsh"),
 )

@@ -17,6 +17,7 @@ from typing import Any, Final
 from .endpoints import Endpoint, PrivateDialling
 from .forwarding_rules import Exposure, Forward, Nickname, Permission, is_tag, unknown_nickname
 from .hosts.contacts import AnyContact
+from .hosts.proxies import NO_PROXY, Proxy
 from .limits import KIB, MIB
 from .names import NAME_CHARACTERS, PRIVATE_PREFIX, Name
 from .parsing import parse_settings, read_toml, valid_range
@@ -117,6 +118,9 @@ class Settings:
     )
     lan_discovery: bool = _plain(True, "whether to find and be found by nodes on the local network")
     port_mapping: bool = _plain(True, "whether to have the router map our listening port to the outside (NAT-PMP, UPnP)")
+    proxy: Proxy = _plain(
+        NO_PROXY, "the proxy that connections to the internet go out through, as http://[user:password@]host:port, socks5://... or socks5h://..., or environment for the one that HTTPS_PROXY or ALL_PROXY names; none if empty"
+    )
     two_way: TwoWay = _plain(TwoWay.PREFERRED, "whether links are proven in both directions: preferred, required or off")
     key_exchange: KeyExchange = _plain(
         KeyExchange.HYBRID, "how nodes agree on keys: hybrid (X25519 with ML-KEM-768, against quantum computers) or x25519"

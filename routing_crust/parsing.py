@@ -16,6 +16,7 @@ from typing import Any, Final
 from .endpoints import Endpoint
 from .forwarding_rules import Exposure, Forward, Nickname, Nicknames, Permission, known
 from .hosts.contacts import AnyContact, contact_from_text
+from .hosts.proxies import Proxy
 from .names import Name
 from .plain_errors import ConfigurationError, InvalidEndpoint, InvalidName, InvalidPairing, number_text
 
@@ -71,8 +72,12 @@ def parse_setting(each: Field[Any], raw: Any, nicknames: Nicknames | None = None
             return tuple(parse(one, nicknames or {}) if isinstance(one, str) else one for one in texts)
         if each.name == "state_dir" and isinstance(raw, (Path, type(None))):
             return raw
+        if isinstance(default, Proxy) and isinstance(raw, Proxy):
+            return raw
         if not isinstance(raw, str):
             raise ConfigurationError(each.name, f"{raw!r} is not a text")
+        if isinstance(default, Proxy):
+            return Proxy.from_text(raw)
         return _parse_path(each.name, raw) if each.name == "state_dir" else raw
     except (InvalidEndpoint, InvalidName, InvalidPairing) as error:
         raise ConfigurationError(each.name, str(error)) from None

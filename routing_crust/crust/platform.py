@@ -124,6 +124,9 @@ class Platform(Protocol):
     def uplinks(self, remote: Endpoint) -> Sequence[Uplink]:
         """By which interfaces an endpoint might be reached, beside the one that the system would use."""
 
+    def connect_to_host(self, host: str, port: int, factory: IProtocolFactory) -> IConnector:
+        """Begin one TCP connection to a host of which only the name may be known, likewise."""
+
     def addresses(self) -> Sequence[HostAddress]:
         """
         The addresses of the interfaces, now.
@@ -214,6 +217,10 @@ class SystemPlatform:
             return other_uplinks(remote, self.addresses())
         except OSError:
             return ()
+
+    def connect_to_host(self, host: str, port: int, factory: IProtocolFactory) -> IConnector:
+        connector: IConnector = self._reactor.connectTCP(host, port, factory, timeout=None)
+        return connector
 
     def contacts(self, settings: Settings, own: Name) -> ContactBook:
         """In the folder that C{state_dir} names."""

@@ -45,6 +45,7 @@ from .netstate.heartbeat_pace import HeartbeatPace
 from .netstate.path_watch import PathWatch
 from .netstate.paths import DialPaths, PathsOfCrust
 from .platform import Platform
+from .proxying.ways_out import WaysOut
 from .punch.puncher import Puncher
 from .reachability import Knock
 from .resolving.contact_resolver import ContactResolver
@@ -92,23 +93,28 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
         self._gate = Gate(
             settings, self.clock, self.history, self._quiet, self._links, platform.descriptors_left
         )
+        self._ways_out = WaysOut(settings, platform)
         self._resolver = ContactResolver(
-            platform.name_servers(), random, lambda: (*self._listening, *self.endpoints)
+            platform.name_servers(),
+            random,
+            lambda: (*self._listening, *self.endpoints),
+            self._ways_out.answer_for,
         )
         self._limits = DialLimits(
             settings, self._gate.rules, self.clock.seconds, self._outside.dialled, self.configured_contacts
         )
-        self._dial_paths = DialPaths(platform.uplinks, self.clock.seconds)
+        self._dial_paths = DialPaths(self._ways_out.uplinks, self.clock.seconds)
         dialling = DialEnvironment(
             self,
             self._tls,
-            platform.connect,
+            self._ways_out.connect,
             self._limits,
             self._refused.get,
             self._see_whether_stopped,
             lambda: self._listening,
             self.history,
             self._dial_paths,
+            self._ways_out.proxy_of,
         )
         self._dialler = Dialler(dialling)
         self._bootstrapper = Bootstrapper(self, identity, platform, self._dialler, random, self._resolver)
@@ -200,7 +206,8 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
         problem = self._no_link_possible()
         if problem is not None:
             return fail(problem)
-        if rendezvous is None or peer is None:
+        # a proxy makes connections only; nothing can be punched through it
+        if rendezvous is None or peer is None or any(map(self._ways_out.proxy_of, endpoints)):
             return self._dialler.connect(endpoints, peer, token, asked_by, self.on_link_networks)
         return self._puncher.connect(endpoints, peer, token, asked_by, rendezvous, self.on_link_networks)
 
@@ -225,6 +232,10 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
         if self._gate.full is not None:
             return LimitReached("there are too many links", "max_links", self.settings.max_links)
         return None
+
+    @property
+    def proxy(self) -> str:
+        return self._ways_out.in_words
 
     def carry_tunnels(self, way: Callable[[ILink, Name], ILink | None]) -> None:
         self._tunnels.carry(way)

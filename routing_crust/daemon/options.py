@@ -17,6 +17,7 @@ from twisted.python import usage
 
 from .. import __version__
 from ..config import Settings, setting_fields
+from ..hosts.proxies import ProxyKind
 from ..parsing import unknown_setting, valid_range
 from .live.source import Configuration, SettingsSource
 from .logs import LEVELS, LogFormat, LogStyle
@@ -50,6 +51,7 @@ _VALUES: Final = {
     "listen": "ADDRESS:PORT",
     "external": "ADDRESS:PORT",
     "contacts": "NAME@HOST:PORT",
+    "proxy": "URL",
     "allow": "NAME|NETWORK",
     "deny": "NAME|NETWORK",
     "nicknames": "NICKNAME=NAME",
@@ -101,7 +103,7 @@ _HINTS: Final = {
 }
 _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Role and network", ("first", "client", "role", "network")),
-    ("Addresses and discovery", ("listen", "external", "contacts", "lan_discovery", "port_mapping")),
+    ("Addresses and discovery", ("listen", "external", "contacts", "proxy", "lan_discovery", "port_mapping")),
     ("Links", ("allow", "deny", "two_way", "private_dialling")),
     (
         "Programs that it exposes and forwards",
@@ -196,7 +198,7 @@ class Options(usage.Options):
 
     def opt_proxy(self, text: str) -> None:
         # a URL is a proxy to go out through, and never a place to listen
-        if "://" in text:
+        if "://" in text or text == ProxyKind.ENVIRONMENT.value:
             self.given["proxy"] = text
         else:
             self.opt_local_proxy(text)

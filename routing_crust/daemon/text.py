@@ -54,6 +54,7 @@ def status_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, floa
         ("state", _state(status)),
         ("contact", status.get("contact") or "none"),
         ("proxy", status.get("proxy") or "none"),
+        *([("out through", status["out_through"])] if status.get("out_through") else []),
         ("listening", ", ".join(status.get("endpoints", [])) or "no"),
         ("external", _external(status)),
         ("nat", f"{status.get('nat', 'unknown')}, dialable from outside: {_dialable(status)}"),

@@ -32,6 +32,7 @@ from routing_crust.daemon.state_directory import default_state_dir
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError
 from routing_crust.forwarding_rules import Exposure, Forward, Nickname, Permission
+from routing_crust.hosts.proxies import Proxy
 from routing_crust.parsing import valid_range
 
 from .fakes import ALICE, BOB, temporary_directory
@@ -61,6 +62,7 @@ PLAIN: dict[str, tuple[tuple[str, ...], object]] = {
     "state_dir": (("--state-dir=/srv/node",), Path("/srv/node")),
     "lan_discovery": (("--no-lan-discovery",), False),
     "port_mapping": (("--no-port-mapping",), False),
+    "proxy": (("--proxy=socks5h://192.0.2.1:1080",), Proxy.from_text("socks5h://192.0.2.1:1080")),
     "two_way": (("--two-way=off",), TwoWay.OFF),
     "key_exchange": (("--key-exchange=x25519",), KeyExchange.X25519),
     "private_dialling": (("--private-dialling=always",), PrivateDialling.ALWAYS),
@@ -131,6 +133,7 @@ class OptionsTests(SynchronousTestCase):
         for option in ("--local-proxy", "--proxy"):
             self.assertEqual(parsed(option, "tcp:1080").configuration().local_proxy, "tcp:1080")
         self.assertEqual(parsed("--proxy", "http://192.0.2.1:3128").given["proxy"], "http://192.0.2.1:3128")
+        self.assertEqual(str(settings_of("--proxy", "environment").proxy), "environment")
 
     def test_command_line_says_where_the_status_page_is_before_the_file_does(self) -> None:
         path = temporary_directory(self) / "node.toml"

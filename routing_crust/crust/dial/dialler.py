@@ -191,7 +191,9 @@ class Dialler:
         if not isinstance(outcome, Failure):
             self._backoff.succeeded(dial.endpoint, peer)
             self._limits.answered(dial.endpoint, outcome.peer)
-            text = f"it answered, {dial.remark}" if dial.remark else "it answered"
+            proxy = self._environment.proxied(dial.endpoint)
+            answered = f"it answered through the proxy {proxy}" if proxy else "it answered"
+            text = f"{answered}, {dial.remark}" if dial.remark else answered
             self._history.tried(outcome.peer, way, dial.endpoint, text, good=True)
         elif outcome.check(DialFailed):
             self._backoff.failed(dial.endpoint, peer)

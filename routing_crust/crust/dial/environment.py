@@ -43,6 +43,7 @@ class DialEnvironment:
         our listening port looks from outside.
     @ivar history: where outcomes are written to.
     @ivar paths: by which uplink, and with how large segments.
+    @ivar proxied: the proxy that an endpoint is dialled through, in words; empty for none.
     """
 
     owner: LinkOwner
@@ -54,3 +55,4 @@ class DialEnvironment:
     listening: Callable[[], Sequence[Endpoint]]
     history: History
     paths: DialPaths = field(default_factory=DialPaths)
+    proxied: Callable[[Endpoint], str] = lambda endpoint: ""

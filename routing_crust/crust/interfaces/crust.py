@@ -58,6 +58,7 @@ class ICrust(Interface):
         "The networks behind carriers' NATs in which our routers are, as they have told us, as texts."
     )
     own_hosts: frozenset[str] = Attribute("The addresses of our own interfaces, as texts.")
+    proxy: str = Attribute("The proxy that dials to the internet go out through, without secrets; or empty.")
     history: History = Attribute("What was tried recently to get links: for people, written by all.")
 
     def start(events: ICrustEvents) -> None:

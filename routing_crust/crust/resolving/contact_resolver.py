@@ -24,6 +24,7 @@ from ...bounded_dict import BoundedDict
 from ...endpoints import Contact, Endpoint, PrivateDialling, refusal_to_dial
 from ...hosts.contacts import SERVICE, AnyContact, NamedContact, contact_from_text
 from ...hosts.host_names import host_name, is_like_address
+from ...hosts.proxies import is_placeholder
 from ...plain_errors import InvalidEndpoint
 from .name_servers import Answer, Kind, NameServers, NotResolved, Record
 
@@ -44,13 +45,21 @@ class ContactResolver:
 
     log = Logger()
 
-    def __init__(self, servers: NameServers, random: Random, own: Callable[[], tuple[Endpoint, ...]]) -> None:
+    def __init__(
+        self,
+        servers: NameServers,
+        random: Random,
+        own: Callable[[], tuple[Endpoint, ...]],
+        elsewhere: Callable[[str], Answer | None] = lambda host: None,
+    ) -> None:
         """
         @param own: our own endpoints.
+        @param elsewhere: what stands for a host name that is not to be resolved here; C{None} if it is.
         """
         self._servers = servers
         self._random = random
         self._own = own
+        self._elsewhere = elsewhere
         self._known: BoundedDict[NamedContact, tuple[Contact, ...]] = BoundedDict(MAX_NAMED)
         self._came_by: BoundedDict[Endpoint, NamedContact] = BoundedDict(MAX_CAME_BY_NAME)
         self._told_by: BoundedDict[Endpoint, str] = BoundedDict(MAX_CAME_BY_NAME)
@@ -138,7 +147,7 @@ class ContactResolver:
             answers.append(answer)
             found(self._judged(host, answer, problems))
 
-        fixed = _fixed(host.host)
+        fixed = _fixed(host.host) or self._elsewhere(host.host)
         if fixed is not None:
             heard(fixed)
             return
@@ -183,6 +192,8 @@ class ContactResolver:
     def _refusal(self, endpoint: Endpoint, host: str) -> str:
         if host.rpartition(".")[2] == LOCALHOST and endpoint not in self._own():
             return ""
+        if is_placeholder(endpoint.host):
+            return "" if self._elsewhere(host) else "it is a reserved address"
         refusal = refusal_to_dial(endpoint, PrivateDialling.ALWAYS, self._own(), low_ports=(endpoint.port,))
         return f"not dialled: {refusal}" if refusal else ""
 

@@ -101,6 +101,8 @@ def contacts_in(config: Path) -> Iterator[tuple[str, str]]:
     """
     # loads all that settings are made of, for which the other commands need not wait
     from ...config import Settings
+    from ...hosts.proxies import ProxyRules
     from ..checking.contacts import check_contacts
 
-    return check_contacts(Settings.from_toml(config).contacts)
+    settings = Settings.from_toml(config)
+    return check_contacts(settings.contacts, ProxyRules.of(settings.proxy, os.environ))

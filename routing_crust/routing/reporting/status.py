@@ -87,6 +87,7 @@ def node_status(
         "dialable": node.crust.reachability.dialable.value,
         "dialable_seconds": round(now - node.crust.reachability.since, 1),
         "proxy": None if proxy is None else str(proxy),
+        "out_through": node.crust.proxy,
         "close_group": [str(each) for each in table.close_group()],
         "table": [str(entry.name) for entry in table.nearest(node.name, len(table))],
         "links": [_link_status(peer, now, nickname_of(peer.name)) for peer in links.peers],

@@ -101,6 +101,10 @@ class MemoryMachine:
         """No other."""
         return ()
 
+    def connect_to_host(self, host: str, port: int, factory: IProtocolFactory) -> IConnector:
+        """By its address alone: no machine of this network is looked for by its name."""
+        return self.connect(Endpoint.of(host, port), factory, None)
+
     def addresses(self) -> Sequence[HostAddress]:
         hosts = dict.fromkeys(each.host for each in self.listening)
         return tuple(HostAddress("eth0", 1, ip_address(each), self._link_network) for each in hosts)

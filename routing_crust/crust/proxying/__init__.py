@@ -1,0 +1,1 @@
+"""Connections that go out through a proxy: HTTP CONNECT and SOCKS5."""
