@@ -259,7 +259,8 @@ class Checks:
         self.play(job, self.venv, self.tree, f"--seeds={seeds}", "--nodes=20", "--minutes=2")
 
     def bad_days_behind_nats(self, job: Job) -> None:
-        self.play(job, self.venv, self.tree, "--seeds=20", "--nodes=20", "--minutes=2", "--nats=0.5")
+        seeds = 20 if self.everything else 10
+        self.play(job, self.venv, self.tree, f"--seeds={seeds}", "--nodes=20", "--minutes=2", "--nats=0.5")
 
     def crowd(self, job: Job) -> None:
         self.play(job, self.venv, self.tree, f"--crowd={1000 if self.everything else 300}")
