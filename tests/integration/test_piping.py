@@ -5,16 +5,54 @@ C{ssh}, C{scp}, C{rsync} and C{git} by nickname, through C{routing-crust pipe} a
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 
 from twisted.trial.unittest import SkipTest
 
 from tests.integration.processes import environment
-from tests.integration.programs import missing
+from tests.integration.programs import free_port, missing
 from tests.integration.test_daemons import asynchronous
-from tests.integration.test_forwarding import SshCase
+from tests.integration.test_forwarding import SshCase, TwoDaemonsCase
 
 _CLI = "from routing_crust.daemon.cli import main; main()"
+
+
+class OwnClientTests(TwoDaemonsCase):
+    async def ended(self) -> None:
+        """Wait until no daemon runs with the client's state directory."""
+        status = 0
+        while not status:
+            _, _, status = await self.run_command("status", f"--state-dir={self.client.state_dir}")
+
+    @asynchronous
+    async def test_pipe_starts_a_client_where_no_daemon_runs(self) -> None:
+        """It ends with the pipe. Without a key there is none to start, and what keeps it from starting is told."""
+        folder = self.files()
+        port = free_port()
+        await self.web(folder, f"tcp:{port}:interface=127.0.0.1")
+        await self.two({"web": f"tcp:127.0.0.1:{port}"})
+        self.client.signal(signal.SIGTERM)
+        await self.client.ended
+        where = f"--state-dir={self.client.state_dir}"
+        ask = (
+            f"printf 'GET /small HTTP/1.0\\r\\n\\r\\n' | '{sys.executable}' -c '{_CLI}' pipe {where} "
+            f"{self.server.name}/web"
+        )
+        out, status = await self.output("sh", "-c", ask, **environment())
+        self.assertEqual((out[-6:], status), (b"small\n", 0), self.last_error)
+        await self.ended()
+
+        (self.client.state_dir / "config.toml").write_text("listen = 'nowhere'\n")
+        _, problem, status = await self.run_command("pipe", where, f"{self.server.name}/web")
+        self.assertEqual(status, 1)
+        self.assertRegex(problem, "a client for this pipe did not start: .*listen: 'nowhere'")
+        _, problem, status = await self.run_command(
+            "pipe", f"--state-dir={folder}", f"{self.server.name}/web"
+        )
+        self.assertEqual(status, 1)
+        self.assertIn("no daemon runs with the state directory", problem)
+        self.assertFalse((folder / "key.pem").exists())
 
 
 class PipeTests(SshCase):

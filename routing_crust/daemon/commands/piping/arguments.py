@@ -22,7 +22,8 @@ def add_pipe_commands(
         "pipe",
         "connect the standard input and output to a program that a peer exposes",
         'For programs that run a command to connect: \'ssh -o ProxyCommand="routing-crust pipe %h/ssh" '
-        "laptop'. The end of the input is passed on, and what comes is read on until the peer ends too.",
+        "laptop'. The end of the input is passed on, and what comes is read on until the peer ends too. "
+        "Where no daemon runs, it starts one as a client, which ends with it.",
     )
     pipe.add_argument(
         "what",

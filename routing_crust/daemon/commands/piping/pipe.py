@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Final
 
-from ...control.client import ClientError, ControlClient
+from ...control.client import ClientError, ControlClient, NoDaemon
 from ...control.session_messages import OpenCommand, OpenedReply
 from ...text import one_line
 from .. import EXIT_OK
@@ -24,12 +24,23 @@ def pipe(options: argparse.Namespace) -> int:
     """Carry the standard input and output until the stream is over."""
     who, protocol = options.what
     command = OpenCommand(name=who, protocol=protocol, keep=options.keep)
-    with connect(options) as client:
+    with ExitStack() as stack:
+        client = _connected(options, stack)
         _open(client, command)
         carrier = Carrier(*client.becomes_a_stream(), sys.stdin.fileno(), sys.stdout.fileno())
         with CarriedLine(carrier) if options.progress else nullcontext():
             carrier.run()
     return EXIT_OK
+
+
+def _connected(options: argparse.Namespace, stack: ExitStack) -> ControlClient:
+    try:
+        return stack.enter_context(connect(options))
+    except NoDaemon as problem:
+        # what it takes is loaded where it is needed: a pipe starts as fast as it can
+        from .own_client import own_client
+
+        return own_client(options, stack, problem)
 
 
 def _open(client: ControlClient, command: OpenCommand) -> None:
