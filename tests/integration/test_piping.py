@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
@@ -27,7 +28,7 @@ class OwnClientTests(TwoDaemonsCase):
 
     @asynchronous
     async def test_pipe_starts_a_client_where_no_daemon_runs(self) -> None:
-        """It ends with the pipe. Without a key there is none to start, and what keeps it from starting is told."""
+        """It ends with the pipe. What keeps it from starting is told, and it makes no key."""
         folder = self.files()
         port = free_port()
         await self.web(folder, f"tcp:{port}:interface=127.0.0.1")
@@ -47,12 +48,11 @@ class OwnClientTests(TwoDaemonsCase):
         _, problem, status = await self.run_command("pipe", where, f"{self.server.name}/web")
         self.assertEqual(status, 1)
         self.assertRegex(problem, "a client for this pipe did not start: .*listen: 'nowhere'")
-        _, problem, status = await self.run_command(
-            "pipe", f"--state-dir={folder}", f"{self.server.name}/web"
-        )
+        _, problem, status = await self.run_command("pipe", f"{where}-none", f"{self.server.name}/web")
         self.assertEqual(status, 1)
         self.assertIn("no daemon runs with the state directory", problem)
-        self.assertFalse((folder / "key.pem").exists())
+        self.assertNotIn("a client", problem)
+        self.assertFalse(Path(f"{self.client.state_dir}-none").exists())
 
 
 class PipeTests(SshCase):

@@ -51,6 +51,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a pipe without a daemon makes a key in a folder that is mistyped",
+        "daemon/commands/piping/own_client.py",
+        "if not key_path(state_dir).exists():",
+        "if False:",
+        (
+            "tests.daemon.commands.piping.test_own_client.OwnClientTests.test_without_a_key_nothing_is_started",
+        ),
+    ),
+    Mutant(
         "a pipe whose stream is given up ends as if all had come",
         "daemon/commands/piping/carrying.py",
         'raise StreamLost(f"the stream has ended: {reset_problem(payload)}")',
