@@ -42,6 +42,7 @@ class OwnClientTests(TwoDaemonsCase):
         # with its input open: this server hangs up when a request ends with it
         pipe.transport.write(b"GET /small HTTP/1.0\r\n\r\n")  # type: ignore[union-attr]
         await pipe.says(b"small\n")
+        pipe.transport.closeStdin()  # type: ignore[union-attr]
         self.assertEqual(await pipe.ended, 0)
         await self.ended()
 
