@@ -2075,6 +2075,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.link.test_link.DoubtTests.test_path_with_a_long_round_trip_is_not_doubted_early",),
     ),
     Mutant(
+        "link: a kernel that takes all at once gets all in one turn",
+        "crust/link/sendqueue.py",
+        " and self.wrote - wrote < most",
+        "",
+        (
+            "tests.crust.link.test_sendqueue.SendQueueTests.test_kernel_that_takes_all_leaves_others_their_turn",
+        ),
+    ),
+    Mutant(
+        "link: what a turn leaves over is forgotten",
+        "crust/link/sendqueue.py",
+        "        elif self.size or (self.hungry and self.feeder is not None):",
+        "        elif self.size:",
+        (
+            "tests.crust.link.test_sendqueue.SendQueueTests.test_kernel_that_takes_all_leaves_others_their_turn",
+        ),
+    ),
+    Mutant(
         "two idle ends probe each other for ever",
         "crust/link/sendqueue.py",
         "if self.woke is not None and self.size > self.unasked:",

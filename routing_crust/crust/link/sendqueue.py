@@ -8,6 +8,7 @@ has enough; from then on frames stay here, where they can be counted, and go out
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -29,6 +30,8 @@ MAX_QUEUE_BYTES: Final = 4 * 1024 * 1024
 
 PIECE_BYTES: Final = 128 * 1024
 """Upper bound, more or less, of one write: what TLS takes in one go."""
+MAX_PIECES_PER_TURN: Final = 2
+"""A kernel that takes all at once pauses nobody: after so many pieces other connections have their turn."""
 log = Logger()
 
 
@@ -116,9 +119,10 @@ class SendQueue:
         self.flush()
 
     def flush(self) -> None:
-        """Write until the queue is empty or the transport has enough."""
+        """Write until the queue is empty, the transport has enough, or others are to have their turn."""
         wrote = self.wrote
-        while not self.paused:
+        most = MAX_PIECES_PER_TURN if self._write_now is not _nothing else inf
+        while not self.paused and self.wrote - wrote < most:
             if self.hungry and self.size < PIECE_BYTES:
                 self._feed()
             if not self.size:
@@ -134,15 +138,20 @@ class SendQueue:
         has_room = self.full and self.size <= QUEUE_RESUME_BYTES
         if has_room:
             self.full = False
-        self._due = False
-        self.alarm = 0
-        if self.paused:
-            self.hold()  # the transport's resumeProducing makes the next flush
+        self._plan_next()
         # only now, with the queue in order: a producer may send, or close the link, from within this call
         if has_room:
             self._go_on()
         if not self.size and self.drained is not None:
             self.drained()
+
+    def _plan_next(self) -> None:
+        self._due = False
+        self.alarm = 0
+        if self.paused:
+            self.hold()  # the transport's resumeProducing makes the next flush
+        elif self.size or (self.hungry and self.feeder is not None):
+            self._flush_soon()
 
     def _feed(self) -> None:
         self.hold()  # what it sends goes out with this flush

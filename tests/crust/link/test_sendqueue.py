@@ -107,6 +107,21 @@ class SendQueueTests(QueueCase):
         self.queue.flush()
         self.assertEqual(calls, [6])
 
+    def test_kernel_that_takes_all_leaves_others_their_turn(self) -> None:
+        """With two pieces a turn is over; the rest, and what the feeder has, goes out in the next ones."""
+        self.queue._write_now = lambda: None
+        self.transport.unregisterProducer()  # nobody is paused
+        fed = [bytes([number]) * PIECE_BYTES for number in range(5)]
+        whole = b"".join(b"head" + each for each in fed)
+        self.queue.feeder = lambda room: self.put(b"head", fed.pop(0)) if fed else None
+        self.queue.hungry = True
+        self.queue.flush()
+        self.assertEqual(len(self.transport.writes), 2)
+        # the clock makes calls of later turns as well
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value(), whole)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_transport_that_is_paused_is_left_to_the_reactor(self) -> None:
         """It would ask for more from within the call."""
         calls: list[int] = []
