@@ -14,7 +14,17 @@ from pathlib import Path
 from runner import Job
 
 SYSTEM = (
-    *("conntrack", "curl", "haproxy", "iproute2", "miniupnpd", "nftables", "tinyproxy"),
+    *(
+        "bind9-dnsutils",
+        "conntrack",
+        "curl",
+        "dnsmasq-base",
+        "haproxy",
+        "iproute2",
+        "miniupnpd",
+        "nftables",
+        "tinyproxy",
+    ),
     *("git", "openssh-client", "openssh-server", "postgresql", "rsync", "socat", "systemd"),
     *("fish", "man-db", "zsh"),
 )

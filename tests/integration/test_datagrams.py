@@ -63,7 +63,7 @@ class DnsTests(TwoDaemonsCase):
     @asynchronous
     async def test_dig_asks_a_server_behind_another_daemon(self) -> None:
         """By IPv4 and, at the server, by IPv6; with answers that the system splits into packets."""
-        if gone := missing({"dig": "dnsutils", "dnsmasq": "dnsmasq-base"}):
+        if gone := missing({"dig": "bind9-dnsutils", "dnsmasq": "dnsmasq-base"}):
             raise SkipTest(gone)
         server, port = await self.dnsmasq("127.0.0.1")
         exposed = {"dns": f"udp:127.0.0.1:{port}"}
