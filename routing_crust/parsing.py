@@ -16,6 +16,7 @@ from typing import Any, Final
 from .endpoints import Endpoint
 from .forwarding_rules import Exposure, Forward, Nickname, Nicknames, Permission, known
 from .hosts.contacts import AnyContact, contact_from_text
+from .hosts.host_names import is_like_address
 from .hosts.proxies import Proxy
 from .names import Name
 from .plain_errors import ConfigurationError, InvalidEndpoint, InvalidName, InvalidPairing, number_text
@@ -186,6 +187,12 @@ def parse_listen(text: str) -> Endpoint:
         return Endpoint.of(interface.replace("\\:", ":") or everywhere[kind], int(port))
     if _is_port(text):
         return Endpoint.of("0.0.0.0", int(text))
+    host, colon, port = text.rpartition(":")
+    if colon and _is_port(port) and host and not is_like_address(host):
+        raise InvalidEndpoint(
+            f"{text!r} cannot be listened on: write an address of this machine, not a host name, as in "
+            f"0.0.0.0:{port}"
+        )
     return Endpoint.from_text(text)
 
 

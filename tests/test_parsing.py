@@ -113,6 +113,10 @@ class ParseTests(SynchronousTestCase):
 
 
 class ListenTests(SynchronousTestCase):
+    def test_host_name_is_no_place_to_listen(self) -> None:
+        with self.assertRaisesRegex(InvalidEndpoint, "not a host name, as in 0.0.0.0:5483"):
+            parse_listen("home.example.org:5483")
+
     @given(endpoints)
     def test_any_endpoint_is_read_as_itself_and_in_the_form_of_twisted(self, endpoint: Endpoint) -> None:
         self.assertEqual(parse_listen(str(endpoint)), endpoint)
@@ -148,7 +152,7 @@ class ListenTests(SynchronousTestCase):
             ("65536", "65536 is not a port"),
             ("9" * 5000, "write address:port"),
             ("٤٠", "write address:port"),
-            ("localhost:4001", "'localhost' is not an IP address"),
+            ("localhost:4001", "write an address of this machine"),
             ("tcp:", "tcp:PORT:interface=ADDRESS"),
             ("tcp:http", "tcp:PORT:interface=ADDRESS"),
             ("tcp:99999", "99999 is not a port"),
@@ -157,7 +161,7 @@ class ListenTests(SynchronousTestCase):
             ("tcp:4001:interface=", "tcp:PORT:interface=ADDRESS"),
             ("tcp:4001:interface=eth0", "'eth0' is not an IP address"),
             ("tcp:4001:interface=127.0.0.1:backlog=50", "is not an IP address"),
-            ("ssl:4001", "not an IP address"),
+            ("ssl:4001", "not a host name"),
         ):
             error = self.assertRaises(InvalidEndpoint, parse_listen, text)
             self.assertIn(complaint, str(error))
