@@ -134,7 +134,7 @@ def with_breaks(ends: Ends, path: Path, breaks: int) -> tuple[int, float]:
         if number < breaks:
             receiver.kill()
             receiver.wait()
-            print(f"break {number + 1}: {ends.arrived() / MIB:.1f} MiB have arrived")
+            say(f"break {number + 1}: {ends.arrived() / MIB:.1f} MiB have arrived")
             if number % 3 == 2:
                 ends.daemons["there"].wait()
                 ends.start("there")
@@ -190,6 +190,12 @@ def by_wormhole(venv: Path, folder: Path, path: Path) -> float:
     return seconds
 
 
+def say(text: str) -> None:
+    """Print a line, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def digest(path: Path) -> str:
     """The SHA-256 of a file."""
     with path.open("rb") as file:
@@ -215,18 +221,18 @@ def main() -> None:
                 file.write(os.urandom(MIB))
         ends.start("here")
         ends.start("there")
-        whole = without_breaks(ends, path)
-        print(f"without breaks: {whole:.1f} s, {options.mib / whole:.1f} MiB/s")
-        (ends.into / "file").unlink()
         sent, seconds = with_breaks(ends, path, options.breaks)
         size = path.stat().st_size
         again = sent / size - 1
-        print(f"{options.breaks} breaks: {seconds:.1f} s, sent again: {100 * again:.2f} %")
+        say(f"{options.breaks} breaks: {seconds:.1f} s, sent again: {100 * again:.2f} %")
         same = digest(ends.into / "file") == digest(path)
-        print(f"hash equal: {'yes' if same else 'no'}")
+        say(f"hash equal: {'yes' if same else 'no'}")
+        (ends.into / "file").unlink()
+        whole = without_breaks(ends, path)
+        say(f"without breaks: {whole:.1f} s, {options.mib / whole:.1f} MiB/s")
         if options.wormhole:
             taken = by_wormhole(options.wormhole, folder, path)
-            print(f"magic-wormhole, without breaks: {taken:.1f} s, {options.mib / taken:.1f} MiB/s")
+            say(f"magic-wormhole, without breaks: {taken:.1f} s, {options.mib / taken:.1f} MiB/s")
         sys.exit(0 if same and again < _ALLOWED_SHARE else 1)
     finally:
         ends.end()

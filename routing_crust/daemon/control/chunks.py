@@ -68,7 +68,9 @@ class ChunkReader:
         end = _HEAD.size + length
         if len(buffer) < end:
             return None
-        payload = bytes(buffer[_HEAD.size : end])
+        # a slice of the buffer would be copied once more, and cleared first
+        with memoryview(buffer) as view:
+            payload = bytes(view[_HEAD.size : end])
         del buffer[:end]
         return ChunkKind(kind), payload
 

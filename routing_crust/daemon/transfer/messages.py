@@ -221,7 +221,9 @@ class FrameReader:
             _, _, self._offset = _DATA_HEAD.unpack_from(buffer)
             self._data_left = length - _OFFSET.size
             del buffer[: _DATA_HEAD.size]
-        content = bytes(buffer[: self._data_left])
+        # as in ChunkReader: one copy
+        with memoryview(buffer) as view:
+            content = bytes(view[: self._data_left])
         del buffer[: len(content)]
         return self._data(content) if content else None
 
