@@ -249,6 +249,14 @@ class Streams:
         """The names of all that is offered."""
         return self._offers.protocols
 
+    def prefix_of(self, name: Name | str) -> str:
+        """
+        What of several peers is counted together: the /24 or /48 of the link's address. On this machine and
+        its networks that is the name.
+        """
+        peer = self._peers.get(name) if isinstance(name, Name) else None
+        return str(name) if peer is None else peer.prefix
+
     def numbers(self) -> dict[Name, tuple[int, ...]]:
         """
         The numbers of the open streams with each peer; none after a stop. A stream has the same number

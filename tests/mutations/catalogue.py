@@ -3832,6 +3832,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "many keys at one address take the UDP sessions of peers elsewhere",
+        "daemon/forward/datagrams/exposer.py",
+        "{each: self._streams.prefix_of(each) for each in held}",
+        "{each: str(each) for each in held}",
+        (
+            "tests.daemon.forward.datagrams.test_datagrams.BoundTests.test_many_keys_of_one_prefix_take_no_place_of_a_peer_elsewhere",
+        ),
+    ),
+    Mutant(
         "nobody hears that a UDP program is not running",
         "daemon/forward/datagrams/exposer.py",
         "            self._exposer.unreachable(self)",

@@ -14,15 +14,17 @@ from twisted.logger import Logger
 from ....forwarding_rules import Exposure
 from ....names import Name
 from ....routing.naming.directory import Allowance
-from ....streams import StreamReason
+from ....streams import StreamReason, StreamRefused
+from ....timing.shares import who_makes_room
 from ..exposer import NOT_REACHED, Exposer
 from .session import DatagramSession
 
 MAX_SESSIONS_OF_PEER: Final = 128
 """Sessions of one peer with one program; for more, its own that has been idle for longest ends."""
 MAX_SESSIONS: Final = 512
-"""Those of all peers; for more, one of the peer that has most ends."""
+"""Those of all peers; for more, one ends of the peer that has most in the /24 or /48 that has most."""
 OTHERS_NEED_IT: Final = "others need its place"
+OTHERS_HAVE_FEWER: Final = f"all peers together may have {MAX_SESSIONS} here, and no other has more"
 UNREACHABLE: Final = "port unreachable: no program takes datagrams there"
 
 
@@ -77,14 +79,23 @@ class DatagramExposer(Exposer):
         socket.session.end_because(StreamReason.FAILED, NOT_REACHED)
 
     def _make_room(self, peer: Name) -> None:
+        """
+        @raise StreamRefused: there is none for a peer that has as many as any other would have then.
+        """
         sessions = self.connections.by_peer()
         own = sessions.get(peer, [])
         if len(own) >= MAX_SESSIONS_OF_PEER:
             crowd = own
         elif len(self.connections) >= MAX_SESSIONS:
-            crowd = max(sessions.values(), key=len)
+            # names are free: many keys of one prefix must not have more than one key may
+            held = {each: len(theirs) for each, theirs in sessions.items()}
+            held[peer] = len(own) + 1
+            who = who_makes_room(held, {each: self._streams.prefix_of(each) for each in held}, peer)
+            crowd = own if who is None else sessions[who]
         else:
             return
+        if not crowd:
+            raise StreamRefused(StreamReason.TOO_MANY, OTHERS_HAVE_FEWER)
         min(crowd, key=lambda each: each.used).end_because(StreamReason.TOO_MANY, OTHERS_NEED_IT)
 
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust import RoutingService
 from routing_crust.config import Settings
 from routing_crust.daemon.forward.changing import ProgramChanges
 from routing_crust.daemon.forward.datagrams import exposer as exposing
@@ -20,6 +21,7 @@ from routing_crust.daemon.forward.datagrams.session import ASKING_SECONDS, TALKI
 from routing_crust.daemon.forward.registry import ForwardRegistry
 from routing_crust.errors import CannotListen
 from routing_crust.forwarding_rules import Exposure, Forward, Permission
+from routing_crust.names import Name
 from routing_crust.streams import StreamReason, StreamRefused, StreamReset, streams_of
 from tests.routing.net import Net
 from tests.streams.protocols import Keeping
@@ -54,11 +56,14 @@ class DatagramCase(SynchronousTestCase):
         self.net.stop()
         self.assertEqual(self.net.clock.getDelayedCalls(), [])
 
-    def expose(self, target: str = "udp:127.0.0.1:53", allow: bool = True) -> None:
+    def expose(
+        self, target: str = "udp:127.0.0.1:53", allow: bool = True, more: tuple[Name, ...] = ()
+    ) -> None:
+        allowed = (self.client.node_name, *more) if allow else ()
         self.registries[0].start(
             Settings(
                 expose=(Exposure("dns", target),),
-                allow_peer=(Permission("dns", self.client.node_name),) if allow else (),
+                allow_peer=tuple(Permission("dns", each) for each in allowed),
             )
         )
 
@@ -227,6 +232,35 @@ class BoundTests(DatagramCase):
             self.asked(port, source=("127.0.0.1", number))
             self.net.settle(1)
         self.assertEqual([each.is_open for each in self.reactors[0].sockets], [False, True, True])
+
+    def test_many_keys_of_one_prefix_take_no_place_of_a_peer_elsewhere(self) -> None:
+        """Each has one session, and the honest peer two: by name it would be the honest one's turn."""
+        self.patch(exposing, "MAX_SESSIONS", 5)
+        crowd, elsewhere = self.net.grow(4)[-4:], self.net.grow(1)[-1]
+        names = {each.node_name for each in crowd}
+        self.patch(streams_of(self.server), "prefix_of", lambda name: "crowd" if name in names else str(name))
+        self.expose(more=(*names, elsewhere.node_name))
+        port = self.forward()
+        for number in range(2):
+            self.asked(port, source=("127.0.0.1", number))
+        for each in crowd[:3]:
+            self.net.result(self.opened_by(each))
+        self.net.result(self.opened_by(elsewhere))
+        self.net.settle(1)
+        self.assertEqual(
+            [each.is_open for each in self.reactors[0].sockets], [True, True, False, True, True, True]
+        )
+        refused = self.failureResultOf(self.settled(self.opened_by(crowd[3])), StreamRefused).value
+        self.assertIs(refused.reason, StreamReason.TOO_MANY)
+        self.assertIn("no other has more", str(refused))
+        self.assertEqual(self.forwarded()["open"], 2)
+
+    def opened_by(self, node: RoutingService) -> Deferred[Any]:
+        return streams_of(node).open(self.server.node_name, "dns+udp", Keeping())
+
+    def settled(self, opened: Deferred[Any]) -> Deferred[Any]:
+        self.net.settle(5)
+        return opened
 
     def test_peer_that_sends_what_is_no_datagram_is_cut_off(self) -> None:
         self.expose()
