@@ -1,5 +1,7 @@
 """
-Atomic writes: after a crash, a kill or a full disk, a file holds either the old content or the new.
+Files of a state directory: reads that neither block nor fill the memory, and atomic writes.
+
+After a crash, a kill or a full disk, a file holds either the old content or the new.
 
 The new content goes to a temporary file in the same folder, is flushed to the disk, and only then takes
 the name; the folder is flushed last, so that the new name survives a power cut as well.
@@ -8,9 +10,26 @@ the name; the folder is flushed last, so that the new name survives a power cut 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """
+    Read at most so many bytes of a file, whatever stands in its place.
+
+    @raise FileNotFoundError: it is not there.
+    @raise OSError: it cannot be read, or is no plain file.
+    """
+    # a pipe without a writer would block for ever
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file")
+        return file.read(most)
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, replace: bool = True) -> None:

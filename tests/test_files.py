@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from routing_crust.files import write_atomically
+from routing_crust.files import read_bounded, write_atomically
 
 OLD = b"old" * 10_000
 NEW = b"new content " * 50_000
@@ -69,6 +69,22 @@ print(killed, seen["old"], seen["new"], temporary)
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
+
+
+class ReadTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+
+    def test_no_more_is_read_than_is_asked_for(self) -> None:
+        self.path.write_bytes(b"0123456789")
+        self.assertEqual(read_bounded(self.path, 4), b"0123")
+
+    def test_pipe_is_refused_without_waiting_for_a_writer(self) -> None:
+        os.mkfifo(self.path)
+        self.assertRaisesRegex(OSError, "it is no plain file", read_bounded, self.path, 4)
+
+    def test_file_that_is_not_there_is_told_apart(self) -> None:
+        self.assertRaises(FileNotFoundError, read_bounded, self.path, 4)
 
 
 class WriteTests(SynchronousTestCase):

@@ -22,6 +22,11 @@ def account_by_prefix(link: ILink | None) -> Account:
     return OURSELVES if link is None else _account(link.connection.peer, link.peer)
 
 
+def prefix_of(link: ILink | None) -> str:
+    """The prefix by which lines of the log are limited that came of a link; empty for C{None}."""
+    return "" if link is None else link.connection.peer.prefix
+
+
 @lru_cache(maxsize=4096)
 def _account(endpoint: Endpoint, peer: Name) -> Account:
     return endpoint.prefix, str(peer)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from ..files import write_atomically
+from ..files import read_bounded, write_atomically
 from ..wire.fields import MAX_WIRE_NUMBER
 
 log = Logger()
@@ -43,8 +43,7 @@ def _read(path: Path | None) -> int:
     if path is None:
         return 0
     try:
-        # bounded, since a damaged file may be of any size
-        number = int(path.read_bytes()[:32])
+        number = int(read_bounded(path, 32))
     except FileNotFoundError:
         return 0
     except (OSError, ValueError) as error:

@@ -167,6 +167,7 @@ class Offers:
         self._quiet.info(
             "room was made",
             "ended the latest stream of {peer}, which has most: peers have {most} here",
+            by=holders[who].prefix,
             peer=who,
             most=MAX_STREAMS_OF_PEERS,
         )
@@ -193,6 +194,7 @@ class Offers:
         self._quiet.info(
             f"refused: {reason.name}",
             "refused {peer} a stream of {protocol}: {reason}",
+            by=self._peers.prefix_of(name),
             peer=name,
             protocol=stream.protocol,
             reason=f"{reason.text}: {detail}" if detail else reason.text,

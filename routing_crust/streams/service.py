@@ -254,8 +254,7 @@ class Streams:
         What of several peers is counted together: the /24 or /48 of the link's address. On this machine and
         its networks that is the name.
         """
-        peer = self._peers.get(name) if isinstance(name, Name) else None
-        return str(name) if peer is None else peer.prefix
+        return self._peers.prefix_of(name)
 
     def numbers(self) -> dict[Name, tuple[int, ...]]:
         """

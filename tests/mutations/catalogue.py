@@ -2628,11 +2628,12 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.testing.memory.test_bootstrap.BootstrapTests.test_contact_that_led_nowhere_is_dialled_last",),
     ),
     Mutant(
-        "a pipe in the place of the saved contacts blocks the start",
-        "crust/discovery/contacts.py",
+        "a pipe in the place of a file of the state directory is read as an empty file",
+        "files.py",
         "if not stat.S_ISREG(os.fstat(descriptor).st_mode):",
         "if False:",
         (
+            "tests.test_files.ReadTests.test_pipe_is_refused_without_waiting_for_a_writer",
             "tests.crust.discovery.test_contacts.ContactBookTests.test_pipe_in_the_place_of_the_file_blocks_no_start",
         ),
     ),
@@ -3789,6 +3790,29 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a sender that offers nothing keeps the receiver of files for ever",
+        "daemon/transfer/receiver.py",
+        "        self._channel.limit(OFFER_SECONDS)\n",
+        "",
+        ("tests.daemon.transfer.test_transfer.SilenceTests.test_who_has_offered_has_any_time",),
+    ),
+    Mutant(
+        "who asks for streams that are refused hides it when others are refused",
+        "streams/offers.py",
+        "            by=self._peers.prefix_of(name),\n",
+        "",
+        ("tests.streams.test_opening.RefusalTests.test_refusals_of_one_peer_do_not_hide_those_of_another",),
+    ),
+    Mutant(
+        "forged envelopes by one link hide those by another in the log",
+        "routing/messaging/envelope_dispatch.py",
+        '            "dropped an envelope of {source}: {problem}",\n            by=prefix_of(link),\n',
+        '            "dropped an envelope of {source}: {problem}",\n',
+        (
+            "tests.routing.messaging.test_forged_envelopes.SecurityTests.test_forgeries_by_one_link_do_not_hide_those_by_another",
+        ),
+    ),
+    Mutant(
         "a queue of datagrams has no end",
         "daemon/forward/datagrams/framing.py",
         "while len(self._waiting) > QUEUE_DATAGRAMS or self._size > QUEUE_BYTES:",
@@ -3983,6 +4007,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "left = since + stream.survival - now",
         "left = 1.0",
         ("tests.streams.survival.test_peers.EndingTests.test_time_is_limited_and_both_ends_say_so",),
+    ),
+    Mutant(
+        "sessions that are laid aside go by their age, whoever fills their number",
+        "streams/survival/peers.py",
+        "self._forget(self._who_goes(list(self._laid_aside.values()), {}))",
+        "self._forget(next(iter(self._laid_aside.values())))",
+        (
+            "tests.streams.survival.test_peers.LaidAsideTests.test_crowd_of_one_prefix_that_comes_and_goes_pushes_out_its_own",
+        ),
     ),
     Mutant(
         "what suspended streams keep has no bound",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from unittest import mock
 
@@ -36,6 +37,11 @@ class IncarnationTests(SynchronousTestCase):
         for damage in (b"", b"\xff\x00", b"-5", b"9" * 30):
             (self.folder / "incarnation").write_bytes(damage)
             self.assertEqual(next_incarnation(self.folder, 0, 1.0), 1000)
+
+    def test_pipe_in_the_place_of_the_file_blocks_no_start(self) -> None:
+        os.mkfifo(self.folder / "incarnation")
+        self.assertEqual(next_incarnation(self.folder, 0, 1.0), 1000)
+        self.assertEqual(next_incarnation(self.folder, 0, 0.5), 1001)
 
     def test_full_disk_is_logged_and_the_node_starts(self) -> None:
         full = OSError(28, "No space left on device")

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger, LogPublisher, formatEvent
 from zope.interface.verify import verifyObject
 
 from routing_crust import Name, RoutingService
@@ -17,6 +18,7 @@ from routing_crust.errors import (
     PeerUnreachable,
     ServiceStopped,
 )
+from routing_crust.quietlog import QuietLog
 from routing_crust.routing.state import State
 from routing_crust.streams import (
     NodeAddress,
@@ -255,6 +257,17 @@ class RefusalTests(StreamsCase):
         for each in opens:
             self.net.result(each)
         self.assertEqual(self.factory.running, 0)
+
+    def test_refusals_of_one_peer_do_not_hide_those_of_another(self) -> None:
+        lines: list[str] = []
+        log = Logger(observer=LogPublisher(lambda event: lines.append(formatEvent(event))))
+        streams_of(self.one)._offers._quiet = QuietLog(log, self.net.clock.seconds)
+        other = self.net.grow(1)[-1]
+        for each in (self.two_, self.two_, self.two_, other):
+            self.fails(streams_of(each).open(self.one.node_name, "nix", self.factory), StreamRefused)
+        self.assertEqual(
+            [line.split()[1] for line in lines], [str(self.two_.node_name), str(other.node_name)]
+        )
 
     def test_both_ends_log_it(self) -> None:
         """Quietly: one line a second for each reason."""

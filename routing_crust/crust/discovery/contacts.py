@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from dataclasses import replace
-from errno import EINVAL
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +24,7 @@ from twisted.logger import Logger
 from ...bounded_dict import BoundedDict
 from ...endpoints import Contact, Endpoint
 from ...errors import InvalidEndpoint
-from ...files import write_atomically
+from ...files import read_bounded, write_atomically
 from ...hosts.contacts import AnyContact, NamedContact, contact_from_text
 from ...identity import PROTOCOL_VERSION
 from ...names import Name
@@ -217,12 +215,7 @@ class ContactBook:
 
         @raise OSError: it cannot be read.
         """
-        # a pipe without a writer would block the start for ever
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(EINVAL, "it is no plain file")
-            return file.read(_MAX_BYTES_PER_CONTACT * (self._most + 16) + 1)
+        return read_bounded(path, _MAX_BYTES_PER_CONTACT * (self._most + 16) + 1)
 
     def _parse(self, data: bytes) -> tuple[list[Contact], list[Contact], list[NamedContact]]:
         """

@@ -189,6 +189,7 @@ class Exposer(Factory):
         self._quiet.warn(
             "program not reached",
             "{peer} asked for {protocol}, and {target} cannot be reached: {problem}",
+            by=self._streams.prefix_of(peer),
             peer=peer,
             protocol=self.exposure.protocol,
             target=self.exposure.target,

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from ...files import read_bounded
 from ...plain_errors import ConfigurationError
 from ..state_directory import DIRECTORY_MODE, default_state_dir
 from .moving_in import OF_THE_SYSTEM, discard_unfinished, filling, flush_folder, stays
 
 CONFIG_NAME: Final = "config.toml"
 LABEL_NAME: Final = "label"
+MAX_LABEL_BYTES: Final = 1024
 
 
 def settings_path(given: Mapping[str, object], config: Path | None) -> Path | None:
@@ -66,7 +68,7 @@ def network_at(path: Path) -> str:
 def label_of(state_dir: Path) -> str:
     """What the private network of a state directory is called on this machine."""
     try:
-        text = (state_dir / LABEL_NAME).read_text(encoding="utf-8").strip()
+        text = read_bounded(state_dir / LABEL_NAME, MAX_LABEL_BYTES).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         text = ""
     return text or state_dir.name

@@ -18,7 +18,7 @@ from twisted.web.server import Request as ServerRequest
 from twisted.web.server import Site
 
 from ...errors import CannotListen, ConfigurationError
-from ...files import write_atomically
+from ...files import read_bounded, write_atomically
 from ..forward.local_endpoints import listening_endpoint
 from .resource import StatusPage
 
@@ -129,8 +129,7 @@ def token_in(path: Path) -> str:
             write_atomically(path, secrets.token_urlsafe(TOKEN_BYTES).encode() + b"\n")
         if path.stat().st_mode & 0o077:
             raise ConfigurationError("status_page", f"others may read {path}: run 'chmod 600 {path}'")
-        with path.open("rb") as file:
-            token = file.read(MAX_TOKEN_FILE_BYTES).decode("utf-8", "replace").strip()
+        token = read_bounded(path, MAX_TOKEN_FILE_BYTES).decode("utf-8", "replace").strip()
     except OSError as error:
         raise ConfigurationError("status_page", f"{path}: {error.strerror}") from None
     if len(token) < TOKEN_BYTES:

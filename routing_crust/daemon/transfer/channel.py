@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from time import monotonic
 from typing import BinaryIO, Final
 
 from ...limits import KIB
@@ -38,16 +39,24 @@ class Channel:
         self._wire = wire
         self._incoming = incoming
         self._held = bytearray()
+        self._usual = wire.gettimeout()
+        self._until: float | None = None
+
+    def limit(self, seconds: float | None) -> None:
+        """Read for so long, from now on, and no longer; C{None} takes the limit away."""
+        self._until = None if seconds is None else monotonic() + seconds
+        if seconds is None:
+            self._wire.settimeout(self._usual)
 
     def pieces(self) -> Iterator[bytes]:
         """
         What comes, until the other end has closed the stream.
 
-        @raise ChannelLost: it ends otherwise.
+        @raise ChannelLost: it ends otherwise, or the time of L{limit} is over.
         """
         chunks = ChunkReader()
         try:
-            while data := self._incoming.read1(_READ_BYTES):  # type: ignore[attr-defined]
+            while data := self._read():
                 chunks.add(data)
                 while (chunk := chunks.next()) is not None:
                     kind, payload = chunk
@@ -62,9 +71,21 @@ class Channel:
                         return
         except ConnectionResetError:
             pass
+        except TimeoutError:
+            raise ChannelLost("what was waited for has not come in time") from None
         except NotAChunk:
             raise ChannelLost("the daemon sent what is no stream: is it of another version?") from None
         raise ChannelLost("the daemon has stopped")
+
+    def _read(self) -> bytes:
+        if self._until is not None:
+            left = self._until - monotonic()
+            # also for one that sends a byte now and then
+            if left <= 0:
+                raise TimeoutError
+            self._wire.settimeout(left)
+        read: bytes = self._incoming.read1(_READ_BYTES)  # type: ignore[attr-defined]
+        return read
 
     def tell(self, message: Message) -> None:
         """

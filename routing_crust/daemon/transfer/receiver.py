@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from ..text import one_line
 from .channel import Channel, ChannelLost
@@ -26,6 +27,9 @@ from .receiving import Receiving, Stage
 from .sender import ItemDigest
 from .store import Item, Store
 from .sums import Sums
+
+OFFER_SECONDS: Final = 60.0
+"""For a sender to make its offer, which it has ready when it opens the stream; others wait for their turn."""
 
 
 class Declined(TransferError):
@@ -77,6 +81,7 @@ class Receiver:
 
     def _run(self, wanted: Callable[[Offer], object]) -> None:
         reader = FrameReader()
+        self._channel.limit(OFFER_SECONDS)
         for piece in self._channel.pieces():
             for frame in reader.take(piece):
                 if isinstance(frame, Data):
@@ -103,6 +108,7 @@ class Receiver:
 
     def _told(self, message: Message, wanted: Callable[[Offer], object]) -> None:
         if isinstance(message, Offer):
+            self._channel.limit(None)
             self.sums.size = message.size
             self._store.check_room(message, self._sender)
             wanted(message)

@@ -20,6 +20,7 @@ from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import Envelope, EnvelopeKind, Signed
+from ..accounts import prefix_of
 from ..control import EnvelopeHandler
 from ..links.peer import Peer, PeerListener
 from ..node import Node
@@ -68,11 +69,17 @@ class EnvelopeDispatch(PeerListener):
             self._quiet.info(
                 "denied names",
                 "dropped an envelope of {source}: the setting deny names it",
+                by=prefix_of(link),
                 source=source,
             )
             return
         if self._members.is_banned(source):
-            self._quiet.info("banned names", "dropped an envelope of {source}: it is banned", source=source)
+            self._quiet.info(
+                "banned names",
+                "dropped an envelope of {source}: it is banned",
+                by=prefix_of(link),
+                source=source,
+            )
             return
         # before the signature, too: checking one takes longer than answering most control messages
         if envelope.kind not in _NO_CONTROL and not self._rates.take(link.peer):
@@ -89,14 +96,14 @@ class EnvelopeDispatch(PeerListener):
                 raise WireError("its body is signed by another key")
             self._handle(envelope, source, link)
         except WireError as error:
-            self._dropped(source, error)
+            self._dropped(source, error, link)
 
     def received_from_ourselves(self, envelope: Envelope, source: Name) -> None:
         """An envelope of our own is for this node."""
         try:
             self._handle(envelope, source, None)
         except WireError as error:
-            self._dropped(source, error)
+            self._dropped(source, error, None)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """Forget the rate of this peer."""
@@ -107,10 +114,11 @@ class EnvelopeDispatch(PeerListener):
         if handler is not None:
             handler(envelope, source, link)
 
-    def _dropped(self, source: Name, error: WireError) -> None:
+    def _dropped(self, source: Name, error: WireError, link: ILink | None) -> None:
         self._quiet.info(
             "bad envelopes",
             "dropped an envelope of {source}: {problem}",
+            by=prefix_of(link),
             source=source,
             problem=str(error),
         )

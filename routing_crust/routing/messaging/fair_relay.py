@@ -177,6 +177,7 @@ class FairRelay(Generic[_Item]):
             "dropped relayed traffic",
             "dropped what {peer} sends to {egress} through us: too much waits to be relayed, and no other "
             "link has as much waiting ({dropped} dropped so far)",
+            by=flow.account[0],
             peer=flow.account[-1],
             egress=flow.egress,
             dropped=self.dropped,

@@ -36,7 +36,7 @@ from ...timing.ratelimit import KeyedLimits
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
-from ..accounts import account_by_prefix
+from ..accounts import account_by_prefix, prefix_of
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, DuplicateFilter
@@ -275,6 +275,7 @@ class Forwarder:
             "foreign envelopes",
             "dropped an envelope of {source}: {peer}, which sent it, is attached to us and may not pass on "
             "envelopes of others",
+            by=prefix_of(link),
             source=source,
             peer=link.peer,
         )

@@ -20,7 +20,7 @@ from ...errors import WireError
 from ...names import NAME_BYTES, Name
 from ...quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ...wire.end_to_end import AckStatus, Flavour, MessagePart
-from ..accounts import account_by_prefix
+from ..accounts import account_by_prefix, prefix_of
 from ..events import Message
 from ..node import Node
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, Freshness, SenderWindows
@@ -106,6 +106,7 @@ class Inbox:
                 "too many requests",
                 "ignored a request of {peer}: too many are being handled (the settings max_requests and "
                 "max_requests_per_peer)",
+                by=prefix_of(sender.link),
                 peer=sender.name,
             )
         else:
@@ -122,6 +123,7 @@ class Inbox:
             self._quiet.info(
                 "old messages",
                 "ignored a message of {peer}: it is older than what is remembered of this sender",
+                by=prefix_of(sender.link),
                 peer=sender.name,
             )
         return known

@@ -28,7 +28,7 @@ from ...timing.shares import OURSELVES, Account
 from ...wire.codec import decode, encode
 from ...wire.end_to_end import SealedPacket, SessionFlight, SessionUnknown
 from ...wire.messages import Envelope, EnvelopeKind
-from ..accounts import account_by_prefix
+from ..accounts import account_by_prefix, prefix_of
 from ..node import Node
 from .handshake import Flight, Handshake
 from .offers import Offer, Offers
@@ -197,7 +197,11 @@ class Sessions:
                 self._offered(flight, source, envelope, link)
         except KeyAgreementFailed as failed:
             self._quiet.info(
-                "failed sessions", "no session with {peer}: {problem}", peer=source, problem=str(failed)
+                "failed sessions",
+                "no session with {peer}: {problem}",
+                by=prefix_of(link),
+                peer=source,
+                problem=str(failed),
             )
             self._offers.remove(source)
             self._openings.end(source)
@@ -243,6 +247,7 @@ class Sessions:
                 "bad packets",
                 "dropped a packet in the name of {source}: it was sealed by another, was altered on its way, "
                 "or has come before",
+                by=prefix_of(link),
                 source=source,
             )
             return

@@ -28,7 +28,10 @@ MAX_SUSPENDED_PEERS: Final = 1024
 MAX_SUSPENDED_BYTES: Final = 256 * MIB
 """What is kept for suspended streams of all peers. Of more, the oldest of the peer with most are ended."""
 MAX_LAID_ASIDE: Final = 256
-"""Peers without a link and without a stream that waits, of whose sessions something is kept."""
+"""
+Peers without a link and without a stream that waits, of whose sessions something is kept. For one more the
+oldest goes of the prefix that has most: each link has a session, and links come and go with free keys.
+"""
 MAX_LAID_ASIDE_BYTES: Final = 64 * KIB
 """What is kept for each of them."""
 
@@ -58,7 +61,7 @@ class Peers:
         self._quiet = QuietLog(self.log, owner.clock.seconds)
         self._peers: dict[Name, PeerStreams] = {}
         self._reconnections: dict[Name, Reconnection] = {}
-        self._laid_aside: BoundedDict[Name, PeerStreams] = BoundedDict(MAX_LAID_ASIDE)
+        self._laid_aside: dict[Name, PeerStreams] = {}
         self._ended: BoundedDict[Name, Ended] = BoundedDict(MAX_SUSPENDED_PEERS)
 
     def __iter__(self) -> Iterator[PeerStreams]:
@@ -70,6 +73,11 @@ class Peers:
     def get(self, name: Name) -> PeerStreams | None:
         """The streams with this peer, if it has a link or streams that wait for one."""
         return self._peers.get(name)
+
+    def prefix_of(self, name: Name | str) -> str:
+        """What a peer is counted by: the prefix of its link; its name, if there is none."""
+        peer = self._peers.get(name) if isinstance(name, Name) else None
+        return str(name) if peer is None else peer.prefix
 
     def suspension(self, peer: PeerStreams) -> dict[str, object] | None:
         """
@@ -136,6 +144,7 @@ class Peers:
         self._quiet.info(
             "suspended",
             "the link to {peer} is lost ({reason}): {count} streams wait for another one",
+            by=peer.prefix,
             peer=name,
             reason=reason,
             count=len(peer.mux.streams),
@@ -162,7 +171,14 @@ class Peers:
             self._end(peer, SessionEnded(Ended.EXPIRED, peer.because))
         else:
             del self._peers[peer.name]
-            self._laid_aside.put(peer.name, peer)
+            self._laid_aside[peer.name] = peer
+            if len(self._laid_aside) > MAX_LAID_ASIDE:
+                self._forget(self._who_goes(list(self._laid_aside.values()), {}))
+
+    def _forget(self, peer: PeerStreams) -> None:
+        del self._laid_aside[peer.name]
+        self._ended.put(peer.name, Ended.NO_ROOM)
+        peer.end(SessionEnded(Ended.NO_ROOM, peer.because))
 
     def _end(self, peer: PeerStreams, problem: Exception) -> None:
         # taken out first: a handler that opens a stream in this moment must find no peer
@@ -217,6 +233,7 @@ class Peers:
         self._quiet.info(
             "resumed",
             "{peer} is back after {seconds:.1f} s: {count} streams go on, {size} bytes are sent again",
+            by=peer.prefix,
             peer=peer.name,
             seconds=0.0 if since is None else self.clock.seconds() - since,
             count=len(peer.mux.streams),

@@ -46,6 +46,19 @@ class ChannelTests(SynchronousTestCase):
         self.assertIn("has stopped", str(self.assertRaises(ChannelLost, list, there.pieces())))
         self.assertRaises(ChannelLost, there.tell_data, 0, bytes(1000000))
 
+    def test_limit_holds_for_silence_and_for_what_comes_too_late(self) -> None:
+        here, there = channels(self)
+        here.tell(Accept())
+        here.flush()
+        there.limit(0)
+        self.assertIn("in time", str(self.assertRaises(ChannelLost, next, there.pieces())))
+        there.limit(None)
+        pieces = there.pieces()
+        self.assertEqual(list(FrameReader().take(next(pieces))), [Accept()])
+        self.assertEqual(there._wire.gettimeout(), PATIENCE_SECONDS)
+        there.limit(0.01)
+        self.assertIn("in time", str(self.assertRaises(ChannelLost, next, pieces)))
+
     def test_reset_is_a_loss_with_its_reason(self) -> None:
         here, there = channels(self)
         payload = reset_payload(StreamReset(StreamReason.EXPIRED, ""))

@@ -9,15 +9,18 @@ import resource
 import stat
 from unittest import mock
 
+from routing_crust.daemon.transfer import channel as channel_module
+from routing_crust.daemon.transfer import receiver as receiver_module
 from routing_crust.daemon.transfer import source as source_module
+from routing_crust.daemon.transfer.channel import Channel, ChannelLost
 from routing_crust.daemon.transfer.errors import TransferError
 from routing_crust.daemon.transfer.messages import MAX_DATA_BYTES, Offer
-from routing_crust.daemon.transfer.receiver import Declined
+from routing_crust.daemon.transfer.receiver import OFFER_SECONDS, Declined, Receiver
 from routing_crust.daemon.transfer.source import Source
 from routing_crust.daemon.transfer.store import Item, Store, temporary_name
 from routing_crust.limits import MIB
 
-from .ends import SENDER, TransferCase
+from .ends import SENDER, TransferCase, channels
 
 
 def some(size: int, seed: int = 0) -> bytes:
@@ -238,6 +241,27 @@ class ResumeTests(TransferCase):
         item.close()
         self.run_transfer("a")
         self.all_went_well()
+
+
+class SilenceTests(TransferCase):
+    def test_sender_that_offers_nothing_has_lost_its_turn(self) -> None:
+        self.patch(receiver_module, "OFFER_SECONDS", 0.01)
+        self.patch(channel_module, "_CLOSE_SECONDS", 0.01)
+        _, receiving = channels(self)
+
+        store = Store(self.here)
+        self.addCleanup(store.close)
+        receiver = Receiver(receiving, store, SENDER)
+        self.assertIn("in time", str(self.assertRaises(ChannelLost, receiver.run, lambda offer: None)))
+
+    def test_who_has_offered_has_any_time(self) -> None:
+        """The receiver may have to ask somebody, and the sender to compare what is there."""
+        self.write("note")
+        limits: list[float | None] = []
+        self.patch(Channel, "limit", lambda channel, seconds: limits.append(seconds))
+        self.run_transfer("note", wanted=lambda offer: limits.append(-1))
+        self.all_went_well()
+        self.assertEqual(limits, [OFFER_SECONDS, None, -1])
 
 
 class RefusalTests(TransferCase):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from msgspec import Raw
 from msgspec.structs import replace
+from twisted.logger import Logger, LogPublisher, formatEvent
 
+from routing_crust.endpoints import Endpoint
 from routing_crust.errors import WireError
+from routing_crust.quietlog import QuietLog
 from routing_crust.routing.messaging import forwarder, inbox
 from routing_crust.wire.codec import encode
 from routing_crust.wire.end_to_end import (
@@ -44,6 +50,19 @@ class SecurityTests(Routed):
     def test_envelope_signed_by_another_is_dropped(self) -> None:
         envelope = self.sealed(self.two, self.four.name, PART)
         self.dropped(replace(envelope, source=self.one.identity.name.raw))
+
+    def test_forgeries_by_one_link_do_not_hide_those_by_another(self) -> None:
+        lines: list[str] = []
+        log = Logger(observer=LogPublisher(lambda event: lines.append(formatEvent(event))))
+        self.four.dispatch._quiet = QuietLog(log, lambda: 1.0)
+        forged = replace(self.sealed(self.two, self.four.name, PART), source=self.one.identity.name.raw)
+        for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.1"):
+            link: Any = SimpleNamespace(
+                peer=self.three.name, connection=SimpleNamespace(peer=Endpoint(host, 5483))
+            )
+            self.four.dispatch.received(forged, self.one.name, link)
+        self.assertEqual(len(lines), 2)
+        self.assertIn("its signature does not hold", lines[1])
 
     def test_envelope_with_another_body_is_dropped(self) -> None:
         other = encode(replace(PART, body=b"y"))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from routing_crust import RoutingService
-from routing_crust.config import KIB, MIB
-from routing_crust.errors import CloseReason, PeerUnreachable
+from routing_crust.config import KIB, MIB, Settings
+from routing_crust.endpoints import Connection, Endpoint, Protocol
+from routing_crust.errors import CloseReason, LinkClosed, PeerUnreachable
+from routing_crust.names import Name
 from routing_crust.streams import (
     IStreamAcceptor,
     ISuspensionListener,
@@ -242,6 +248,53 @@ class HalfClosedTests(SurvivingCase):
         self.cut()
         self.net.run(lambda: "read lost" in self.theirs.calls, timeout=20)
         self.assertEqual(self.theirs.received, b"all")
+
+
+class Wire:
+    """A link that takes whatever is sent."""
+
+    def __init__(self, peer: Name, host: str) -> None:
+        self.peer = peer
+        self.connection = Connection(Protocol.TCP, Endpoint(host, 5483), Endpoint("192.0.2.1", 5483))
+
+    def send(self, kind: int, payload: bytes) -> None:
+        pass
+
+    def set_feeder(self, feeder: Any) -> None:
+        pass
+
+    def feed_soon(self) -> None:
+        pass
+
+
+class LaidAsideTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        owner: Any = SimpleNamespace(
+            name=Name(bytes(32)),
+            settings=Settings(),
+            clock=Clock(),
+            random=Random(1),
+            eventually=None,
+            idle=lambda name: None,
+        )
+        self.peers = peers_module.Peers(owner)
+
+    def come_and_go(self, number: int, host: str) -> PeerStreams:
+        link: Any = Wire(Name(number.to_bytes(32, "big")), host)
+        self.peers.link_gained(link)
+        found = self.peers.get(link.peer)
+        assert found is not None
+        self.peers.link_lost(link, LinkClosed(CloseReason.CONNECTION_LOST))
+        return found
+
+    def test_crowd_of_one_prefix_that_comes_and_goes_pushes_out_its_own(self) -> None:
+        """Whoever has a link has a session: free keys would have the ends of others' streams forgotten."""
+        self.patch(peers_module, "MAX_LAID_ASIDE", 3)
+        honest = self.come_and_go(1, "62.1.2.1")
+        crowd = [self.come_and_go(number, f"81.5.6.{number}") for number in range(2, 9)]
+        self.assertIs(self.come_and_go(1, "62.1.2.1"), honest)
+        self.assertIs(self.come_and_go(8, "81.5.6.8"), crowd[-1])
+        self.assertIsNot(self.come_and_go(2, "81.5.6.2"), crowd[0])
 
 
 class UnsuspendedTests(SurvivingCase):

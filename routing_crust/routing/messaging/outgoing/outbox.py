@@ -21,7 +21,7 @@ from ....quietlog import QuietLog
 from ....timing.eventual import EventualQueue
 from ....timing.timers import cancel
 from ....wire.end_to_end import AckPart, AckStatus, Flavour, MessagePart
-from ...accounts import account_by_prefix
+from ...accounts import account_by_prefix, prefix_of
 from ...node import Node
 from ..fragmentation import Reassembler
 from .attempts import MessageAttempts
@@ -155,7 +155,12 @@ class Outbox:
             return  # it came before, or too late
         # ids are counted up, so a peer that got one message can guess those of others
         if message.destination != source:
-            self._quiet.info("foreign acks", "{peer} acknowledged a message that was not for it", peer=source)
+            self._quiet.info(
+                "foreign acks",
+                "{peer} acknowledged a message that was not for it",
+                by=prefix_of(link),
+                peer=source,
+            )
             return
         if not message.allows(ack):
             raise WireError("an acknowledgement does not fit the message")
