@@ -171,6 +171,7 @@ class ReachabilityTests(SynchronousTestCase):
             self.assertEqual([each.name for each in one._core.links.peers], [first.node_name])
         for each in self.net.nodes:
             self.net.crust(each).dialled.clear()
+            self.net.crust(each).dialled_for.clear()
         return first, others
 
     def check(self, node: RoutingService) -> Frames:
