@@ -20,6 +20,7 @@ from routing_crust.daemon.settings_file import (
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError
 from routing_crust.forwarding_rules import Exposure, Forward, Nickname, Permission
+from routing_crust.hosts.proxies import Proxy
 from routing_crust.parsing import MAX_FILE_BYTES, unknown_setting, valid_range
 
 from .fakes import ALICE, temporary_directory
@@ -43,6 +44,7 @@ PLAIN = {
     "two_way": ('"required"', TwoWay.REQUIRED),
     "key_exchange": ('"x25519"', KeyExchange.X25519),
     "private_dialling": ('"never"', PrivateDialling.NEVER),
+    "proxy": ('"socks5://127.0.0.1:1080"', Proxy.from_text("socks5://127.0.0.1:1080")),
 }
 
 

@@ -695,17 +695,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a connection to the only other node says that there is no network",
         "routing/connecting/direct_links.py",
-        "if when_joined is not None and (patient or self._absence.may_find(name)):",
+        "if when_joined is not None and (patient or self._may_wait(name)):",
         "if when_joined is not None and patient:",
         (
             "tests.routing.absence.test_absence.AloneTests.test_whatever_is_wanted_of_the_only_other_node_fails_early",
         ),
     ),
     Mutant(
+        "a node with a proxy asks for nobody until it is a member",
+        "routing/connecting/direct_links.py",
+        "not self._neighbourhood.bootstrapped and self._absence.may_find(name)",
+        "self._absence.may_find(name)",
+        ("tests.routing.membership.test_ways_in.WayInTests.test_requested_link_is_no_way_into_the_network",),
+    ),
+    Mutant(
         "without a network a node is waited for that nobody can find",
         "routing/connecting/direct_links.py",
-        "if when_joined is not None and (patient or self._absence.may_find(name)):",
-        "if when_joined is not None:",
+        "not self._neighbourhood.bootstrapped and self._absence.may_find(name)",
+        "not self._neighbourhood.bootstrapped",
         (
             "tests.routing.absence.test_absence.AloneTests.test_node_of_which_no_address_is_known_is_not_waited_for_without_a_network",
         ),
@@ -2884,6 +2891,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.tunnel.test_windows.GrowthTests.test_sender_that_is_never_done_is_bounded",),
     ),
     Mutant(
+        "the window of a tunnel is one frame",
+        "crust/tunnel/windows.py",
+        "max(TUNNEL_WINDOW_BYTES, self.left // FRAMES_OF_CREDIT)",
+        "most",
+        ("tests.crust.tunnel.test_ends.TransportTests.test_data_is_cut_into_chunks_within_credit",),
+    ),
+    Mutant(
         "the windows of one network take all memory",
         "crust/tunnel/windows.py",
         "if of > self._limit - self.taken:",
@@ -3640,7 +3654,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/tunnel/transport.py",
         "MAX_FRAME_BYTES - NUMBER_BYTES",
         "MAX_FRAME_BYTES",
-        ("tests.crust.tunnel.test_ends.TransportTests.test_data_is_cut_into_chunks_within_credit",),
+        ("tests.crust.tunnel.test_ends.TransportTests.test_much_credit_is_used_in_whole_frames",),
     ),
     Mutant(
         "a resumed session sends frames twice",

@@ -231,7 +231,7 @@ class TunnelRelay:
     def _hand_on(self, side: TunnelHalf) -> None:
         to = side.other
         chunk = side.waiting.popleft()
-        room = min(to.sendable.left, CHUNK_BYTES)
+        room = to.sendable.frame_bytes(CHUNK_BYTES)
         if len(chunk) > room:
             side.waiting.appendleft(chunk[room:])
             chunk = chunk[:room]

@@ -259,7 +259,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
                 # a failure means that the link is lost, which ends the tunnel by L{lost}
                 self._link.when_writable().addCallbacks(self._writable, lambda _: None)
                 return
-            room = min(self._credit.left, CHUNK_BYTES)
+            room = self._credit.frame_bytes(CHUNK_BYTES)
             chunk = self._out.popleft()
             if len(chunk) > room:
                 self._out.appendleft(chunk[room:])

@@ -23,6 +23,8 @@ MAX_TUNNEL_WINDOW_BYTES: Final = 4 * 1024 * 1024
 """Upper bound of a window: 8 MiB a second over half a second."""
 LIMITING_ROUND_TRIPS: Final = 2
 """A window that is taken within this number of round trips is what limits its sender."""
+FRAMES_OF_CREDIT: Final = 4
+"""Into this number of frames the credit is cut, if each of them is as large as a first window."""
 QUIET_SECONDS: Final = 30.0
 """A sender that has sent less than a first window in this time gives back what it has beyond one."""
 
@@ -173,6 +175,15 @@ class SendCredit:
         self._seconds = seconds
         self._since = seconds()
         self._sent = self.left = 0
+
+    def frame_bytes(self, most: int) -> int:
+        """
+        How much the next frame may carry.
+
+        A window that is one frame is taken, passed on and granted again in steps that wait for each other:
+        it would never be found to be what limits the sender.
+        """
+        return min(self.left, most, max(TUNNEL_WINDOW_BYTES, self.left // FRAMES_OF_CREDIT))
 
     def spend(self, amount: int) -> int:
         """

@@ -114,7 +114,7 @@ class DirectLinks:
         return asking.addBoth(ended)
 
     async def _ask(self, name: Name, when_joined: WhenJoined | None, patient: bool) -> ILink:
-        if when_joined is not None and (patient or self._absence.may_find(name)):
+        if when_joined is not None and (patient or self._may_wait(name)):
             await when_joined()
         # a request may be lost on its way, and the caller has asked for a link, not for one attempt
         while True:
@@ -122,3 +122,7 @@ class DirectLinks:
                 raise NotConnected("there is no link to the network; wait for when_connected()")
             with suppress(ExpectedConnectionExpired):
                 return await self._connector.request_link(name, LinkUse.DIRECT)
+
+    def _may_wait(self, name: Name) -> bool:
+        # a proxy carries requests before we are a member
+        return not self._neighbourhood.bootstrapped and self._absence.may_find(name)

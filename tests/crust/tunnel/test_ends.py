@@ -110,11 +110,17 @@ class TransportTests(SynchronousTestCase):
     def test_data_is_cut_into_chunks_within_credit(self) -> None:
         self.transport.writeSequence([bytes(WINDOW), bytes(3)])
         sizes = [len(each) for each in self.link.take(FrameKind.TUNNEL_DATA)]
-        self.assertEqual(sizes, [MAX_FRAME_BYTES, WINDOW - CHUNK_BYTES + 4])
+        self.assertEqual(sizes, [WINDOW // 4 + 4] * 4)
         self.transport.add_credit(2)
         self.assertEqual(self.link.received(), 2)
         self.transport.add_credit(2)
         self.assertEqual(self.link.received(), 1)
+
+    def test_much_credit_is_used_in_whole_frames(self) -> None:
+        self.transport.add_credit(3 * WINDOW + 16)
+        self.transport.write(bytes(CHUNK_BYTES + 1))
+        sizes = [len(each) for each in self.link.take(FrameKind.TUNNEL_DATA)]
+        self.assertEqual(sizes, [MAX_FRAME_BYTES, 1 + 4])
 
     def test_nothing_is_sent_while_the_link_below_is_full(self) -> None:
         """While the link to the relay is full nothing is sent on it."""

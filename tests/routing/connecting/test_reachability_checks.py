@@ -155,7 +155,7 @@ class ReachabilityTests(SynchronousTestCase):
         self.addCleanup(self.net.stop)
 
     def star(self, arms: int) -> tuple[RoutingService, list[RoutingService]]:
-        """One node that is linked with all others, and these with no other; no check was made."""
+        """One node that is linked with all others, and these with no other; no check is under way."""
         first, *others = self.net.grow(1 + arms)
         for each in (first, *others):
             each._core.joiner.wake = lambda: None  # type: ignore[method-assign]
