@@ -141,7 +141,7 @@ class CrowdTests(SynchronousTestCase):
     """Honest nodes in networks of their own, and a crowd in one /24 whose names are near a target."""
 
     def setUp(self) -> None:
-        self.network = SimulatedNetwork(9, internet=True)
+        self.network = SimulatedNetwork(6, internet=True)
         self.addCleanup(self.network.stop)
         self.honest = self.network.nodes(14)
         self.network.run_until(self.network.joined)
