@@ -35,6 +35,7 @@ from .link.tls import LinkTls
 from .mapping.portmapper import PortMapper, Told
 from .netstate.connecting import connect_tcp
 from .netstate.host import HostAddress, read_host_addresses
+from .netstate.named_host import connect_to_host
 from .netstate.netwatch import NetWatch
 from .netstate.paths import SYSTEM_PATH, DialPath
 from .netstate.uplinks import Uplink, other_uplinks
@@ -219,8 +220,8 @@ class SystemPlatform:
             return ()
 
     def connect_to_host(self, host: str, port: int, factory: IProtocolFactory) -> IConnector:
-        connector: IConnector = self._reactor.connectTCP(host, port, factory, timeout=None)
-        return connector
+        """At the address that answers first, of all that the system knows for this name."""
+        return connect_to_host(self._reactor, host, port, factory)
 
     def contacts(self, settings: Settings, own: Name) -> ContactBook:
         """In the folder that C{state_dir} names."""

@@ -18,7 +18,7 @@ from weakref import ref
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer, providedBy
 
 MIN_STEP_SECONDS: Final = 1.0
 """Seconds by which a clock must have gone back at once to be taken as set; less is a clock that is slewed."""
@@ -45,6 +45,8 @@ class SteadyClock:
         @param reactor: provides C{IReactorTime}. There must be weak references to its calls.
         """
         self._reactor = reactor
+        # endpoints ask what a reactor provides, and do without what it does not name
+        alsoProvides(self, providedBy(reactor))
         self._now: Callable[[], float] = reactor.seconds
         self._call_later: Callable[..., IDelayedCall] = reactor.callLater
         self._calls: list[ref[IDelayedCall]] = []

@@ -2565,6 +2565,31 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.proxying.test_connecting",),
     ),
     Mutant(
+        "a proxy that is given by its name is reached by IPv4 only",
+        "crust/netstate/named_host.py",
+        "    if is_like_address(host):\n",
+        "    if True:\n",
+        (
+            "tests.crust.netstate.test_named_host.NamedHostTests.test_name_with_an_ipv6_address_only_is_reached",
+        ),
+    ),
+    Mutant(
+        "a dial counts as over between two addresses of a name",
+        "crust/netstate/named_host.py",
+        "        self._factory.doStart()\n",
+        "",
+        ("tests.crust.netstate.test_named_host.NamedHostTests.test_next_address_is_tried_when_one_refuses",),
+    ),
+    Mutant(
+        "what a reactor provides is not seen through the steady clock",
+        "timing/steadyclock.py",
+        "        alsoProvides(self, providedBy(reactor))\n",
+        "",
+        (
+            "tests.crust.netstate.test_named_host.NamedHostTests.test_name_with_an_ipv6_address_only_is_reached",
+        ),
+    ),
+    Mutant(
         "a password is shown in an error",
         "hosts/proxies.py",
         'repr(_LOGIN.sub(r"\\1...@", text))',

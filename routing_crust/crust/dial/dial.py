@@ -173,6 +173,8 @@ def in_words(problem: BaseException | None) -> str:
         return "connection refused"
     if isinstance(problem, error.NoRouteError):
         return "no route to this address"
+    if isinstance(problem, error.DNSLookupError):
+        return "no address is known for its name"
     if isinstance(problem, (error.TimeoutError, error.TCPTimedOutError)):
         return "no answer"
     number = getattr(problem, "osError", None)
