@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Final, NoReturn
 
 from ..plain_errors import RoutingCrustError
-from .commands import EXIT_FAILED, EXIT_OK
+from .commands import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from .commands.arguments import make_parser
 from .commands.changing.arguments import joined
 
@@ -65,7 +65,11 @@ _UNTIL_INTERRUPTED: Final = ("listen", "forward", "expose")
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the script with these arguments, by default those of the process, and exit."""
-    options = make_parser().parse_args(joined(sys.argv[1:] if arguments is None else arguments))
+    words = joined(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-") and words[0] not in COMMAND_MODULES:
+        sys.stderr.write(f"routing-crust: error: {_no_command(words[0])}\n")
+        sys.exit(EXIT_USAGE)
+    options = make_parser().parse_args(words)
     try:
         code = _function(options.command)(options)
         sys.stdout.flush()
@@ -86,6 +90,15 @@ def function_name(command: str) -> str:
     verb = command.rpartition(" ")[2].replace("-", "_")
     # a function called list would hide the class
     return "entries" if verb == "list" else verb
+
+
+def _no_command(word: str) -> str:
+    """What to type in place of a first word that is no command."""
+    longer = [each for each in COMMAND_MODULES if each.startswith(f"{word} ")]
+    # only a mistake pays for loading it
+    near: list[str] = longer or import_module("difflib").get_close_matches(word, COMMAND_MODULES)
+    meant = f"; there is {', '.join(map(repr, near))}" if near else ""
+    return f"{word!r} is no command{meant}: 'routing-crust --help' lists them all"
 
 
 def _function(command: str) -> Callable[[argparse.Namespace], int]:

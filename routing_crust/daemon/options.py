@@ -92,8 +92,8 @@ _HINTS: Final = {
     "drain": "when told to end (SIGTERM, SIGINT), refuse new streams and let those that are open finish for "
     "so long, such as 10s or 2m, up to 1h; a second signal ends them at once (default 0)",
     "local_proxy": "take connections of local programs by SOCKS5 and HTTP there, such as tcp:1080, and carry "
-    "those to NAME.crust to what the peer exposes; on 127.0.0.1 unless the endpoint has an interface; "
-    "--proxy=ENDPOINT is the same",
+    "those to NAME.crust to what the peer exposes; on 127.0.0.1 unless the endpoint has an interface. An "
+    "endpoint after --proxy means this too, and a URL the proxy to go out through",
     "status_page": "show a page of the node's state, links and streams, and metrics there, such as tcp:8053; "
     "on 127.0.0.1 unless the endpoint has an interface, and then with a token",
     "log_level": f"log nothing that matters less: {', '.join(LEVELS)} (default info)",
@@ -104,7 +104,7 @@ _HINTS: Final = {
 _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Role and network", ("first", "client", "role", "network")),
     ("Addresses and discovery", ("listen", "external", "contacts", "proxy", "lan_discovery", "port_mapping")),
-    ("Links", ("allow", "deny", "two_way", "private_dialling")),
+    ("Links", ("allow", "deny", "two_way", "private_dialling", "key_exchange")),
     (
         "Programs that it exposes and forwards",
         ("expose", "allow_peer", "forward", "local_proxy", "nicknames"),
@@ -347,7 +347,7 @@ def _default_text(each: Field[Any]) -> str:
         return str(default.value)
     if isinstance(default, tuple):
         return ", ".join(map(str, default)) or "none"
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    return f"{default:g}" if isinstance(default, float) else str(default) or "none"
 
 
 def _row_text(option: str, text: str, width: int) -> str:

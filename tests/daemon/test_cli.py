@@ -168,7 +168,21 @@ class UsageTests(CliTestCase):
         self.assertEqual(self.run_script("status", "--state-dir", "/" + "x" * 120), 1)
         self.assertIn("give a shorter folder", self.err.getvalue())
 
+    def test_misspelt_command_is_told_what_was_meant(self) -> None:
+        self.assertEqual(
+            self.refused("statsu"),
+            "routing-crust: error: 'statsu' is no command; there is 'status': 'routing-crust --help' lists "
+            "them all",
+        )
+        self.assertIn("'xyzzy' is no command: 'routing-crust --help'", self.refused("xyzzy"))
+
+    def test_first_half_of_a_command_names_those_that_begin_with_it(self) -> None:
+        there = "there is 'contact add', 'contact remove', 'contact list'"
+        for words in (("contact",), ("contact", "--help"), ("contact", "ad")):
+            self.assertIn(there, self.refused(*words))
+
     def test_no_daemon_says_how_to_start_it(self) -> None:
+        create_identity(self.folder / "key.pem")
         self.assertEqual(self.run_script(*self.here("status"), "--network", "lab"), 1)
         self.assertEqual(
             self.err.getvalue(),

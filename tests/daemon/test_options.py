@@ -217,6 +217,8 @@ class HelpTests(SynchronousTestCase):
         flat = " ".join(text.split())
         self.assertIn("--two-way=VALUE whether links are proven in both directions", flat)
         self.assertIn("(default preferred)", flat)
+        self.assertNotIn("(default )", flat)
+        self.assertNotIn("More:", text)
         self.assertIn(f"(default {default_state_dir('ID')})", flat)
         self.assertIn("(default 0.0.0.0:5483, [::]:5483)", flat)
 

@@ -239,6 +239,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.commands.test_founding.InitTests.test_start_runs_the_daemon_and_waits_for_no_member",),
     ),
     Mutant(
+        "a daemon that does not start gives the reason of an earlier start",
+        "daemon/members/starting.py",
+        "for each in reversed(lines) if",
+        "for each in lines if",
+        (
+            "tests.daemon.members.test_starting.FailedStartTests.test_reason_is_that_of_the_log_and_the_way_to_go_on_is_said",
+        ),
+    ),
+    Mutant(
         "who is banned comes back by the invitation that he has",
         "daemon/members/invitation_desk.py",
         "if is_void or entry.is_used_up_for(name):",

@@ -229,7 +229,7 @@ def _add_keep(parser: argparse.ArgumentParser, what: str) -> None:
         "--keep",
         type=_later("keep"),
         metavar="TIME",
-        help=f"{what}, such as 90s, 10m, 1h or 2d; 0 ends them with it (default: as the daemon is set)",
+        help=f"{what}, such as 90s, 10m, 1h or 2d; 0 for no time (default: as the daemon is set)",
     )
 
 

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, NoReturn, TypeVar
 
 from ...plain_errors import RoutingCrustError
+from ..state_directory import key_path
 from .messages import MAX_REPLY_BYTES, Command, FailedReply, Reply, decode_reply, encode, kind_of
 
 TELL_SECONDS: Final = 1.0
@@ -51,8 +52,8 @@ class ControlClient:
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             self._socket.close()
             raise NoDaemon(
-                f"no daemon runs with the state directory {path.parent}: start one with '{how_to_start}', or "
-                "say where it is with --state-dir, --network or --config"
+                f"no daemon runs with the state directory {path.parent}{_first_steps(path.parent)} start one "
+                f"with '{how_to_start}', or say where it is with --state-dir, --network or --config"
             ) from None
         # the folder lets nobody else in, so another user's script fails here
         except PermissionError:
@@ -168,3 +169,13 @@ class ControlClient:
             error.kind = reply.kind
             raise error
         return reply
+
+
+def _first_steps(state_dir: Path) -> str:
+    """What comes before the advice to start a daemon: where no key is, none was ever started there."""
+    if key_path(state_dir).exists():
+        return ":"
+    return (
+        ", and there is no key in it: found a network with 'routing-crust init --start NAME', join one with "
+        "'routing-crust join --start LINE',"
+    )

@@ -19,6 +19,8 @@ LOG_NAME: Final = "node.log"
 PID_NAME: Final = "twistd.pid"
 START_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 20.0
+CANNOT_START: Final = "cannot start: "
+"""What the daemon's log says before the reason."""
 _LOOK_EVERY_SECONDS: Final = 0.1
 _STATUS_SECONDS: Final = 5.0
 
@@ -47,9 +49,20 @@ def start_daemon(state_dir: Path, *, alone: bool = False) -> int:
     ]
     process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if process.returncode:
-        said = (process.stderr or process.stdout).strip().splitlines()
-        raise NotStarted(f"the daemon did not start: {said[-1] if said else f'see {log}'}")
+        raise NotStarted(
+            f"the daemon did not start: {_reason(log) or f'see {log}'}. All else is done, in {state_dir}: "
+            f"when this is mended, 'twistd routing-node --state-dir={state_dir}' starts it"
+        )
     return _wait(state_dir, log, alone)
+
+
+def _reason(log: Path) -> str:
+    """Why the daemon has ended, by the last line of its log that says so; empty if none does."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((each.split(CANNOT_START, 1)[1] for each in reversed(lines) if CANNOT_START in each), "")
 
 
 def _wait(state_dir: Path, log: Path, alone: bool) -> int:

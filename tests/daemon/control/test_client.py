@@ -110,7 +110,17 @@ class ClientTests(SynchronousTestCase):
             error = self.assertRaises(ClientError, next, replies)
         self.assertEqual(str(error), "the daemon has stopped")
 
+    def test_where_no_key_is_a_network_is_founded_or_joined_first(self) -> None:
+        expected = (
+            f"no daemon runs with the state directory {self.path.parent}, and there is no key in it: "
+            "found a network with 'routing-crust init --start NAME', "
+            "join one with 'routing-crust join --start LINE', start one with 'twistd routing-node', "
+            "or say where it is with --state-dir, --network or --config"
+        )
+        self.assertEqual(str(self.assertRaises(ClientError, self.client)), expected)
+
     def test_a_missing_daemon_is_reported(self) -> None:
+        (self.path.parent / "key.pem").touch()
         expected = (
             f"no daemon runs with the state directory {self.path.parent}: start one with "
             "'twistd routing-node', or say where it is with --state-dir, --network or --config"

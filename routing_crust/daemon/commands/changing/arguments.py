@@ -21,6 +21,10 @@ _ADD_HELP: Final = {
     "forward": "forward a local port to a peer, until it is removed or the daemon ends",
     "contact": "tell the daemon where to find a node",
 }
+_KEEP_HELP: Final = {
+    "expose": "the longest that peers may have connections wait for another link",
+    "forward": "for how long connections may wait for another link when theirs is lost",
+}
 _REMOVE_HELP: Final = {
     "expose": "expose a program no more; its connections end",
     "forward": "close a forwarded port; its connections end",
@@ -115,7 +119,7 @@ def _add_adding(
         parser.add_argument(
             "--keep",
             metavar="TIME",
-            help="for how long connections may wait for another link when theirs is lost, such as 90s, "
-            "10m, 1h or 2d (default: as the daemon is set)",
+            help=f"{_KEEP_HELP[first]}, such as 90s, 10m, 1h or 2d; 0 for no time (default: as the daemon is "
+            "set)",
         )
     parser.add_argument("--save", action="store_true", help=_SAVE)

@@ -1,0 +1,50 @@
+"""A daemon that is started in the background: what is said when it does not start."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.daemon.members import starting
+from routing_crust.daemon.members.starting import LOG_NAME, NotStarted, start_daemon
+
+
+class FailedStartTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.log = self.folder / LOG_NAME
+        self.written = ""
+        self.patch(subprocess, "run", self.run_program)
+
+    def run_program(self, command: list[str], **how: object) -> subprocess.CompletedProcess[str]:
+        """As twistd does: the reason is in the log, and what is printed only says that there is one."""
+        if self.written:
+            with self.log.open("a") as file:
+                file.write(self.written)
+        return subprocess.CompletedProcess(command, 1, "", "Please look at log file for more information.\n")
+
+    def fails(self) -> str:
+        return str(self.assertRaises(NotStarted, start_daemon, self.folder))
+
+    def test_reason_is_that_of_the_log_and_the_way_to_go_on_is_said(self) -> None:
+        self.written = (
+            "2026-01-01 00:00:00 critical: cannot start: an old reason\n"
+            "2026-01-02 00:00:00 critical: cannot start: another program listens there\nand a last line\n"
+        )
+        self.assertEqual(
+            self.fails(),
+            f"the daemon did not start: another program listens there. All else is done, in "
+            f"{self.folder}: when this is mended, 'twistd routing-node --state-dir={self.folder}' starts it",
+        )
+
+    def test_log_is_named_where_it_gives_no_reason(self) -> None:
+        for self.written in ("", "nothing of use\n"):
+            self.assertIn(f"the daemon did not start: see {self.log}. All", self.fails())
+
+    def test_log_says_so_in_the_same_words(self) -> None:
+        """What is looked for is what the daemon writes."""
+        source = Path(starting.__file__).parents[1] / "node.py"
+        self.assertIn(f'critical("{starting.CANNOT_START}', source.read_text())
