@@ -314,6 +314,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.members.test_networks_here.MakingTests.test_nothing_is_left_of_one_that_fails",),
     ),
     Mutant(
+        "a join that was killed leaves its key beside the state directory",
+        "daemon/members/networks_here.py",
+        "        discard_abandoned(state_dir)\n",
+        "",
+        (
+            "tests.daemon.members.test_networks_here.MakingTests.test_folder_of_one_that_was_killed_is_removed_by_the_next",
+        ),
+    ),
+    Mutant(
+        "a join removes the folder that another one fills at this moment",
+        "daemon/members/moving_in.py",
+        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n                shutil",
+        "shutil",
+        (
+            "tests.daemon.members.test_networks_here.MakingTests.test_folder_that_another_program_fills_at_this_moment_stays",
+        ),
+    ),
+    Mutant(
         "an inviter gains tags by telling an admin of an invitation",
         "trust/ledger_sharing.py",
         " and entry.tags <= peer.tags\n",

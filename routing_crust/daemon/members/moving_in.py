@@ -3,7 +3,8 @@ Fills a state directory that stays where it is, such as a volume that is mounted
 
 What is written goes into a folder inside of it, the crate, and moves up file by file. Before the first move
 the crate gets a list of them. While the list and a file are in the crate, the state is unfinished, and who
-finds it so removes what has moved.
+finds it so removes what has moved. Any other state directory is replaced by a folder that was filled beside
+it; what a program that was killed has left of such a folder is removed as well.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import errno
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,7 @@ from ...plain_errors import ConfigurationError
 from ..state_directory import DIRECTORY_MODE, prepare_state_dir
 
 CRATE_NAME: Final = ".unfinished"
+"""Of the crate; and in the name of a folder that is to take the place of the state directory."""
 OF_THE_SYSTEM: Final = frozenset({"lost+found"})
 """What a new file system has in it."""
 _LIST_NAME: Final = ".list"
@@ -120,6 +123,40 @@ def _locked(state_dir: Path) -> int:
             "state_dir", f"another program is filling {state_dir} at this moment: wait until it is done"
         ) from None
     return crate
+
+
+def making_beside(state_dir: Path) -> tuple[Path, int]:
+    """
+    Make a folder that is to take the place of a state directory.
+
+    @return: the folder, and a descriptor that keeps others from removing it as long as it is open.
+    @raise OSError: it cannot be made.
+    """
+    # beside it, since a folder is renamed within one file system only; mkdtemp gives it mode 0700
+    making = Path(tempfile.mkdtemp(prefix=_prefix(state_dir), dir=state_dir.parent))
+    lock = os.open(making, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return making, lock
+
+
+def discard_abandoned(state_dir: Path) -> None:
+    """Remove the folders of L{making_beside} that programs have left which were killed: a key is in them."""
+    try:
+        left = [each for each in os.listdir(state_dir.parent) if each.startswith(_prefix(state_dir))]
+    except OSError:
+        return
+    for name in left:
+        with suppress(OSError):
+            lock = os.open(state_dir.parent / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(state_dir.parent / name, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _prefix(state_dir: Path) -> str:
+    return f".{state_dir.name}{CRATE_NAME}."
 
 
 def flush_folder(folder: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,15 @@ from typing import Final
 from ...files import read_bounded
 from ...plain_errors import ConfigurationError
 from ..state_directory import DIRECTORY_MODE, default_state_dir
-from .moving_in import OF_THE_SYSTEM, discard_unfinished, filling, flush_folder, stays
+from .moving_in import (
+    OF_THE_SYSTEM,
+    discard_abandoned,
+    discard_unfinished,
+    filling,
+    flush_folder,
+    making_beside,
+    stays,
+)
 
 CONFIG_NAME: Final = "config.toml"
 LABEL_NAME: Final = "label"
@@ -91,6 +98,7 @@ def check_new(state_dir: Path) -> None:
     """
     try:
         discard_unfinished(state_dir)
+        discard_abandoned(state_dir)
         with os.scandir(state_dir) as entries:
             taken = next((each for each in entries if each.name not in OF_THE_SYSTEM), None)
     except FileNotFoundError:
@@ -136,8 +144,7 @@ def new_state_dir(state_dir: Path) -> Iterator[Path]:
         return
     try:
         state_dir.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        # beside it, since a folder is renamed within one file system only; mkdtemp gives it mode 0700
-        making = Path(tempfile.mkdtemp(prefix=f".{state_dir.name}.", dir=state_dir.parent))
+        making, lock = making_beside(state_dir)
     except OSError as error:
         raise ConfigurationError("state_dir", f"{state_dir} cannot be made: {error.strerror}") from None
     try:
@@ -149,3 +156,4 @@ def new_state_dir(state_dir: Path) -> Iterator[Path]:
         raise ConfigurationError("state_dir", f"{state_dir} cannot be made: {error.strerror}") from None
     finally:
         shutil.rmtree(making, ignore_errors=True)
+        os.close(lock)

@@ -5,7 +5,8 @@ parts.
 The checks, as in the design's invariant 13:
 
   - C{banned_are_cut}: L{EXPELLED_WITHIN_SECONDS} after a ban has been made, no honest member that the banned
-    one's links lead to still has one, unless nothing can reach it.
+    one's links lead to still has one, unless nothing can reach it. Nor has any a link with it later, though
+    it starts again as if it had heard nothing, and shows all whom it knew its banned certificate.
   - C{returning_refuse}: a member that was away, or in the other part, has no link with a banned one
     L{EXPELLED_WITHIN_SECONDS} seconds after it has one with an honest member.
   - C{nobody_else_is_cut}: no link ends for a ban, or a certificate, but those of banned members; and all
@@ -22,7 +23,8 @@ from random import Random
 from statistics import median
 from typing import Final
 
-from ...errors import CloseReason
+from ...crust.interfaces import ILink
+from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ...routing.events import LinkLost
 from ...routing.service import RoutingService
@@ -42,6 +44,7 @@ AGREE_WITHIN_SECONDS: Final = 200.0
 """Seconds after everybody is back in which all hold the same roster: parts find each other by probes."""
 ARRIVALS_PER_SECOND: Final = 10.0
 LOOK_EVERY_SECONDS: Final = 0.05
+LOOK_AT_BANNED_EVERY_SECONDS: Final = 1.0
 FOR_MEMBERSHIP: Final = frozenset(
     (
         CloseReason.BANNED,
@@ -99,6 +102,7 @@ class BanRun:
         self._wrongly: list[str] = []
         self._cut_after: list[float] = []
         self._heard_after: list[float] = []
+        self._refused = 0
 
     def run(self) -> None:
         """
@@ -157,8 +161,8 @@ class BanRun:
         (victim,) = self._some(0.0)
         self._ban(victim)
         self._until_cut(self._honest(), victim)
-        self.network.run_for(SECONDS_BETWEEN_BANS)
-        self._look()
+        self._return_as_banned(victim)
+        self._watch_for(SECONDS_BETWEEN_BANS)
 
     def ban_while_apart(self) -> None:
         """The network is in two parts when a member is banned that is in the other one."""
@@ -197,6 +201,7 @@ class BanRun:
         honest = self._honest()
         network.run_until(lambda: all(each.joined for each in honest), AGREE_WITHIN_SECONDS, every=1.0)
         self.figures["bans"] = float(len(self._banned))
+        self.figures["links refused to banned members"] = float(self._refused)
         self.figures["cut after, median, s"] = median(self._cut_after)
         self.figures["cut after, worst, s"] = max(self._cut_after)
         self.figures["returning have heard after, worst, s"] = max(self._heard_after, default=0.0)
@@ -233,6 +238,32 @@ class BanRun:
         assert membership is not None
         now = self.network.clock.seconds()
         core.private.add_statements([founder.issuer().ban(victim.name, membership.roster, now)])
+
+    def _return_as_banned(self, victim: SimulatedNode) -> None:
+        """It is hostile from now on: it starts again with an empty roster, and takes no statement."""
+        membership = victim.membership
+        assert membership is not None
+        victim.crash()
+        membership.set_roster(Roster(membership.network))
+        victim.restart()
+        core = victim.core
+        assert core is not None
+        assert core.private is not None
+        core.private.sync.add = _take_nothing  # type: ignore[method-assign]
+        lost_connection = core.lost_connection
+
+        def count(link: ILink, reason: LinkClosed) -> None:
+            self._refused += reason.reason is CloseReason.BANNED
+            lost_connection(link, reason)
+
+        core.lost_connection = count  # type: ignore[method-assign]
+
+    def _watch_for(self, seconds: float) -> None:
+        """Let time pass, in which nobody honest who has heard of the bans has a link with a banned member."""
+        end = self.network.clock.now + seconds
+        while self.network.clock.now < end:
+            self.network.run_for(LOOK_AT_BANNED_EVERY_SECONDS)
+            self._look()
 
     def _until_cut(self, members: Iterable[SimulatedNode], victim: SimulatedNode) -> None:
         members, began = list(members), self.network.clock.now

@@ -111,6 +111,24 @@ class MakingTests(NetworksTestCase):
                 self.fill(self.base / "home", error)
             self.assertEqual(self.entries(), [])
 
+    def test_folder_of_one_that_was_killed_is_removed_by_the_next(self) -> None:
+        with (
+            mock.patch.object(networks_here.shutil, "rmtree"),
+            self.assertRaises(KeyboardInterrupt),
+        ):
+            self.fill(self.base / "home", KeyboardInterrupt())
+        (left,) = self.entries()
+        self.assertTrue((self.base / left / "key").exists())
+        check_new(self.base / "home")
+        self.assertEqual(self.entries(), [])
+
+    def test_folder_that_another_program_fills_at_this_moment_stays(self) -> None:
+        with new_state_dir(self.base / "home") as making:
+            (making / "key").write_text("k")
+            check_new(self.base / "home")
+            self.assertEqual(os.listdir(making), ["key"])
+        self.assertEqual(self.entries(), ["home"])
+
     def test_empty_folder_is_used_and_any_other_is_not(self) -> None:
         (self.base / "home").mkdir()
         with new_state_dir(self.base / "home") as making:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,6 +24,7 @@ class BanRunTests(SynchronousTestCase):
             self.assertEqual(result.problem, "", result.plan)
             self.assertEqual(result.figures["bans"], 2)
             self.assertLessEqual(result.figures["cut after, worst, s"], EXPELLED_WITHIN_SECONDS)
+            self.assertGreater(result.figures["links refused to banned members"], 0)
 
     def test_the_same_seed_gives_the_same_run(self) -> None:
         one, other = (BanRun(BanPlan(3, MEMBERS)) for _ in range(2))
@@ -34,6 +36,17 @@ class BanRunTests(SynchronousTestCase):
 
     def test_ban_that_ends_no_links_is_found(self) -> None:
         with patch.object(Expulsion, "close_links"):
+            self.assertIn("banned_are_cut", play_bans(BanPlan(1, MEMBERS)).problem)
+
+    def test_banned_member_that_is_let_in_again_is_found(self) -> None:
+        """Its links are cut when the ban arrives, but its Hello is not judged by the roster."""
+        judge = PrivateMembers.judge
+
+        def lenient(self: PrivateMembers, peer: Name, *shown: Any) -> TurnedAway | None:
+            verdict = judge(self, peer, *shown)
+            return None if verdict is not None and verdict.reason is CloseReason.BANNED else verdict
+
+        with patch.object(PrivateMembers, "judge", lenient):
             self.assertIn("banned_are_cut", play_bans(BanPlan(1, MEMBERS)).problem)
 
     def test_cut_of_an_honest_member_is_found(self) -> None:
