@@ -43,6 +43,7 @@ TEST = [
     "coverage>=7.10",  # the first that measures subprocesses by itself
     "hypothesis>=6.100",
     "pyhamcrest>=2.0",  # for Twisted's own tests of TLS, which our transport has to pass
+    "treq>=24.9",  # for the test that it fetches pages by name
 ]
 BENCH = [
     "foolscap>=24.9",  # what is compared with, and nothing else needs

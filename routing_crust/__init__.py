@@ -16,7 +16,8 @@ Make L{Settings}, give them to a L{RoutingService}, start it, and send. What mos
 
 Public as well: L{routing_crust.streams} (byte streams by name), L{routing_crust.aio} (for asyncio),
 L{routing_crust.testing} (a simulated network), L{routing_crust.daemon.page.resource} (a status page),
-L{routing_crust.errors} and L{routing_crust.endpoints}.
+L{routing_crust.daemon.endpoints.agent} (an HTTP client by name), L{routing_crust.errors} and
+L{routing_crust.endpoints}.
 Every other module may change without notice.
 """
 

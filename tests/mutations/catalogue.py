@@ -26,6 +26,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.members.test_invitation_desk.RedeemingTests.test_invitation_is_used_up",),
     ),
     Mutant(
+        "a redirect of a peer may choose the control socket",
+        "daemon/endpoints/agent.py",
+        '_NAME: Final = "[A-Za-z0-9][A-Za-z0-9._-]*"',
+        '_NAME: Final = "[A-Za-z0-9][A-Za-z0-9._:=-]*"',
+        (
+            "tests.daemon.endpoints.test_agent.UriTests.test_what_is_not_of_the_network_is_refused_and_told_what_to_write",
+        ),
+    ),
+    Mutant(
+        "a redirect is followed without the protocol that it came from",
+        "daemon/endpoints/agent.py",
+        "if address != uri:",
+        "if False:",
+        (
+            "tests.daemon.endpoints.test_agent.InMemoryTests.test_redirects_are_followed_to_the_same_peer_and_to_nowhere_else",
+        ),
+    ),
+    Mutant(
         "the end of a pipe's input is not passed on",
         "daemon/commands/piping/carrying.py",
         'self._tell(ChunkKind.END, b"")',
