@@ -4,6 +4,8 @@ Perspective Broker by name: "guestbook.py serve routing:guests" here, and elsewh
 """
 
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, serverFromString
@@ -19,7 +21,8 @@ class Guest(pb.Referenceable):
         self.book = book
 
     def remote_write(self, text: str) -> list[str]:
-        self.book.append(f"{self.broker.transport.getPeer().name}: {text}")
+        transport: Any = self.broker.transport
+        self.book.append(f"{transport.getPeer().name}: {text}")
         return self.book
 
 
@@ -46,5 +49,6 @@ async def write(reactor: object, endpoint: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    role = {"serve": serve, "write": write}[sys.argv[1]]
+    roles: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"serve": serve, "write": write}
+    role = roles[sys.argv[1]]
     react(lambda reactor, *words: Deferred.fromCoroutine(role(reactor, *words)), sys.argv[2:])

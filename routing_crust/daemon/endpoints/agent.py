@@ -54,9 +54,12 @@ class _Hosts:
             raise SchemeNotSupported(f"{uri.scheme!r}: {_FORM}; links are encrypted already")
         protocol, name = found.groups()
         try:
-            return clientFromString(self._reactor, f"routing:{name}/{protocol}{self._options}")
+            endpoint: IStreamClientEndpoint = clientFromString(
+                self._reactor, f"routing:{name}/{protocol}{self._options}"
+            )
         except ValueError as error:
             raise SchemeNotSupported(f"{host!r}: {error}") from None
+        return endpoint
 
 
 @implementer(IAgent)
