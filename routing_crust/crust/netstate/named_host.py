@@ -1,6 +1,6 @@
 """
 TCP connections to a host of which the name is known: all its addresses, IPv6 and IPv4, a little after each
-other, as L{HostnameEndpoint} has them.
+other, as C{HostnameEndpoint} has them.
 """
 
 from __future__ import annotations
