@@ -119,7 +119,7 @@ class Settings:
     lan_discovery: bool = _plain(True, "whether to find and be found by nodes on the local network")
     port_mapping: bool = _plain(True, "whether to have the router map our listening port to the outside (NAT-PMP, UPnP)")
     proxy: Proxy = _plain(
-        NO_PROXY, "the proxy that connections to the internet go out through, as http://[user:password@]host:port, socks5://... or socks5h://..., or environment for the one that HTTPS_PROXY or ALL_PROXY names; none if empty"
+        NO_PROXY, "the proxy that connections to the internet go out through, http://, socks5:// or socks5h:// and HOST:PORT, with USER:PASSWORD@ before the host if it wants a login; or environment for the one that HTTPS_PROXY or ALL_PROXY names; none if empty"
     )
     two_way: TwoWay = _plain(TwoWay.PREFERRED, "whether links are proven in both directions: preferred, required or off")
     key_exchange: KeyExchange = _plain(
