@@ -1,0 +1,434 @@
+"""Bugs in connecting by requests."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..mutant import Mutant
+
+MUTANTS: Final[tuple[Mutant, ...]] = (
+    Mutant(
+        "a connection to the only other node says that there is no network",
+        "routing/connecting/direct_links.py",
+        "if when_joined is not None and (patient or self._may_wait(name)):",
+        "if when_joined is not None and patient:",
+        (
+            "tests.routing.absence.test_absence.AloneTests.test_whatever_is_wanted_of_the_only_other_node_fails_early",
+        ),
+    ),
+    Mutant(
+        "a node with a proxy asks for nobody until it is a member",
+        "routing/connecting/direct_links.py",
+        "not self._neighbourhood.bootstrapped and self._absence.may_find(name)",
+        "self._absence.may_find(name)",
+        ("tests.routing.membership.test_ways_in.WayInTests.test_requested_link_is_no_way_into_the_network",),
+    ),
+    Mutant(
+        "without a network a node is waited for that nobody can find",
+        "routing/connecting/direct_links.py",
+        "not self._neighbourhood.bootstrapped and self._absence.may_find(name)",
+        "not self._neighbourhood.bootstrapped",
+        (
+            "tests.routing.absence.test_absence.AloneTests.test_node_of_which_no_address_is_known_is_not_waited_for_without_a_network",
+        ),
+    ),
+    Mutant(
+        "a peer that does not answer is asked without an end",
+        "routing/connecting/direct_links.py",
+        "callLater(UNREACHABLE_SECONDS, too_late)",
+        "callLater(9 * UNREACHABLE_SECONDS, too_late)",
+        ("tests.routing.absence.test_absence.AloneTests.test_patient_open_ends_at_the_documented_time",),
+    ),
+    Mutant(
+        "requests of others may take the places of our own",
+        "routing/connecting/expected.py",
+        "unreserved = limit - limit // RESERVED_SHARE",
+        "unreserved = limit",
+        (
+            "tests.routing.connecting.test_expected.ExpectedTests.test_account_that_holds_most_of_a_full_table_makes_room",
+        ),
+    ),
+    Mutant(
+        "a full table of expected connections refuses the newest",
+        "routing/connecting/expected.py",
+        "        held = self._of_others.of_largest(asked_by)\n",
+        "        held: tuple[_Key, ...] = ()\n",
+        (
+            "tests.routing.connecting.test_expected.ExpectedTests.test_account_that_holds_most_of_a_full_table_makes_room",
+        ),
+    ),
+    Mutant(
+        "timer of an expectation not cancelled",
+        "routing/connecting/expected.py",
+        "        cancel(entry.timer)\n",
+        "",
+        (
+            "tests.routing.connecting.test_expected_ends.ExactlyOnceTests.test_every_deferred_fires_once_in_any_order_of_events",
+        ),
+    ),
+    Mutant(
+        "expectations: one too many",
+        "routing/connecting/expected.py",
+        "return entries[0] if len(entries) >= MAX_EXPECTED_PER_PEER else None",
+        "return entries[0] if len(entries) > MAX_EXPECTED_PER_PEER else None",
+        ("tests.routing.connecting.test_expected.ExpectedTests.test_one_peer_cannot_fill_the_table",),
+    ),
+    Mutant(
+        "an expectation's Deferred is left alone when its time is over",
+        "routing/connecting/expected.py",
+        "if not entry.arrival.called:  # the holder may have cancelled it just now",
+        "if False:",
+        (
+            "tests.routing.connecting.test_expected_ends.ExactlyOnceTests.test_every_deferred_fires_once_in_any_order_of_events",
+        ),
+    ),
+    Mutant(
+        "an expectation whose timer was lost stays for ever",
+        "routing/connecting/expected.py",
+        "max_age_seconds=2 * EXPECTED_TIMEOUT_SECONDS",
+        'max_age_seconds=float("inf")',
+        (
+            "tests.routing.connecting.test_expected_ends.ExactlyOnceTests.test_every_deferred_fires_once_in_any_order_of_events",
+        ),
+    ),
+    Mutant(
+        "the wall clock alone ends an expectation",
+        "routing/connecting/expected.py",
+        "if entry.since < overdue and self._get(*key) is entry:",
+        "if self._get(*key) is entry:",
+        ("tests.routing.connecting.test_expected.ExpectedTests.test_wall_clock_ends_no_expectation",),
+    ),
+    Mutant(
+        "what was dialled for an expectation goes on when that has expired",
+        "routing/connecting/attempts.py",
+        "self.punches.give_up(entry.peer, entry.nonce)",
+        "pass",
+        (
+            "tests.routing.connecting.test_attempts_property.AttemptsPropertyTests.test_expectation_and_dials_end_together_in_any_order_of_events",
+        ),
+    ),
+    Mutant(
+        "request: the link that a peer asks for once more is not probed",
+        "routing/connecting/connect_request_validator.py",
+        "held.probe()",
+        "pass",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_peer_that_asks_for_a_link_it_has_is_probed",
+        ),
+    ),
+    Mutant(
+        "request: recipient unchecked",
+        "routing/connecting/connect_request_validator.py",
+        "if request.recipient != self._own:",
+        "if False:",
+        ("tests.routing.test_intruder.RequestTests.test_request_for_another_recipient_is_refused",),
+    ),
+    Mutant(
+        "request: expiry unchecked",
+        "routing/connecting/connect_request_validator.py",
+        "if expiry < now - skew or request.issued > now + skew:",
+        "if False:",
+        ("tests.routing.test_intruder.RequestTests.test_expired_request_is_refused",),
+    ),
+    Mutant(
+        "request: signature unchecked",
+        "routing/connecting/connect_request_validator.py",
+        "        if not self._holds(signed):\n",
+        "        if False:\n",
+        ("tests.routing.test_intruder.RequestTests.test_request_with_a_bad_signature_is_refused",),
+    ),
+    Mutant(
+        "request: replays accepted",
+        "routing/connecting/connect_request_validator.py",
+        "if self._seen.seen((peer, request.nonce)):",
+        "if False:",
+        ("tests.routing.test_intruder.RequestTests.test_replayed_request_is_not_acted_upon",),
+    ),
+    Mutant(
+        "request: any address is dialled",
+        "routing/connecting/candidates.py",
+        "            if problem is None:\n                found",
+        "            if True:\n                found",
+        ("tests.routing.test_intruder.RequestTests.test_forbidden_addresses_of_a_request_are_not_dialled",),
+    ),
+    Mutant(
+        "response: recipient and signature unchecked",
+        "routing/connecting/connector.py",
+        "if response.recipient != self._node.name.raw or not holds(self._node, RESPONSE_LABEL, signed):",
+        "if False:",
+        ("tests.routing.test_intruder.RequestTests.test_response_with_a_bad_signature_is_ignored",),
+    ),
+    Mutant(
+        "a response that found no way is not sent again",
+        "routing/connecting/responder.py",
+        "if sent is not None and sent.attempt + 1 < MAX_ATTEMPTS:",
+        "if False:",
+        ("tests.routing.connecting.test_connector.WayTests.test_undeliverable_response_takes_other_ways",),
+    ),
+    Mutant(
+        "a request that is repeated since its response was lost gets no answer",
+        "routing/connecting/connect_request_validator.py",
+        "self._verdicts.repeated(peer, request.nonce, envelope, link)",
+        "pass",
+        (
+            "tests.routing.connecting.test_responder.RepeatedRequestTests.test_lost_answer_is_sent_again_when_the_request_is_repeated",
+        ),
+    ),
+    Mutant(
+        "copies of a request are answered as often as they come",
+        "routing/connecting/responder.py",
+        "if now - answered.at >= MIN_REPEAT_SECONDS and answered.repeated < MAX_REPEATED_ANSWERS:",
+        "if True:",
+        (
+            "tests.routing.connecting.test_responder.RepeatedRequestTests.test_repetitions_set_nothing_new_to_work",
+        ),
+    ),
+    Mutant(
+        "what has the nonce of a request is answered like a copy of it",
+        "routing/connecting/responder.py",
+        "if answered is None or answered.request != envelope.body:",
+        "if answered is None:",
+        (
+            "tests.routing.connecting.test_responder.RepeatedRequestTests.test_forged_repetition_is_not_answered",
+        ),
+    ),
+    Mutant(
+        "a copy of a request is answered when its link is no longer expected",
+        "routing/connecting/responder.py",
+        "if self._attempts.expected.match(peer, nonce) is None:",
+        "if False:",
+        (
+            "tests.routing.connecting.test_responder.RepeatedRequestTests.test_repetition_is_not_answered_once_the_link_is_no_longer_expected",
+        ),
+    ),
+    Mutant(
+        "a request that waited is refused since its own copy was accepted",
+        "routing/connecting/connect_request_validator.py",
+        "if (peer, request.nonce) in self._seen:\n                return",
+        "if False:\n                return",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_copy_that_comes_once_the_link_is_doubted_is_the_one_that_counts",
+        ),
+    ),
+    Mutant(
+        "who asks for a link that the other end has dead waits for 20 s",
+        "routing/connecting/connect_request_validator.py",
+        "if problem is _LINKED and (peer in self._waiting or self._holds(signed)):",
+        "if False:",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_one_signed_request_of_a_linked_peer_waits",
+        ),
+    ),
+    Mutant(
+        "a request that vanished in a dead link is not sent again",
+        "routing/connecting/outgoing_request.py",
+        "            self._repeat = self._node.clock.callLater(waits[0], again)",
+        "            pass",
+        (
+            "tests.routing.connecting.test_connector.WayTests.test_request_that_somebody_waits_for_is_sent_again_until_it_is_answered",
+        ),
+    ),
+    Mutant(
+        "requests of a peer that it has given up keep its next one out",
+        "routing/connecting/expected.py",
+        "if is_newer or self._clock",
+        "if self._clock",
+        (
+            "tests.routing.connecting.test_expected.ExpectedTests.test_newer_request_of_a_full_peer_takes_the_place_of_the_oldest",
+        ),
+    ),
+    Mutant(
+        "requests with the right time are given up with a new one",
+        "routing/connecting/connector.py",
+        "(self._node.clock.seconds() - request.sent)) > MAX_TIME_SHIFT_SECONDS:",
+        "(self._node.clock.seconds() - request.sent)) >= 0:",
+        (
+            "tests.routing.connecting.test_connector.TimeTests.test_request_with_a_wrong_time_is_given_up_when_the_time_is_known",
+        ),
+    ),
+    Mutant(
+        "a link is raised although its prefix is full in the table",
+        "routing/connecting/connect_request_validator.py",
+        " and self._links.has_room(name, use)",
+        "",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_link_that_has_no_room_in_the_table_is_not_raised",
+        ),
+    ),
+    Mutant(
+        "a peer that asks again too soon drives out its own request",
+        "routing/connecting/expected.py",
+        "if is_newer or self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:",
+        "if True:",
+        (
+            "tests.routing.connecting.test_expected.ExpectedTests.test_oldest_expectation_of_a_full_peer_makes_room",
+        ),
+    ),
+    Mutant(
+        "an observer that does not answer after a change is dialled ten minutes later",
+        "routing/connecting/reachability_checks.py",
+        "                self._check_soon(PAUSE_SECONDS)\n",
+        "                pass\n",
+        (
+            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_observer_that_does_not_answer_after_a_change_is_dialled_again_soon",
+        ),
+    ),
+    Mutant(
+        "a tunnel waits although we are seen elsewhere",
+        "routing/connecting/reachability_checks.py",
+        "            self._seen_elsewhere()\n",
+        "            pass\n",
+        (
+            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_tunnels_are_tried_again_when_we_are_seen_elsewhere",
+        ),
+    ),
+    Mutant(
+        "a peer to whom a tunnel leads is a stranger",
+        "routing/connecting/responder.py",
+        "if self._attempts.is_tunnelled(peer):",
+        "if False:",
+        (
+            "tests.routing.connecting.test_office.OfficeTests.test_strangers_cannot_keep_a_tunnel_from_being_replaced",
+        ),
+    ),
+    Mutant(
+        "peers with tunnels may have any number of addresses dialled",
+        "routing/connecting/candidates.py",
+        "if not self._by_tunnel.may_take(asked_by):",
+        "if False:",
+        (
+            "tests.routing.connecting.test_candidates.CandidatesTests.test_peer_with_a_tunnel_is_dialled_as_if_it_had_answered",
+        ),
+    ),
+    Mutant(
+        "plain dials are spent between two cones",
+        "routing/connecting/rendezvous.py",
+        "self._near(endpoints) if plain_is_hopeless(ours, nat) else endpoints",
+        "endpoints",
+        (
+            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_cone_that_may_be_dialable_is_dialled_plainly",
+        ),
+    ),
+    Mutant(
+        "an address that is not the asker's is dialled back",
+        "routing/connecting/dial_back_helper.py",
+        "if any(from_wire(each).host != at.host for each in message.endpoints):",
+        "if False:",
+        (
+            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_asker_that_names_a_victims_address_loses_its_link",
+        ),
+    ),
+    Mutant(
+        "requests of a peer that came to nothing take the room of ours to it",
+        "routing/connecting/expected.py",
+        "return [each for each in entries if isinstance(each.expected, ExpectedResponse) is own]",
+        "return list(entries)",
+        (
+            "tests.routing.connecting.test_expected.ExpectedTests.test_requests_of_a_peer_leave_room_for_ours_to_it",
+        ),
+    ),
+    Mutant(
+        "a stream waits for the tunnel of a routing table",
+        "routing/connecting/rendezvous.py",
+        " if each.rank[0] == hole_punch.rank[0])",
+        ")",
+        (
+            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_stream_does_not_wait_for_the_tunnel_of_a_table",
+        ),
+    ),
+    Mutant(
+        "no tunnel is made when the link it waited for is refused",
+        "routing/connecting/rendezvous.py",
+        "            if checks:\n",
+        "            if False:\n",
+        (
+            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_tunnel_waits_for_a_link_that_may_still_be_refused",
+        ),
+    ),
+    Mutant(
+        "nobody waits for the tunnel of a stream",
+        "routing/connecting/rendezvous.py",
+        "awaited = hole_punch.rank[0] is LinkUse.DIRECT",
+        "awaited = False",
+        ("tests.routing.connecting.test_rendezvous.HolePunchTests.test_tunnel_for_a_direct_link_is_awaited",),
+    ),
+    Mutant(
+        "a request goes on when nobody waits for it",
+        "routing/connecting/connector.py",
+        "            self._abandon(request.name, request.use)\n",
+        "            pass\n",
+        ("tests.routing.connecting.test_connector.WayTests.test_cancelled_connect_asks_no_more",),
+    ),
+    Mutant(
+        "a contact on a port below 1024 is a stranger",
+        "routing/connecting/candidates.py",
+        "if endpoint not in crust.endpoints and crust.is_known(endpoint, peer):",
+        "if False:",
+        (
+            "tests.routing.connecting.test_candidates.CandidatesTests.test_contact_is_dialled_on_whatever_port_it_is",
+        ),
+    ),
+    Mutant(
+        "a peer with a link has any port of a third party dialled",
+        "routing/connecting/candidates.py",
+        "if is_its_own else WEB_PORTS",
+        "if at else WEB_PORTS",
+        (
+            "tests.routing.connecting.test_candidates.CandidatesTests.test_peer_with_a_link_may_name_any_port_of_its_own_address",
+        ),
+    ),
+    Mutant(
+        "a peer is dialled only where it says that it listens",
+        "routing/connecting/candidates.py",
+        "found += [each for each in self._known_at(peer) if each not in found]",
+        "found += []",
+        (
+            "tests.routing.connecting.test_candidates.CandidatesTests.test_known_peer_is_dialled_where_it_is_known_as_well",
+        ),
+    ),
+    Mutant(
+        "a tunnel waits for a membership that does not come",
+        "routing/connecting/tunnel_opener.py",
+        "is_new = age is not None and age < MEMBERSHIP_WAIT_SECONDS",
+        "is_new = age is not None",
+        (
+            "tests.routing.connecting.test_tunnel_opener.TunnelOpenerTests.test_tunnel_waits_for_a_membership_of_its_relay_only_while_that_is_new",
+        ),
+    ),
+    Mutant(
+        "a helper that knows the asker does not dial it",
+        "routing/connecting/dial_back_helper.py",
+        "if name == self._node.name or busy or",
+        "if self._knows(name, tuple(map(from_wire, message.endpoints))) or busy or",
+        (
+            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_helper_does_not_dial_itself",
+        ),
+    ),
+    Mutant(
+        "a node looks ten minutes later whether it can be dialled",
+        "routing/connecting/reachability_checks.py",
+        "wait = self._backoff.next_wait() if unknown else INTERVAL_SECONDS",
+        "wait = INTERVAL_SECONDS",
+        (
+            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_checks_are_repeated_sooner_while_nothing_is_known",
+        ),
+    ),
+    Mutant(
+        "neighbours behind a carrier's NAT do not dial each other inside",
+        "routing/connecting/candidates.py",
+        "networks += crust.inner_networks",
+        "pass",
+        (
+            "tests.routing.connecting.test_candidates.CandidatesTests.test_inner_address_is_dialled_between_peers_that_share_the_outer_one",
+        ),
+    ),
+    Mutant(
+        "a stranger elsewhere has hosts of our carrier dialled",
+        "routing/connecting/candidates.py",
+        "if {from_wire(each).host for each in given} & {each.host for each in crust.outside}:",
+        "if True:",
+        (
+            "tests.routing.connecting.test_candidates.CandidatesTests.test_inner_address_is_dialled_between_peers_that_share_the_outer_one",
+        ),
+    ),
+)
