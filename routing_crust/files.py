@@ -19,7 +19,9 @@ from pathlib import Path
 
 def read_bounded(path: Path, most: int) -> bytes:
     """
-    Read at most so many bytes of a file, whatever stands in its place.
+    Read the first bytes of a file, whatever stands in its place.
+
+    @param most: how many bytes at most.
 
     @raise FileNotFoundError: it is not there.
     @raise OSError: it cannot be read, or is no plain file.

@@ -56,7 +56,7 @@ class DialBacks:
         return not self._open
 
     def knock(self, endpoints: Sequence[Endpoint], peer: Name) -> tuple[Deferred[Knock], ...]:
-        """See L{ICrust.knock<routing_crust.crust.interfaces.ICrust.knock>}."""
+        """One Deferred for each place, which fires with what was found there: L{Knock}."""
         return tuple(Deferred.fromCoroutine(self._knock(each, peer)) for each in endpoints)
 
     async def _knock(self, endpoint: Endpoint, peer: Name) -> Knock:

@@ -31,7 +31,7 @@ MAX_QUEUE_BYTES: Final = 4 * 1024 * 1024
 PIECE_BYTES: Final = 128 * 1024
 """Upper bound, more or less, of one write: what TLS takes in one go."""
 MAX_PIECES_PER_TURN: Final = 2
-"""A kernel that takes all at once pauses nobody: after so many pieces other connections have their turn."""
+"""A kernel that takes all at once pauses nobody: after these pieces other connections have their turn."""
 log = Logger()
 
 

@@ -224,7 +224,7 @@ def _fixed(host: str) -> Answer | None:
     """The answer of hosts that no name server is asked for."""
     if is_like_address(host):
         return Answer("its record", (Record(host),))
-    # whoever writes this means this machine (RFC 6761, section 6.3)
+    # these names mean this machine (RFC 6761, section 6.3)
     if host.rpartition(".")[2] == LOCALHOST:
         return Answer("this machine", (Record("::1"), Record("127.0.0.1")))
     return None

@@ -3,7 +3,7 @@ Names of the domain name system, by C{twisted.names}.
 
 The hosts file is looked at first. Then the servers that the system is set up to use are asked one after the
 other, until one answers: so each error can say which servers were asked. Nothing is kept from one question to
-the next, since whoever has a host name here has it because its address changes.
+the next, since a contact is given by its host name where its address changes.
 """
 
 from __future__ import annotations

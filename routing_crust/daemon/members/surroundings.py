@@ -84,26 +84,26 @@ class NodeSurroundings:
         self.describe = routing.directory.describe
 
     def authority_key(self) -> Identity | None:
-        """See L{Surroundings.authority_key}."""
+        """The key in the state directory, or C{None} if it is not kept here."""
         return load_authority(self._state_dir, self._routing.settings.network)
 
     def known_members(self) -> Iterable[Certificate]:
-        """See L{Surroundings.known_members}."""
+        """The certificates of all members known, none in an open network."""
         network = self._routing.private_network
         return () if network is None else network.members.current
 
     def tell_of(self, signed: SignedCertificate) -> None:
-        """See L{Surroundings.tell_of}."""
+        """Remember the certificate as one that the member has shown, which passes it on."""
         network = self._routing.private_network
         if network is not None:
             network.members.met(signed)
 
     def is_banned(self, name: Name) -> bool:
-        """See L{Surroundings.is_banned}."""
+        """Whether the roster bans this name; nobody is banned in an open network."""
         network = self._routing.private_network
         return network is not None and network.members.is_banned(name)
 
     def linked_members(self) -> int:
-        """See L{Surroundings.linked_members}."""
+        """How many links the status counts now."""
         links = self._routing.status().get("links", ())
         return len(links) if isinstance(links, Sequence) else 0

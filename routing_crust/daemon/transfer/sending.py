@@ -28,8 +28,8 @@ _MAX_HASHES_AHEAD: Final = 2 * MAX_CHUNKS
 
 class Sending:
     """
-    The rules for one transfer. Whoever reads the stream gives it each message; whoever writes asks before
-    it names another file.
+    The rules for one transfer. The reader of the stream gives it each message; the writer asks before it
+    names another file.
 
     @ivar stage: see L{Stage}.
     @ivar problem: why the receiver gave up.

@@ -91,7 +91,7 @@ class TransferCase(SynchronousTestCase):
         """
         Send these items of the folder.
 
-        @param blocks: after so many blocks the stream is lost.
+        @param blocks: the stream is lost after this number of blocks.
         @param meanwhile: called when the receiver has accepted, before anything is named.
         """
         sending, receiving = channels(self)
