@@ -17,10 +17,9 @@ from ..control.messages import (
     SendCommand,
 )
 from ..text import done_text, printable, size_text
+from ..watching.progress_line import ERASE, write_error
 from . import EXIT_OK
 from .here import STATUS_TIMEOUT_SECONDS, body_of, connect, print_line
-
-_ERASE = "\r\x1b[K"
 
 
 def send(options: argparse.Namespace) -> int:
@@ -75,7 +74,7 @@ class Progress:
     def waiting(self, seconds: float) -> None:
         """Show for how long the message has been under way."""
         if sys.stderr.isatty():
-            self._write(f"{_ERASE}waiting for {self._what}: {seconds:.0f} s")
+            write_error(f"{ERASE}waiting for {self._what}: {seconds:.0f} s")
             self._shown = True
 
     def __enter__(self) -> Progress:
@@ -88,8 +87,4 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         if self._shown:
-            self._write(_ERASE)
-
-    def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+            write_error(ERASE)

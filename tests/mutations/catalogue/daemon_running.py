@@ -213,6 +213,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.watching.test_watch.ScreenTests.test_each_text_takes_the_place_of_the_one_before",),
     ),
     Mutant(
+        "the line of progress stays before the text of the end",
+        "daemon/watching/progress_line.py",
+        "            erase = ERASE",
+        '            erase = ""',
+        ("tests.daemon.watching.test_progress_line",),
+    ),
+    Mutant(
         "rates of streams fall to nothing at a second look",
         "daemon/rates.py",
         "        if passed <= 0:\n            return old",

@@ -2,64 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-from threading import Event, Thread
 from time import monotonic
-from types import TracebackType
-from typing import Final
 
 from ...text import size_text
+from ...watching.progress_line import ProgressLine
 from .carrying import Carrier
 
-EACH_SECONDS: Final = 1.0
-_ERASE: Final = "\r\x1b[K"
 
+class CarriedLine(ProgressLine):
+    """The bytes of both directions and their rates; at the end a line with the sums."""
 
-class CarriedLine:
-    """
-    On a terminal a line that is written again and again; at the end a line with the sums. A context manager.
-    """
+    each_seconds = 1.0
 
-    def __init__(self, carrier: Carrier) -> None:
+    def __init__(self, carrier: Carrier, began: float | None = None) -> None:
+        """
+        @param began: the time in seconds; without it, now.
+        """
+        super().__init__()
         self._carrier = carrier
-        self._over = Event()
-        self._began = monotonic()
+        self._began = self._at = monotonic() if began is None else began
         self._before = (0, 0)
-        self._thread = Thread(target=self._show, daemon=True)
 
-    def __enter__(self) -> CarriedLine:
-        if sys.stderr.isatty():
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        erase = ""
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
-            erase = _ERASE
-        sent, received = self._carrier.sent, self._carrier.received
-        seconds = monotonic() - self._began
-        _write(f"{erase}sent {size_text(sent)}, received {size_text(received)} in {seconds:.1f} s\n")
-
-    def _show(self) -> None:
-        at = self._began
-        while not self._over.wait(EACH_SECONDS):
-            now = monotonic()
-            _write(f"{_ERASE}{self.line(now - at)}")
-            at = now
-
-    def line(self, seconds: float) -> str:
-        """
-        The line now.
-
-        @param seconds: since the one before.
-        """
+    def line(self, now: float) -> str:
+        """The line; the rates are those since the line before."""
+        seconds, self._at = now - self._at, now
         before, self._before = self._before, (self._carrier.sent, self._carrier.received)
         parts = (
             f"{verb} {size_text(now)} ({size_text((now - then) / seconds)}/s)"
@@ -67,7 +33,8 @@ class CarriedLine:
         )
         return ", ".join(parts)
 
-
-def _write(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    def end_text(self) -> str:
+        """The sums, and how long it took."""
+        sent, received = self._carrier.sent, self._carrier.received
+        seconds = monotonic() - self._began
+        return f"sent {size_text(sent)}, received {size_text(received)} in {seconds:.1f} s\n"

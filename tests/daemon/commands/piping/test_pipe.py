@@ -282,10 +282,10 @@ class TextTests(SynchronousTestCase):
     def test_line_of_progress_has_rates_since_the_one_before(self) -> None:
         carrier = Carrier(socket.socket(), None, 0, 1)  # type: ignore[arg-type]
         self.addCleanup(carrier._wire.close)
-        line = CarriedLine(carrier)
+        line = CarriedLine(carrier, 10.0)
         carrier.sent, carrier.received = 2048, 10
-        self.assertEqual(line.line(2.0), "sent 2.0 KiB (1.0 KiB/s), received 10 B (5 B/s)")
-        self.assertEqual(line.line(1.0), "sent 2.0 KiB (0 B/s), received 10 B (0 B/s)")
+        self.assertEqual(line.line(12.0), "sent 2.0 KiB (1.0 KiB/s), received 10 B (5 B/s)")
+        self.assertEqual(line.line(13.0), "sent 2.0 KiB (0 B/s), received 10 B (0 B/s)")
 
 
 class SshConfigTests(CliTestCase):
