@@ -1,6 +1,6 @@
 """
-C{python -m tests.natlab.surviving}: one download through a forward, while each kind of break is played; how
-soon it goes on after each, as a table for the documentation.
+C{python -m tests.natlab.surviving}: one download through a forward, or several programs of others, while each
+kind of break is played; how soon they go on after each, as a table for the documentation.
 
 The exit status is 0 only if every byte came, once and in order, and each pause was short enough.
 """
@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,11 @@ from .breaks import DIRECT, KILLED, TUNNELLED, Break
 from .download import Download
 from .household import Household
 from .program import NothingCame
+from .servers import PORTS, Servers
+from .servers import why_not as why_no_servers
+from .sessions import SESSIONS
 from .table import Played, as_csv
+from .traffic import Traffic
 
 MAX_PAUSE_SECONDS: Final = 3.0
 """From the return of the path to the next byte."""
@@ -35,33 +40,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if problem:
         print(f"no NATs can be had here: {problem}", file=sys.stderr)
         return 2
+    problem = why_no_servers() if options.programs else ""
+    if problem:
+        print(f"the programs cannot be run: {problem}", file=sys.stderr)
+        return 2
     chosen = [
         each
-        for each in (*TUNNELLED, *DIRECT)
+        for each in ((*TUNNELLED, *DIRECT) if not options.direct else DIRECT)
         if options.only in each.kind and not (options.short and each.long)
     ]
     # behind others that keep ports, a direct link outlives what its routers forget
     nat = Nat.SYMMETRIC if any(each in TUNNELLED for each in chosen) else Nat.PORT_RESTRICTED
     played: list[Played] = []
-    with Household(nat) as household:
-        size = int(options.size * _MIB)
-        download = Download(household, size, options.rate * _MIB)
+    with ExitStack() as stack:
+        household = stack.enter_context(Household(nat, others=PORTS if options.programs else None))
+        traffic: list[Traffic] = []
+        if options.programs:
+            servers = Servers(household, stack)
+            traffic += [each(household, servers) for each in SESSIONS]
+        else:
+            traffic.append(Download(household, int(options.size * _MIB), options.rate * _MIB))
         for each in chosen:
-            played.append(play(household, download, each, options.verbose))
-            print(f"{played[-1].kind}: {played[-1].seconds:.2f} s", file=sys.stderr, flush=True)
-        download.finish(max(600.0, options.size))
-    print(f"{size} bytes came, once and in order, with {len(played)} breaks", file=sys.stderr)
+            played.append(play(household, traffic, each, options.verbose))
+            said = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in played[-1].seconds.items())
+            print(f"{each.kind}: {said}", file=sys.stderr, flush=True)
+        for program in traffic:
+            program.finish(max(600.0, options.size))
+            print(f"{program.label}: {program.came} came, once and in order", file=sys.stderr, flush=True)
+    print(f"there were {len(played)} breaks", file=sys.stderr)
     table = as_csv(played)
     if options.table is None:
         print(table, end="")
     else:
         options.table.write_text(table)
-    return 1 if any(each.seconds > MAX_PAUSE_SECONDS for each in played) else 0
+    return 1 if any(each.longest > MAX_PAUSE_SECONDS for each in played) else 0
 
 
-def play(household: Household, download: Download, each: Break, verbose: bool = False) -> Played:
+def play(household: Household, traffic: Sequence[Traffic], each: Break, verbose: bool = False) -> Played:
     """
-    Break the connection once, and see how soon it goes on.
+    Break the connection once, and see how soon everything on it goes on.
 
     @param verbose: whether to print what the two daemons have logged meanwhile.
     @raise NothingCame: it does not.
@@ -71,22 +88,25 @@ def play(household: Household, download: Download, each: Break, verbose: bool = 
     relay = household.alice.link(household.bob.name).get("via", "")
     back = each.play(household)
     try:
-        download.flows(back, _GOES_ON_SECONDS)
+        for program in traffic:
+            program.flows(back, _GOES_ON_SECONDS)
     except NothingCame as problem:
         raise NothingCame(f"{each.kind}: {problem}\n{household.alice.lines[-30:]}") from None
-    seconds = download.pause(began, back)
+    seconds = {program.label: program.pause(began, back) for program in traffic}
     if each.kind == KILLED:
         household.restart_relay(relay)
     if verbose:
         for daemon, count in lines.items():
-            print(f"  {daemon.host}:", *daemon.lines[count:], sep="\n    ", file=sys.stderr)
+            print(f"  {daemon.host}:", file=sys.stderr)
+            for at, line in list(zip(daemon.times, daemon.lines, strict=True))[count:]:
+                print(f"    {at - back:+8.3f} {line}", file=sys.stderr)
     return Played(each.kind, seconds)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.natlab.surviving",
-        description="Break the link of a download in every way: how soon does it go on?",
+        description="Break the link of a forward in every way: how soon does what goes on over it go on?",
     )
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the table there, as CSV")
     parser.add_argument(
@@ -99,9 +119,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="a second, while breaks are played; the rest comes as fast as it can (default: %(default)g)",
     )
+    parser.add_argument(
+        "--programs",
+        action="store_true",
+        help="no download, but an interactive ssh, a psql transaction, an scp and a WebSocket at once",
+    )
     parser.add_argument("--only", metavar="TEXT", default="", help="only breaks with this text in their kind")
     parser.add_argument("--short", action="store_true", help="leave out breaks that last a minute or more")
-    parser.add_argument("--verbose", action="store_true", help="print what the daemons log at each break")
+    parser.add_argument("--direct", action="store_true", help="leave out breaks of tunnels")
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print what the daemons log at each break, with seconds since the path was back",
+    )
     return parser
 
 

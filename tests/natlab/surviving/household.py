@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -60,13 +61,16 @@ class Household:
     @ivar homes: the routers of the two, by host.
     """
 
-    def __init__(self, nat: Nat, delay: float = 0.010) -> None:
+    def __init__(self, nat: Nat, delay: float = 0.010, others: Mapping[str, int] | None = None) -> None:
         """
         @param nat: of both routers.
+        @param others: protocols besides, and the port on 127.0.0.1 of each, at both hosts.
         @param delay: of each access to the internet, one way, in seconds.
         """
         self.homes = {"alice": Router(nat), "bob": Router(nat)}
         self.lab = Lab(dict(self.homes), delay=delay)
+        self._exposed = {"program": (SERVED, FORWARDED)}
+        self._exposed |= {protocol: (port, port) for protocol, port in (others or {}).items()}
         self._stack = ExitStack()
 
     def __enter__(self) -> Household:
@@ -100,10 +104,12 @@ class Household:
             f"--contact={second.name}@{lab.rendezvous[1]}:{PORT}",
             f"--listen=0.0.0.0:{PORT}",
         )
-        exposed = (f"--expose=program=tcp:127.0.0.1:{SERVED}", "--allow-peer=program=*")
-        self.bob = self.daemon("bob", *options, *exposed)
-        forward = f"--forward=tcp:{FORWARDED}={self.bob.name}/program"
-        self.alice = self.daemon("alice", *options, forward)
+        exposed = [f"--expose={name}=tcp:127.0.0.1:{port}" for name, (port, _) in self._exposed.items()]
+        allowed = [f"--allow-peer={name}=*" for name in self._exposed]
+        self.bob = self.daemon("bob", *options, *exposed, *allowed)
+        there = self.bob.name
+        forwards = [f"--forward=tcp:{port}={there}/{name}" for name, (_, port) in self._exposed.items()]
+        self.alice = self.daemon("alice", *options, *forwards)
         for node, peer in ((self.alice, self.bob), (self.bob, self.alice)):
             node.wait(rf" link (?:to|from) node {peer.name} at ")
 

@@ -23,18 +23,26 @@ class NothingCame(Exception):
 class Program:
     """
     @ivar lines: what it has said.
+    @ivar times: when it has said each of them, on the clock of L{time.monotonic}.
     @ivar host: where it runs.
     """
 
     def __init__(
-        self, lab: Lab, host: str, *arguments: str, heard: Callable[[str], object] | None = None
+        self,
+        lab: Lab,
+        host: str,
+        *arguments: str,
+        heard: Callable[[str], object] | None = None,
+        **options: int,
     ) -> None:
         """
         @param heard: is given each line in the thread that reads, in place of keeping it.
+        @param options: of L{subprocess.Popen}: C{user} and C{group}.
         """
         self.host = host
         self.lines: list[str] = []
-        self._heard = heard or self.lines.append
+        self.times: list[float] = []
+        self._heard = heard or self._keep
         self._changed = Condition()
         self._ended = False
         self.process = lab.popen(
@@ -45,8 +53,13 @@ class Program:
             stderr=subprocess.STDOUT,
             text=True,
             env=environment(),
+            **options,
         )
         Thread(target=self._read, daemon=True).start()
+
+    def _keep(self, line: str) -> None:
+        self.lines.append(line)
+        self.times.append(time.monotonic())
 
     def _read(self) -> None:
         assert self.process.stdout is not None

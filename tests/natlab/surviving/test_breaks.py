@@ -14,6 +14,7 @@ from .breaks import kill_relay, reset, silence
 from .download import Download
 from .household import Household
 from .table import Played, as_csv
+from .traffic import Traffic
 
 MIB: Final = 1 << 20
 
@@ -33,13 +34,13 @@ class BreakTests(SynchronousTestCase):
             download.finish(PATIENCE)
 
 
-class DownloadTests(SynchronousTestCase):
+class TableTests(SynchronousTestCase):
     """What the table is made of."""
 
-    def of(self, *arrivals: float) -> Download:
-        download = Download.__new__(Download)
-        download._arrivals = [(at, 0) for at in arrivals]
-        return download
+    def of(self, *arrivals: float) -> Traffic:
+        traffic = Traffic.__new__(Traffic)
+        traffic._arrivals = [(at, 0) for at in arrivals]
+        return traffic
 
     def test_pause_counts_from_the_return_of_the_path(self) -> None:
         broken, back = 10.0, 15.0
@@ -53,5 +54,10 @@ class DownloadTests(SynchronousTestCase):
         self.assertAlmostEqual(self.of(1.0, 9.0, 9.5, 10.5, 10.6).pause(9.6, 9.6), 0.9)
 
     def test_table_has_the_median_and_the_longest_of_each_kind(self) -> None:
-        rows = as_csv([Played("a", 1.0), Played("b, c", 0.04), Played("a", 2.0), Played("a", 4.0)])
+        played = [("a", 1.0), ("b, c", 0.04), ("a", 2.0), ("a", 4.0)]
+        rows = as_csv([Played(kind, {"download": seconds}) for kind, seconds in played])
         self.assertEqual(rows.splitlines()[1:], ["a,3,2.0,4.0", '"b, c",1,0.0,0.0'])
+
+    def test_table_of_several_programs_has_the_longest_of_each(self) -> None:
+        rows = as_csv([Played("a", {"ssh": 1.0, "psql": 2.0}), Played("a", {"ssh": 3.0, "psql": 0.5})])
+        self.assertEqual(rows.splitlines(), ["what happens,times,ssh,psql", "a,2,3.0,2.0"])
