@@ -3,7 +3,8 @@ Joins two connections, each of which writes what the other reads, as fast as the
 bytes between a local program and a stream.
 
 Half-closes pass in both directions. A clean end of one is a clean end of the other once everything has been
-written; if one is lost or aborted, the other is aborted.
+written; if one is lost or aborted, the other is aborted. A program cannot abort a UNIX socket: it closes
+it, whatever it has left unread.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
     IReadWriteDescriptor,
     ISSLTransport,
+    IUNIXTransport,
 )
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
@@ -27,6 +29,7 @@ from zope.interface import Interface, implementer
 from ...streams import ISuspensionListener, StreamReason
 from ...streams.multiplexing.scheduler import LONE_QUANTUM
 from ...transports import write_at_once
+from .unix_sockets import close_cleanly
 
 READ_BYTES: Final = 4 * LONE_QUANTUM
 """What is read from a local socket, or given to it, at once: whole frames, with no small one behind them."""
@@ -157,6 +160,8 @@ class SpliceEnd(TwistedProtocol):
         self._is_socket = IReadWriteDescriptor.providedBy(self.transport)
         if self._is_socket:
             self.transport.bufferSize = self.transport.SEND_LIMIT = READ_BYTES
+        if IUNIXTransport.providedBy(self.transport):
+            close_cleanly(self.transport, self.dataReceived)
         self.transport.pauseProducing()
         self._splice.made(self)
 

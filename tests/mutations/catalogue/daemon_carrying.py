@@ -184,6 +184,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "what a program wrote before it closed its UNIX socket is lost",
+        "daemon/forward/unix_sockets.py",
+        "            for data in _rest(transport.socket):\n                received(data)",
+        "            pass",
+        ("tests.daemon.forward.test_unix_sockets",),
+    ),
+    Mutant(
+        "a program that closes its UNIX socket with unread input aborts the stream",
+        "daemon/forward/unix_sockets.py",
+        "            reason = Failure(ConnectionDone())",
+        "            pass",
+        ("tests.daemon.forward.test_unix_sockets",),
+    ),
+    Mutant(
         "what a forward has carried is forgotten when it ends",
         "daemon/forward/registry.py",
         "self._ended[kind] = self._ended.get(kind, Carried()).plus(connections.carried)",
