@@ -138,6 +138,7 @@ class StrangerBudget:
             window = self._windows.get(each.target)
             if window is not None:
                 window.change(each.limit)  # the setting may be another since it was made
+            # a window that is not there yet has room for one
             if window is not None and not window.may_take(asked_by):
                 raise LimitReached(
                     f"too many strangers' addresses in {each.target} were dialled within a minute",

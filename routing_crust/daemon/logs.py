@@ -162,6 +162,7 @@ def log_of_twistd(
     @param options: those of C{twistd}.
     @return: C{None} if they name an observer, or the system's log.
     """
+    # the operator has chosen
     if options.get("logger") or options.get("syslog"):
         return None
     name = options.get("logfile") or ("" if options.get("nodaemon") else "twistd.log")
@@ -181,6 +182,7 @@ def is_journal(file: TextIO, environment: Mapping[str, str]) -> bool:
 
 def _log_file(name: str, reactor: Any) -> Any:
     file = LogFile.fromFullPath(name)
+    # an application that embeds the plugin may use the signal for its own ends
     if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
         signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(partial(begin_new_file, file)))
     return file

@@ -140,6 +140,7 @@ class LinksByName(MessagesByName):
     def _when(self, now: bool, waiting: Waiters[None]) -> Deferred[None]:
         if now:
             return succeed(None)
+        # nothing would ever fire it
         if self.state is State.TERMINATED:
             return fail(ServiceStopped("the service has been stopped"))
         return waiting.wait()

@@ -151,6 +151,7 @@ async def _request_group(
     lookup = core.search.close_group(group)
     if timeout is None:
         return await core.messenger.request_group(group, await lookup, body, None)
+    # one time for both steps: a slow lookup leaves less for the answers
     end = core.clock.seconds() + timeout
     late = RequestTimedOut(f"the group of {group.short} was not found within {timeout:g} s")
     members = await lookup.addTimeout(timeout, core.clock, lambda _, seconds: Failure(late))

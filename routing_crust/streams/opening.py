@@ -81,11 +81,13 @@ class OutgoingOpen(IgnoringHandler):
 
     def lost(self, problem: Exception) -> None:
         """The link is gone."""
+        # a stop is the caller's own doing, and no fault of the peer
         if not isinstance(problem, ServiceStopped):
             problem = PeerUnreachable(f"the link was lost while the stream was opened: {problem}")
         self._fail(problem)
 
     def _time_is_over(self) -> None:
+        # else the peer may never have got the question, and who resumes asks it again
         if self._is_heard():
             self._give_up(StreamReason.TOO_SLOW)
             self._fail(StreamRefused(StreamReason.TOO_SLOW))

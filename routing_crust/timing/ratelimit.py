@@ -43,6 +43,7 @@ class TokenBucket:
         self.rate = rate
         self.burst = burst
         self._seconds = seconds
+        # full, so that a peer that has just come is not slowed down for it
         self._tokens = float(burst)
         self._updated = seconds()
 

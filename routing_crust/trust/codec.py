@@ -95,6 +95,7 @@ def decode_certificate(data: bytes) -> SignedCertificate:
     chain = decode_with(_chains, data, "certificate")
     above = None
     if chain.issuer_body:
+        # both fields may be empty on the wire, but only together
         if len(chain.issuer_signature) != len(chain.signature):
             raise WireError("not a certificate: its issuer's certificate has no signature")
         above = SignedCertificate(_decode_body(chain.issuer_body), chain.issuer_body, chain.issuer_signature)

@@ -175,6 +175,7 @@ def _check_length(data: bytes, characters: int, wrong: list[int], groups: list[s
     expected = len(PREFIX) + coded + -(-coded // (_GROUP_CHARACTERS - 1))
     if characters == expected:
         return
+    # a wrong last group alone is what a torn line looks like
     if wrong and wrong != [len(groups) - 1]:
         what = "missing" if characters < expected else "too many"
         raise InvalidInvitation(

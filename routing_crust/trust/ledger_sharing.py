@@ -116,6 +116,7 @@ def _may_tell(entry: LedgerEntry, peer: Certificate) -> bool:
 
 def _merged(present: LedgerEntry, told: LedgerEntry) -> LedgerEntry | None:
     """What two know of one invitation; C{None} if they do not mean the same one."""
+    # what is fixed when an invitation is made must agree; C{allow} is never told
     if replace(told, used_by=present.used_by, void=present.void, allow=present.allow) != present:
         return None
     used_by = dict.fromkeys((*present.used_by, *told.used_by))

@@ -236,6 +236,7 @@ class Redemption:
 
     def is_asked_by(self, redeem: Redeem) -> bool:
         """Whether the proof of a L{Redeem} holds."""
+        # the nickname is in the proof: a member that passes it on cannot choose another
         proof = self._proof(_ASKING, redeem.nickname.encode())
         return hmac.compare_digest(proof, redeem.proof)
 

@@ -72,6 +72,7 @@ def read_certificate(state_dir: Path, verifier: Verifier) -> SignedCertificate:
             f"there is no certificate at {path}: join the private network with an invitation"
         )
     try:
+        # the comment says whose it is, for those who open the file
         lines = [each for each in text.split("\n") if not each.startswith("#")]
         if lines[:1] != [_CERTIFICATE_HEAD]:
             raise WireError("it does not begin as one")
@@ -137,6 +138,7 @@ def load_roster(state_dir: Path, network: str, verifier: Verifier) -> tuple[Rost
         )
     found = [_statement(each, network, verifier) for each in lines[1:] if each]
     statements = [each for each in found if each is not None]
+    # the digest finds lines that are missing as a whole, which signatures cannot
     roster = Roster(network, statements)
     if len(found) == len(statements) and head == [network, roster.digest.hex()]:
         return roster, ""
@@ -163,6 +165,7 @@ def put_roster_aside(state_dir: Path) -> Path:
     """
     path = state_dir / ROSTER_FILE
     aside = path.with_name(ROSTER_FILE + DAMAGED_SUFFIX)
+    # one copy is enough: the next damage replaces it
     os.replace(path, aside)
     return aside
 

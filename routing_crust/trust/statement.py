@@ -162,6 +162,7 @@ def signed_statement(
     statement: Statement, body: bytes, signature: bytes, issuer: SignedCertificate | None
 ) -> SignedStatement:
     """Put a statement together with its signature; C{issuer} is C{None} where the authority has signed."""
+    # the certificate goes along, so a statement can be judged without asking anybody
     above = b"" if issuer is None else encode_certificate(issuer)
     encoded = _encoder.encode(WireStatement(body, signature, above))
     # what is left out of a signature could be exchanged, so the id covers everything

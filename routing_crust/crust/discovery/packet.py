@@ -115,6 +115,7 @@ class BeaconScope:
         datagram = make_beacon(identity, self.network, kind, port, nonce)
         if self._cipher is None:
             return datagram
+        # random, not counted: all members seal with one key and share no counter
         salt = random.randbytes(SALT_BYTES)
         return salt + self._cipher.encrypt(salt, datagram, None)
 
@@ -129,6 +130,7 @@ class BeaconScope:
         if self._cipher is not None:
             try:
                 datagram = self._cipher.decrypt(datagram[:SALT_BYTES], datagram[SALT_BYTES:], None)
+            # too short to be sealed, or sealed by others: both are no beacon of ours
             except (InvalidTag, ValueError):
                 return None
         beacon = read_beacon(datagram)

@@ -86,6 +86,7 @@ class DialPaths:
         if path.uplink is None:
             ways: list[Uplink | None] = list(self._uplinks(endpoint))
         else:
+            # the system may have changed its mind since, so its choice comes first
             ways = [None, *(each for each in self._uplinks(endpoint) if each != path.uplink)]
         return tuple(DialPath(each, path.segment_bytes) for each in ways)
 
@@ -137,6 +138,7 @@ class DialPaths:
             networks = {
                 each.prefix: uplink for each, uplink in self._uplink_of.items() if each.is_v6 == host.is_v6
             }
+            # one host that is off says nothing of a line
             if len(networks) < HOSTS_THAT_CONVINCE:
                 return None
             known = next(reversed(list(networks.values())))

@@ -109,6 +109,7 @@ class TunnelHalf:
 
     def data(self, chunk: bytes) -> None:
         """Hand on bytes that only the two ends can read."""
+        # a sender that ignores its credit would fill the memory that all tunnels share
         if not self.window.received(len(chunk)):
             self.tunnel.close(TunnelReason.PROTOCOL_ERROR)
         elif chunk and self.other.there and self.ending is None:
@@ -207,6 +208,7 @@ class CarriedTunnel:
         """
         if side is not self.far or self.is_open:
             raise WireError("a tunnel was opened that was not offered, or twice")
+        # one half is gone already: its peer has been told, or will be
         if self._closing:
             return
         self.is_open = True
@@ -220,6 +222,7 @@ class CarriedTunnel:
 
         @raise WireError: the peer is the one to which the tunnel was offered, or the tunnel is not open yet.
         """
+        # only the end that asked for the tunnel may have it longer
         if side is not self.near or not self.is_open or message.offered:
             raise WireError("a tunnel was asked for under the number of another")
         if not self._closing and self.carrier.may_carry(side.link, self.far.link):

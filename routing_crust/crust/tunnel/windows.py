@@ -53,6 +53,7 @@ class WindowMemory:
         """Let a window grow, if there is memory for it."""
         part = account[:1]
         of = self._of.get(part, 0) + amount
+        # as in Choudhury and Hahne's dynamic thresholds: the fuller it is, the less for each
         if of > self._limit - self.taken:
             return False
         self._of[part] = of

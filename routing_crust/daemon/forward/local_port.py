@@ -156,6 +156,7 @@ class LocalPort(ABC):
             try:
                 return self._service.name_of(self.forward.name)
             except InvalidName:
+                # outside the network no certificate can come, so the time of a dial counts
                 patience = FIND_SECONDS if self._service.bootstrapped else UNREACHABLE_SECONDS
                 if clock.seconds() - begun >= patience:
                     raise

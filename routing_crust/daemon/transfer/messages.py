@@ -175,6 +175,7 @@ def failed(text: str) -> Failed:
 def chunk_bytes(size: int) -> int:
     """The size of the chunks whose hashes are compared, for a file of this size."""
     chunk = LEAST_CHUNK_BYTES
+    # doubled, so that all ends cut a file of one size at the same places
     while size > chunk * MAX_CHUNKS:
         chunk *= 2
     return chunk
@@ -214,6 +215,7 @@ class FrameReader:
             kind, length = _HEAD.unpack_from(buffer)
             if kind != FrameKind.DATA:
                 return self._message(kind, length)
+            # a frame without bytes would cost a turn and bring nothing
             if not _OFFSET.size < length <= MAX_DATA_BYTES + _OFFSET.size:
                 raise ProtocolBroken(f"a frame of data has {length} bytes")
             if len(buffer) < _DATA_HEAD.size:

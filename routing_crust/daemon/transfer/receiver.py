@@ -72,6 +72,7 @@ class Receiver:
         try:
             self._run(wanted)
         except (TransferError, ProtocolBroken) as error:
+            # the sender has given up itself, and listens no more
             if self._rules.stage is not Stage.FAILED:
                 self._channel.tell(failed(str(error)))
             raise
@@ -108,8 +109,10 @@ class Receiver:
 
     def _told(self, message: Message, wanted: Callable[[Offer], object]) -> None:
         if isinstance(message, Offer):
+            # from here on it may take as long as a person takes to agree, and the files to come
             self._channel.limit(None)
             self.sums.size = message.size
+            # before anybody is asked: a yes that cannot be kept annoys
             self._store.check_room(message, self._sender)
             wanted(message)
             self._rules.accepted()
@@ -126,6 +129,7 @@ class Receiver:
             raise PeerGaveUp(f"the sender says: {one_line(message.text)}")
 
     def _named(self, entry: Entry) -> None:
+        # entries of one item come together, so another name ends the last one
         if self._item is None or self._item.name != entry.path[0]:
             self._end_item()
             self._item = Item(self._store, self._sender, entry)

@@ -94,6 +94,7 @@ class CandidateExchange:
                     peer=peer,
                     reason=problem,
                 )
+        # nobody's word but ours and the operator's: it needs none of the checks above
         found += [each for each in self._known_at(peer) if each not in found]
         return tuple(found[:MAX_CANDIDATES])
 
@@ -120,6 +121,7 @@ class CandidateExchange:
         # who claims our address in vain has us dial what is in our carrier's network, and nothing of ours
         if {from_wire(each).host for each in given} & {each.host for each in crust.outside}:
             networks += crust.inner_networks
+        # proven or configured for this very peer; another's word for it would not do
         if endpoint not in crust.endpoints and crust.is_known(endpoint, peer):
             return None
         return refusal_to_dial(
@@ -174,6 +176,7 @@ class CandidateExchange:
         """
         found: list[Endpoint] = []
         for each in endpoints:
+            # the rest would be refused as well
             if not self._by_tunnel.may_take(asked_by):
                 break
             self._by_tunnel.take(asked_by)

@@ -126,6 +126,7 @@ class OutgoingRequest:
 
     def send_go(self) -> None:
         """Tell the responder that we begin to punch, by the way that the request went last."""
+        # that way has just worked, and a punch has no time to look for another
         self._send(EnvelopeKind.CONNECT_GO, self.name, encode(ConnectGo(self.nonce)), *self._way)
 
     def settle(self, result: ILink | Failure) -> None:

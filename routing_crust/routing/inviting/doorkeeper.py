@@ -247,6 +247,7 @@ class Doorkeeper:
         """
         message = decode_redeemed_for(envelope.body)
         waiting = self._passed_on.get(message.number)
+        # given up since, or somebody answers who was not asked
         if waiting is None or waiting.asked != source:
             return
         if decode_answer(message.answer).refusal is RedeemRefusal.INVITER_GONE:
@@ -294,6 +295,7 @@ class Doorkeeper:
         number = self._node.random.getrandbits(8 * NONCE_BYTES).to_bytes(NONCE_BYTES, "big")
         body = encode(RedeemFor(number, link.peer.raw, link.binding, payload))
         now = self._node.clock.seconds()
+        # what this node could say in an inviter's place it says itself when it comes to that
         others = [each for each in self._stand_ins(redeem) if each != self._node.name]
         self._passed_on[number] = _PassedOn(
             link, body, redeem, Name(redeem.inviter), others, now + WAIT_SECONDS, now + INVITER_WAIT_SECONDS
@@ -326,6 +328,7 @@ class Doorkeeper:
         attempt = round((INVITER_WAIT_SECONDS - (waiting.next_at - now)) / SEND_AGAIN_SECONDS)
         waiting.trace = self._send(EnvelopeKind.REDEEM_FOR, waiting.asked, waiting.body, attempt=attempt)
         if waiting.trace is None:
+            # in a later turn: it would be recursion where none of the others can be reached
             waiting.timer = self._node.clock.callLater(0, self._ask_next, number)
             return
         waiting.timer = self._node.clock.callLater(min(left, SEND_AGAIN_SECONDS), self._ask, number)

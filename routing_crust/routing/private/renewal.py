@@ -149,6 +149,7 @@ class RenewalExchange(PeerListener):
         if message.time and abs(message.time - self._now()) > CLOCKS_APART_SECONDS:
             reason += f" (its clock says {date_text(message.time)}, and ours {date_text(self._now())})"
         self._refusals.pop(link.peer, None)
+        # put in again as the newest, so that the oldest is the one that goes
         self._refusals[link.peer] = reason
         while len(self._refusals) > MAX_REFUSALS:
             del self._refusals[next(iter(self._refusals))]
@@ -216,6 +217,7 @@ class RenewalExchange(PeerListener):
         self._timer = self._node.clock.callLater(LOOK_EVERY_SECONDS, self._look)
         own = self._members.own.certificate
         self._warn()
+        # the founder has nobody to ask, and needs nobody
         if self._members.authority_is_here and wants_renewal(own, self._now()):
             signed = self._members.renew(own)
             if signed is not None:
@@ -229,6 +231,7 @@ class RenewalExchange(PeerListener):
             return
         for peer in self._links.peers:
             certificate = self._members.certificate_of(peer.name)
+            # the others could only refuse
             if certificate is None or not certificate.may_issue:
                 continue
             asked = self._asked.get(peer.name)

@@ -117,6 +117,7 @@ class OpeningKeys:
 
         @return: the plaintext; C{None} if it was not sealed like this by the other end, or has come before.
         """
+        # the cheapest check first: a replay costs no decryption
         if not self._window.is_new(packet.counter):
             return None
         for epoch in self._epochs:
@@ -130,6 +131,7 @@ class OpeningKeys:
             return None
         # only now: what a relay has made up must change nothing
         self._window.note(packet.counter)
+        # the peer has gone on to the next key, so the oldest one is not needed any more
         if epoch is self._epochs.following:
             self._epochs = _Opened(self._epochs.current, epoch, epoch.following())
         return plaintext

@@ -100,6 +100,7 @@ class Openings:
 
     def add(self, opening: Opening) -> None:
         """Send the first flight, and send it again until the peer answers."""
+        # dictionaries keep their order: the first is the oldest
         if len(self._openings) >= MAX_OPENINGS:
             self.end(next(iter(self._openings)))
         self._openings[opening.peer] = opening
@@ -126,6 +127,7 @@ class Openings:
         opening.timer = self._clock.callLater(wait, self._repeat, opening)
         body = self._encoded(opening.number, last)
         sent = self._send(EnvelopeKind.SESSION_FLIGHT, opening.peer, body, opening.way, opening.attempt)
+        # without a first hop it does not count: the next one who asks for it has it sent at once
         opening.sent = sent or 0
         if sent:
             self._sent[sent] = opening.peer

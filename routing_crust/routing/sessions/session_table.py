@@ -81,6 +81,7 @@ class SessionTable:
         if session.account != OURSELVES:
             self._others.add(session.account, 1)
         self._deadlines.add(session)
+        # packets of it that are still on their way are lost, and sent again
         for old in sessions[SESSIONS_PER_PEER:]:
             self.remove(old)
         while len(self) > MAX_SESSIONS:

@@ -174,6 +174,7 @@ class Stream(StreamMachine):
 
     def write(self, data: bytes) -> None:
         """Queue bytes to be sent in turn. Not to be called after L{finish} or L{reset}, or once closed."""
+        # the peer reads no more: bytes would fill memory that nothing empties
         if not self.futile:
             self.buffer.append(data)
             # without credit a turn would send nothing: the next CREDIT brings the stream back
@@ -192,6 +193,7 @@ class Stream(StreamMachine):
 
     def finish(self) -> None:
         """Write no more. The handler hears when the peer has been told."""
+        # a CLOSE that waits already says more than a FIN
         if self.sent is Side.SENDING and self.ending is None:
             self._end(StreamFrame.FIN)
 
