@@ -71,6 +71,7 @@ def of_files(state_dir: Path, user: int) -> list[Finding]:
             found.append(Finding(check, FAIL, problem, "start the daemon once, or say --state-dir"))
             continue
         mode = stat.S_IMODE(status.st_mode)
+        # its mode may be right, and yet the daemon could not read it
         if user not in (status.st_uid, ROOT):
             text = f"{path} is another user's"
             found.append(Finding(check, FAIL, text, "run this as that user, or chown it"))

@@ -71,6 +71,7 @@ class Proxy:
         text = text.strip()
         if text in ("", ProxyKind.ENVIRONMENT.value):
             return cls(ProxyKind(text))
+        # errors end up in logs
         shown = repr(_LOGIN.sub(r"\1...@", text))
         scheme = text.partition("://")[0].lower() if "://" in text else ""
         if scheme == "https":
@@ -95,6 +96,7 @@ class Proxy:
             raise InvalidEndpoint(
                 f"{shown}: user and password have at most {MAX_CREDENTIAL_BYTES} printable characters each"
             )
+        # Basic joins the two with a colon (RFC 7617), so none can be in the user
         if (password and not user) or ":" in user:
             raise InvalidEndpoint(f"{shown}: a password needs a user, which has no colon")
         return cls(ProxyKind(scheme), host, port or DEFAULT_PORTS[scheme], user, password)

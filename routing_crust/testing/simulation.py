@@ -306,6 +306,7 @@ class SimulatedNetwork:
         lines = [
             f"at {self.clock.now - START:.3f} s of the seed {self.seed}, {len(self.network.links)} links:"
         ]
+        # a thousand lines would hide the one that matters
         lines += [f"  {each}" for each in self._nodes[:SHOWN]]
         if len(self._nodes) > SHOWN:
             lines.append(f"  and {len(self._nodes) - SHOWN} more")

@@ -49,6 +49,7 @@ class HttpHandshake:
 
     def feed(self, data: bytes) -> Step:
         """Take bytes."""
+        # each byte is looked at once, however small the pieces are
         searched = max(0, len(self._held) - len(_END))
         self._held += data
         end = self._held.find(_END, searched)
@@ -90,6 +91,7 @@ class HttpHandshake:
         path = url[2] if url[2].startswith("/") else f"/{url[2]}"
         if method == "OPTIONS" and not url[2]:
             path = "*"
+        # what concerns one hop goes no further (RFC 9110, section 7.6.1)
         drop = {*_OF_THIS_CONNECTION, *_listed(fields, "connection")}
         kept = [
             f"{name}: {value}"

@@ -78,6 +78,7 @@ class ProxyServer(Factory):
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
+        # these have no stream yet, so the registry does not know them
         for each in list(self._asking):
             each.abort()
         await self.connections.abort_all()

@@ -83,6 +83,7 @@ class PeerDirectory:
 
         @raise InvalidName: it stands for none, or for several, which the error lists.
         """
+        # before prefixes: a nickname may look like the beginning of a name
         found = self._find_nickname(text)
         if found is not None:
             return found
@@ -109,6 +110,7 @@ class PeerDirectory:
             known = [(name, each) for each, name in self._nicknames.items()]
             known += [] if members is None else [(each.name, each.nickname) for each in members.current]
             found = {name for name, nickname in known if nickname.lower() == wanted}
+            # of two that differ in capitals alone none can be meant
             if len(found) != 1:
                 raise
             return found.pop()
@@ -162,6 +164,7 @@ class PeerDirectory:
 
     def _find_nickname(self, text: str) -> Name | None:
         own = self._nicknames.get(text)
+        # what the operator has written down goes before what certificates say
         if own is not None or not is_nickname(text):
             return own
         found = self._holders(text)
@@ -240,4 +243,5 @@ class Allowance:
             return False
         if not self._tags.isdisjoint(certificate.tags):
             return True
+        # two admins who do not hear of each other may have given it twice: then it opens nothing
         return certificate.nickname in self._nicknames and self._directory.has_alone(certificate)

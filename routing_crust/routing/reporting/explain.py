@@ -128,6 +128,7 @@ def explain(
         _summary(peer, history, now),
         _candidates(node, refusal, name, history),
         tuple(_attempt(each, now) for each in history.outcomes),
+        # where there is a link nothing has to happen
         () if peer is not None else tuple(_next(node, neighbourhood, requests, name)),
     )
 

@@ -78,6 +78,7 @@ class MemoryMachine:
 
     def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
         """It listens at addresses of its own, if it is to listen at all."""
+        # the settings decide whether it listens, and the simulation where
         wanted = self.listening if endpoints else ()
         for endpoint in wanted:
             if self.network.listener(endpoint) is not None:

@@ -243,6 +243,7 @@ class BanRun:
         """It is hostile from now on: it starts again with an empty roster, and takes no statement."""
         membership = victim.membership
         assert membership is not None
+        # a stop would say Goodbye, which no hostile member does
         victim.crash()
         membership.set_roster(Roster(membership.network))
         victim.restart()
@@ -267,6 +268,7 @@ class BanRun:
 
     def _until_cut(self, members: Iterable[SimulatedNode], victim: SimulatedNode) -> None:
         members, began = list(members), self.network.clock.now
+        # in steps, since no event tells that a ban has reached the last one
         end = began + EXPELLED_WITHIN_SECONDS
         while self._linked(members, victim.name):
             if self.network.clock.now >= end:
@@ -289,6 +291,7 @@ class BanRun:
             for node in list(waiting):
                 core = node.core
                 peers = () if core is None else core.links.peers
+                # before that it had nobody to hear of the bans from
                 if node.name not in since and any(each.name in informed for each in peers):
                     since[node.name] = network.clock.now
                 if _held(node) == wanted:
@@ -304,6 +307,7 @@ class BanRun:
     def _look(self) -> None:
         for name in self._banned:
             linked = self._linked([each for each in self._honest() if each.joined], name)
+            # nobody can refuse for a ban of which he has not heard
             knowing = [each for each in linked if _held(each) == _held(self.admin)]
             if knowing:
                 raise InvariantBroken(f"banned_are_cut: {knowing[0]} has a link with {self._banned[name]}")

@@ -101,6 +101,7 @@ class RaiderLink(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = True
+        # else a flood of connections would be a flood of memory here, too
         self.raider.links.pop(self, None)
 
     def send(self, kind: int, payload: bytes) -> None:
@@ -151,6 +152,7 @@ class RaiderLink(Protocol):
 
     def confirm(self) -> None:
         """Decide that the link is one of an attached peer, where that is for us to say."""
+        # the smaller name decides, as between honest ends
         if self.identity.name < self.transport.verified_peer().name:
             self.send(FrameKind.CONFIRMATION, encode(Confirmation(1, LinkUse.ATTACHED, False)))
 
@@ -194,6 +196,7 @@ class Raider:
 
     def new_key(self) -> Identity:
         """A key that nobody has seen, or the one that its certificate is for."""
+        # a certificate is for one key, so new keys would be refused for another reason
         if self.fixed_key is not None:
             return self.fixed_key
         return self.network.new_identity()

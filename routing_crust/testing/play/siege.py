@@ -170,6 +170,7 @@ class Siege:
         self._raiders.append(raider)
         others = [each for each in self._first if each not in targets]
         for kind in kinds:
+            # each begins with another one, so that no target has all floods at once
             mine = list(targets)
             self._random.shuffle(mine)
             self.raids.append(kind(raider, mine, others))
@@ -199,6 +200,7 @@ class Siege:
         """The hostile hosts act, while honest nodes join, dial and talk."""
         network = self.network
         for each in self.raids:
+            # not in one moment, which no real flood would hit
             network.clock.callLater(self._random.random() * 2, each.begin)
         network.run_for(WARM_UP_SECONDS)
         self._going_on = True
@@ -226,12 +228,14 @@ class Siege:
         known = self._random.sample(self._targets, min(2, len(self._targets)))
         contacts = [each.contact for each in known if each.contact is not None]
         traps = [each.contact for each in self.raids if each.contact is not None]
+        # a contact that lets in and leads nowhere must cost no more than its turn
         contacts += self._random.sample(traps, min(1, len(traps)))
         self._random.shuffle(contacts)
         node = self.network.node(setup=self.invariants.watch, contacts=tuple(contacts))
         self._honest.append(node)
         self._wait("newcomers_join", f"{node} with {len(contacts)} contacts", node.service.when_connected())
         self._wait("newcomers_settle", f"{node}", node.service.when_group_connected())
+        # a dial to a node that goes meanwhile says nothing of the siege
         self.network.clock.callLater(NEWCOMER_STAYS_SECONDS - KEPT_OUT_SECONDS - 1, self._leaving.add, node)
         self.network.clock.callLater(NEWCOMER_STAYS_SECONDS, node.stop)
 
@@ -270,6 +274,7 @@ class Siege:
 
     def _heard_of(self, names: tuple[Name, ...], by: SimulatedNode) -> None:
         known = {node.name for node in self.network}
+        # a hostile key that has standing nowhere counts as invented, too
         invented = [each for each in names if each not in known]
         if invented or not names:
             what = f"{len(invented)} of {len(names)} names that {by} was told are invented"
