@@ -252,6 +252,7 @@ class Settings:
 
     def _check_names(self) -> None:
         """See that nothing is left for certificates to say, which an open network does not have."""
+        nicknames = [each.nickname for each in self.nicknames]
         for setting, rules in (("forward", self.forward), ("allow_peer", self.allow_peer)):
             for rule in rules:
                 if isinstance(rule.name, str):
@@ -259,7 +260,7 @@ class Settings:
                         raise ConfigurationError(
                             setting, f"{rule}: there are no tags, since this network is not private"
                         )
-                    raise ConfigurationError(setting, f"{rule}: {unknown_nickname(rule.name)}")
+                    raise ConfigurationError(setting, f"{rule}: {unknown_nickname(rule.name, nicknames)}")
 
 
 CHANGEABLE: Final = frozenset(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 
 from .limits import MAX_KEEP_SECONDS
@@ -24,6 +25,10 @@ DATAGRAMS: Final = "+udp"
 """After the name of a protocol that is spoken over UDP, where a stream with its datagrams is opened."""
 TAG_PREFIX: Final = "tag:"
 """Before a tag, which stands for every member that has it in its certificate."""
+MAX_SUGGESTIONS: Final = 3
+"""Words that are like one that nobody knows."""
+_PORT: Final = re.compile(r"\d{1,5}", re.ASCII)
+_HOST_AND_PORT: Final = re.compile(r"(localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+\.?):\d{1,5}", re.ASCII)
 _PROTOCOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _NICKNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _TAG: Final = re.compile(r"tag:[A-Za-z0-9][A-Za-z0-9._-]{0,23}")
@@ -100,13 +105,13 @@ class Exposure:
     @classmethod
     def from_text(cls, text: str) -> Exposure:
         """
-        Read C{PROTOCOL=ENDPOINT}, and C{keep TIME} after it if there is one.
+        Read C{PROTOCOL=ENDPOINT}, and C{keep TIME} after it if there is one; see L{target_text}.
 
         @raise InvalidPairing: it is not that. The endpoint is not looked at.
         """
         pair, keep = _split_keep(text)
         protocol, target = _split(pair, "PROTOCOL=ENDPOINT, such as ssh=tcp:localhost:22")
-        return cls(_protocol(protocol), target, keep)
+        return cls(_protocol(protocol), target_text(target), keep)
 
     def __str__(self) -> str:
         return f"{self.protocol}={self.target}{_keep_text(self.keep)}"
@@ -220,6 +225,16 @@ def parse_keep(text: str) -> float:
     return seconds
 
 
+def target_text(text: str) -> str:
+    """
+    The endpoint of a program, as Twisted reads it: a mere port is a TCP port of this machine, C{HOST:PORT} is
+    one of that host.
+    """
+    if _PORT.fullmatch(text):
+        return f"tcp:localhost:{text}"
+    return f"tcp:{text}" if _HOST_AND_PORT.fullmatch(text) else text
+
+
 def is_udp(endpoint: str) -> bool:
     """Whether this is the text of a UDP endpoint: C{udp:HOST:PORT} of a program, C{udp:PORT} of a port."""
     return _UDP_TARGET.match(endpoint) is not None
@@ -245,12 +260,33 @@ def is_protocol(text: str) -> bool:
     return len(text) <= MAX_PROTOCOL_CHARACTERS and _PROTOCOL.fullmatch(text) is not None
 
 
-def unknown_nickname(text: str) -> InvalidName:
-    """The error for a nickname in a network without certificates, where the settings alone give nicknames."""
+def unknown_nickname(text: str, known: Iterable[str], of_members: bool = False) -> InvalidName:
+    """
+    The error for a text that stands for nobody, with the nicknames that are like it.
+
+    @param known: the nicknames that there are.
+    @param of_members: whether certificates give nicknames as well as the settings.
+    """
+    there = list(known)
+    hint = did_you_mean(text, there)
+    if not (hint or of_members):
+        hint = f" (nicknames: {', '.join(there) or 'none'})"
     return InvalidName(
-        f"{text!r} is not a name: a name has {NAME_CHARACTERS} characters, and this has {len(text)}; nor is "
-        "it a nickname that the setting nicknames gives"
+        f"{text!r} is no {known_nickname(of_members)}, and no name, which has {NAME_CHARACTERS} characters"
+        f"{hint}"
     )
+
+
+def known_nickname(of_members: bool) -> str:
+    """What a nickname is that stands for somebody."""
+    return f"nickname that the setting nicknames {'or a member has' if of_members else 'gives'}"
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """What to add to an error about a word: the known words that are like it, in capitals or not."""
+    words = {each.lower(): each for each in known}
+    near = get_close_matches(text.lower(), words, n=MAX_SUGGESTIONS)
+    return f": did you mean {' or '.join(repr(words[each]) for each in near)}?" if near else ""
 
 
 def _resolve_later(text: str, nicknames: Nicknames) -> Name | str:

@@ -31,6 +31,15 @@ class PairingTests(SynchronousTestCase):
         """Each is read from a text, and written as the text that gives it again."""
         self.assertEqual(Nickname.from_text(f" bob = {BOB} "), Nickname("bob", BOB))
         self.assertEqual(Exposure.from_text("ssh=tcp:port=22:host=h"), Exposure("ssh", "tcp:port=22:host=h"))
+        for target, meant in (
+            ("8080", "tcp:localhost:8080"),
+            ("localhost:8080", "tcp:localhost:8080"),
+            ("nas.lan:445", "tcp:nas.lan:445"),
+            ("127.0.0.1:80", "tcp:127.0.0.1:80"),
+            ("unix:/run/8080", "unix:/run/8080"),
+            ("tcp:80", "tcp:80"),
+        ):
+            self.assertEqual(Exposure.from_text(f"web={target}"), Exposure("web", meant))
         self.assertEqual(Permission.from_text("ssh=bob", KNOWN), Permission("ssh", BOB))
         self.assertEqual(Permission.from_text("ssh=*", {}), Permission("ssh", None))
         listen = "tcp:22:interface=127.0.0.1"

@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 from ..plain_errors import RoutingCrustError
 from .commands import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from .commands.arguments import make_parser
-from .commands.changing.arguments import joined
+from .commands.changing.arguments import PAIRS, VERBS, joined
 
 COMMAND_MODULES: Final = {
     "init": "founding",
@@ -69,6 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if words and not words[0].startswith("-") and words[0] not in COMMAND_MODULES:
         sys.stderr.write(f"routing-crust: error: {_no_command(words[0])}\n")
         sys.exit(EXIT_USAGE)
+    verb = _meant_verb(words)
+    if verb:
+        sys.stderr.write(f"routing-crust: error: '{words[0]} {words[1]}' is no command; there is {verb!r}\n")
+        sys.exit(EXIT_USAGE)
     options = make_parser().parse_args(words)
     try:
         code = _function(options.command)(options)
@@ -99,6 +103,15 @@ def _no_command(word: str) -> str:
     near: list[str] = longer or import_module("difflib").get_close_matches(word, COMMAND_MODULES)
     meant = f"; there is {', '.join(map(repr, near))}" if near else ""
     return f"{word!r} is no command{meant}: 'routing-crust --help' lists them all"
+
+
+def _meant_verb(words: Sequence[str]) -> str:
+    """The command of two words that a mistyped second word stands for; empty if it is none."""
+    first, second = (*words, "", "")[:2]
+    if first not in PAIRS or not second.isalpha():
+        return ""
+    near: list[str] = import_module("difflib").get_close_matches(second, VERBS, n=1)
+    return f"{first} {near[0]}" if near else ""
 
 
 def _function(command: str) -> Callable[[argparse.Namespace], int]:

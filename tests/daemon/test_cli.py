@@ -36,6 +36,8 @@ from .fakes import ALICE, BOB, FakeService, message, temporary_directory
 
 COMMANDS = tuple(cli.COMMAND_MODULES)
 
+NOBODY = "routing-crust: nobody may use it yet: say who may, with --allow NAME\n"
+
 
 class CliTestCase(TestCase):
     """A state directory, and what the script writes."""
@@ -366,7 +368,9 @@ class CarryTests(CliTestCase):
             reactor.callLater(0, turn.callback, None)
             await turn
 
-    async def run_until(self, key: str, *arguments: str, told: tuple[Suspension, ...] = ()) -> Any:
+    async def run_until(
+        self, key: str, *arguments: str, told: tuple[Suspension, ...] = (), said: str = ""
+    ) -> Any:
         """Run the script until the status has this, then stop the daemon; what the status had."""
         ended = deferToThread(self.run_script, *self.here(*arguments))
         await self.until(lambda: self.registry.status()[key] and self.out.getvalue())
@@ -378,7 +382,7 @@ class CarryTests(CliTestCase):
             await self.until(lambda lines=lines: self.out.getvalue() != lines)  # type: ignore[misc]
         await self.server.stop(reactor)
         self.assertEqual(await ended, 1)
-        self.assertEqual(self.err.getvalue(), "routing-crust: the daemon has stopped\n")
+        self.assertEqual(self.err.getvalue(), f"{said}routing-crust: the daemon has stopped\n")
         self.assertEqual(self.registry.status()[key], [])
         return status
 
@@ -399,7 +403,9 @@ class CarryTests(CliTestCase):
         self.assertEqual(forwarded["keep"], 3600.0)
 
     async def test_time_that_peers_may_wait_goes_to_the_daemon(self) -> None:
-        (exposed,) = await self.run_until("exposed", "expose", "ssh=tcp:h:22 keep 2d", "--keep", "90")
+        (exposed,) = await self.run_until(
+            "exposed", "expose", "ssh=tcp:h:22 keep 2d", "--keep", "90", said=NOBODY
+        )
         self.assertEqual(exposed["keep"], 90.0)
 
     async def test_forward_and_expose_tell_of_suspensions(self) -> None:
@@ -416,15 +422,19 @@ class CarryTests(CliTestCase):
         )
 
     async def test_expose_names_the_peer_whose_connections_end(self) -> None:
-        await self.run_until(
-            "exposed", "expose", "ssh=tcp:h:22", told=(Suspension(BOB, Change.ENDED, 1, 600.0, "too late"),)
-        )
+        ended = Suspension(BOB, Change.ENDED, 1, 600.0, "too late")
+        await self.run_until("exposed", "expose", "ssh=tcp:h:22", told=(ended,), said=NOBODY)
         self.assertEqual(
             self.out.getvalue().splitlines()[1:], [f"1 connection with {BOB} has ended: too late"]
         )
 
+    def test_mistyped_second_word_is_told_from_an_entry(self) -> None:
+        for words, meant in ((("expose", "ad", "a=1"), "expose add"), (("forward", "lst"), "forward list")):
+            self.assertIn(f"is no command; there is '{meant}'", self.refused(*words))
+        self.assertIn("write PROTOCOL=ENDPOINT", self.refused("expose", "web"))
+
     async def test_expose_to_nobody_and_everybody(self) -> None:
-        (exposed,) = await self.run_until("exposed", "expose", "ssh=tcp:h:22")
+        (exposed,) = await self.run_until("exposed", "expose", "ssh=tcp:h:22", said=NOBODY)
         self.assertEqual((exposed["allowed"], self.out.getvalue()[-7:]), ([], "nobody\n"))
 
     async def test_interrupted_forward_exits_with_0(self) -> None:
@@ -438,8 +448,8 @@ class CarryTests(CliTestCase):
     async def test_refused_command_exits_with_1(self) -> None:
         for words, text in (
             (("expose", "ssh=what"), "target: 'what' is no endpoint to connect to"),
-            (("forward", "tcp:0=carol/ssh"), "nor is it a nickname"),
-            (("send", "carol", "hello"), "nor is it a nickname"),
+            (("forward", "tcp:0=carol/ssh"), "'carol' is no nickname that the setting nicknames gives"),
+            (("send", "carol", "hello"), "'carol' is no nickname that the setting nicknames gives"),
         ):
             self.assertEqual(await deferToThread(self.run_script, *self.here(*words)), 1)
             self.assertIn(text, self.err.getvalue())

@@ -75,7 +75,7 @@ class NamesAsTextTests(SynchronousTestCase):
         for what, use in (ANSWERED | AT_ONCE).items():
             error = self.assertRaises(ValueError, use, self.service, "backups")
             self.assertIsInstance(error, InvalidName, what)
-            self.assertIn("'backups' is not a name: a name has 52 characters, and this has 7", str(error))
+            self.assertIn("no name, which has 52 characters: did you mean 'backup'?", str(error))
             self.assertIn("the setting nicknames", str(error))
         self.assertEqual(self.outstanding(), 0)
         # and what is sent after it is not held up

@@ -46,6 +46,9 @@ def ban(options: argparse.Namespace) -> int:
     if not reply.by:
         print_line(f"the bans of {reply.member} are lifted; {_reach(reply.linked)}")
         return EXIT_OK
+    if reply.before:
+        print_line(f"{reply.member} is banned already, {reply.before}")
+        return EXIT_OK
     print_line(f"{reply.member} is banned by {reply.by}; {_reach(reply.linked)}")
     if reply.unbanned:
         print_line(f"its own bans do not count any more: {', '.join(reply.unbanned)}")
@@ -54,6 +57,8 @@ def ban(options: argparse.Namespace) -> int:
             f"it has issued the certificates of {', '.join(reply.uncertified)}: they are refused until"
         )
         print_line(f"you have run: routing-crust renew {' '.join(_nicknames(reply.uncertified))}")
+    if reply.warning:
+        print_line(reply.warning)
     return EXIT_OK
 
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from ..control.client import ControlClient
 from ..members.networks_here import settings_path
 from ..state_directory import DEFAULT_NETWORK, default_state_dir, socket_path
+from ..text import printable
 
 STATUS_TIMEOUT_SECONDS: Final = 10.0
 """The daemon answers most commands at once, if it answers."""
@@ -75,3 +77,9 @@ def print_line(line: str) -> None:
     """Print a line, at once: programs read this through a pipe."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print what the operator should know besides, on the standard error: it is no result."""
+    for note in notes:
+        sys.stderr.write(f"routing-crust: {printable(note.encode())}\n")

@@ -45,6 +45,7 @@ def invite(options: argparse.Namespace) -> int:
             "uses": options.uses,
             "endpoints": invited.endpoints,
             "warning": invited.warning,
+            "not_exposed": invited.not_exposed,
         }
         print_line(json.dumps(facts, indent=2))
     else:
@@ -76,6 +77,11 @@ def _explanation(options: argparse.Namespace, invited: InvitedReply) -> str:
     text = f"Type this on {who}; it works {often}, until {until}, while this daemon or an admin's runs:\n"
     if invited.warning:
         text = f"Note: {invited.warning}.\n{text}"
+    for each in invited.not_exposed:
+        text = (
+            f"Note: nothing is exposed here as {each} so far: 'routing-crust expose add "
+            f"{each}=tcp:localhost:PORT' does it.\n{text}"
+        )
     return text
 
 

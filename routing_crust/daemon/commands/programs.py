@@ -15,7 +15,7 @@ from ..control.session_messages import (
     SuspensionReply,
 )
 from ..text import printable, suspension_text
-from .here import STATUS_TIMEOUT_SECONDS, connect, print_line
+from .here import STATUS_TIMEOUT_SECONDS, connect, print_line, print_notes
 
 
 def forward(options: argparse.Namespace) -> int:
@@ -34,8 +34,9 @@ def expose(options: argparse.Namespace) -> int:
     keep = options.what.keep if options.keep is None else options.keep
     command = ExposeCommand(protocol=protocol, target=target, allow=tuple(options.allow), keep=keep)
     with connect(options) as client:
-        client.ask(command, ExposingReply, STATUS_TIMEOUT_SECONDS)
+        exposing = client.ask(command, ExposingReply, STATUS_TIMEOUT_SECONDS)
         print_line(f"exposing {target} as {protocol} to {', '.join(options.allow) or 'nobody'}")
+        print_notes(exposing.notes)
         client.wait_for_the_end(_report)
 
 

@@ -40,12 +40,14 @@ class InvitedReply(ControlLine, frozen=True, tag="invited"):
     @ivar expires: until when, in seconds since the epoch.
     @ivar endpoints: where it can be redeemed.
     @ivar warning: what keeps it from being redeemed, as far as is known; empty if nothing does.
+    @ivar not_exposed: protocols that it allows, and that are not exposed here at the moment.
     """
 
     line: str
     expires: float
     endpoints: tuple[str, ...]
     warning: str = ""
+    not_exposed: tuple[str, ...] = ()
 
 
 class InvitationsCommand(ControlLine, frozen=True, tag="invitations"):
@@ -113,6 +115,8 @@ class BannedReply(ControlLine, frozen=True, tag="banned"):
     @ivar unbanned: others who are not banned any more by it, as texts: an admin that the authority bans had
         banned them.
     @ivar uncertified: members, as texts, whose certificates the member has issued: they need new ones.
+    @ivar before: by whom it was banned already, and when; empty if it was not.
+    @ivar warning: what the operator should know besides; empty if there is nothing.
     """
 
     member: str
@@ -121,6 +125,8 @@ class BannedReply(ControlLine, frozen=True, tag="banned"):
     linked: int
     unbanned: tuple[str, ...] = ()
     uncertified: tuple[str, ...] = ()
+    before: str = ""
+    warning: str = ""
 
 
 class RenewCommand(ControlLine, frozen=True, tag="renew"):

@@ -36,6 +36,7 @@ from ..forward.peer_watch import PeerWatch
 from ..forward.registry import ForwardRegistry
 from ..forward.reports import Report, Reports
 from ..forward.splice import Splice
+from ..forward.whom import allow_notes
 from .messages import BadLine, Reply
 from .session_messages import (
     AcceptCommand,
@@ -109,12 +110,13 @@ class ControlSession:
             self._offer(command)
         elif isinstance(command, ExposeCommand):
             exposure = Exposure(check_protocol(command.protocol), command.target, command.keep)
-            exposer = self._registry.exposer("target", exposure, self._allowed(command.allow))
+            allowed = self._allowed(command.allow)
+            exposer = self._registry.exposer("target", exposure, allowed)
             exposer.connections.watcher = partial(self._suspension, command.id)
             exposer.reports = self._reports(command.id)
             self._registry.expose(exposer)
             self._held.append(exposer)
-            self._reply(ExposingReply(id=command.id))
+            self._reply(ExposingReply(id=command.id, notes=allow_notes(allowed)))
         else:
             self._forward(command)
 

@@ -130,7 +130,13 @@ class IncomingStreamReply(ControlLine, frozen=True, tag="asked"):
 
 
 class ExposingReply(ControlLine, frozen=True, tag="exposing"):
-    """The program is exposed from now on."""
+    """
+    The program is exposed from now on.
+
+    @ivar notes: what may not be meant so, for the operator.
+    """
+
+    notes: tuple[str, ...] = ()
 
 
 class ForwardingReply(ControlLine, frozen=True, tag="forwarding"):

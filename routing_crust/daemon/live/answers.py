@@ -23,6 +23,7 @@ from ..control.live_messages import (
 from ..control.messages import Reply
 from ..control.server import ControlServer
 from ..forward.registry import ForwardRegistry
+from ..forward.whom import allow_notes
 from .changer import LiveSettings
 from .differences import Outcome
 from .entries import adding, removing
@@ -67,10 +68,12 @@ class LiveAnswers:
         if command.save:
             # before anything is changed: what cannot be saved was not meant so
             can_save(self._live.source, command.setting)
+        before = frozenset(self._live.added[command.setting])
         outcome = await self._live.change(make)
         reply = _reply(outcome)
+        notes = self._notes_on(command)
         if not command.save:
-            return _with_note(reply, self._until(command))
+            return _with_notes(reply, *notes, self._until(command, before))
         try:
             path = save(self._live.source, self._live.settings, command.setting)
         except ConfigurationError as error:
@@ -78,13 +81,23 @@ class LiveAnswers:
                 command.setting, f"it is in force, but could not be saved: {error}"
             ) from None
         self._live.saved(command.setting)
-        return _with_note(reply, f"saved in {path}")
+        return _with_notes(reply, *notes, f"saved in {path}")
 
-    def _until(self, command: AddCommand | RemoveCommand) -> str:
+    def _notes_on(self, command: AddCommand | RemoveCommand) -> tuple[str, ...]:
+        if command.setting != "expose" or not isinstance(command, AddCommand):
+            return ()
+        return allow_notes(self._registry.allowed(self._live.settings, self._live.settings.expose[-1]))
+
+    def _until(self, command: AddCommand | RemoveCommand, added: frozenset[object]) -> str:
+        """
+        @param added: what was there before and is not in the file.
+        """
         if isinstance(command, AddCommand):
-            return "it is so until the daemon ends; --save writes it into the settings file"
+            return "this lasts until the daemon ends; --save writes it into the settings file"
+        if frozenset(self._live.added[command.setting]) != added:
+            return "it was not saved, so it is not in the settings file either"
         if self._live.source.file is None:
-            return "it is so until the daemon ends"
+            return "this lasts until the daemon ends"
         return "what the settings file has is back with the next start or reload; --save removes it there"
 
     def _entries(self, setting: str) -> list[dict[str, Any]]:
@@ -109,11 +122,11 @@ def _reply(outcome: Outcome) -> ChangedReply:
     )
 
 
-def _with_note(reply: ChangedReply, note: str) -> ChangedReply:
+def _with_notes(reply: ChangedReply, *notes: str) -> ChangedReply:
     return ChangedReply(
         changed=reply.changed,
         stayed=reply.stayed,
         restart=reply.restart,
         ended=reply.ended,
-        notes=(note,),
+        notes=notes,
     )

@@ -10,9 +10,8 @@ from typing import Any
 
 from ...config import Settings
 from ...errors import ConfigurationError, RoutingCrustError
-from ...forwarding_rules import Exposure, Forward, Permission, known
+from ...forwarding_rules import Exposure, Forward, Permission, is_nickname, known, unknown_nickname
 from ...hosts.contacts import AnyContact, NamedContact, contact_from_text
-from ...names import NAME_CHARACTERS
 from ...plain_errors import InvalidEndpoint, InvalidName, InvalidPairing
 from ..forward.local_endpoints import on_loopback
 
@@ -65,11 +64,11 @@ def adding(settings: Settings, setting: str, text: str, allow: Sequence[str] = (
             raise ThereAlready(f"{contact} is a contact already")
         return replace(settings, contacts=(*settings.contacts, contact))
     except (InvalidEndpoint, InvalidName, InvalidPairing) as error:
-        raise ConfigurationError(setting, f"{error}{_nicknames_there(error, settings)}") from None
+        raise ConfigurationError(setting, str(error)) from None
     except ConfigurationError as error:
         raise ConfigurationError(
             error.setting,
-            str(error).removeprefix(f"{error.setting}: ") + _nicknames_there(error, settings),
+            str(error).removeprefix(f"{error.setting}: "),
         ) from None
 
 
@@ -109,7 +108,10 @@ def removing(settings: Settings, setting: str, text: str) -> Settings:
 
 def _contact(text: str, settings: Settings) -> AnyContact:
     who, at, where = text.strip().partition("@")
-    name = known(settings.nicknames).get(who) if at else None
+    nicknames = known(settings.nicknames)
+    name = nicknames.get(who) if at else None
+    if at and name is None and is_nickname(who):
+        raise unknown_nickname(who, nicknames)
     return contact_from_text(text if name is None else f"{name}@{where}")
 
 
@@ -127,11 +129,3 @@ def _check_there(gone: Sequence[object], problem: str, there: Sequence[str]) -> 
         raise NotThere(
             f"{problem}; there is {', '.join(there)}" if there else f"{problem}, nor is anything else"
         )
-
-
-def _nicknames_there(error: Exception, settings: Settings) -> str:
-    """The nicknames that there are, for an error about one that there is not."""
-    if f"a name has {NAME_CHARACTERS} characters" not in str(error):
-        return ""
-    there = ", ".join(each.nickname for each in settings.nicknames)
-    return f" (nicknames: {there or 'none'})"

@@ -34,7 +34,7 @@ from ..control.member_messages import (
 )
 from ..control.server import ControlServer
 from .listing import ban_text, member_table, member_tables
-from .withdrawal import withdraw
+from .withdrawal import loss_of_admin, withdraw
 
 MIN_PREFIX_CHARACTERS = 8
 """Of a name, when it stands for the member."""
@@ -91,7 +91,7 @@ class Administration:
             return self._lift(name, who, roster)
         if name == self._routing.node_name:
             raise MemberError("this is this node itself, which would lose all of its links: ban it elsewhere")
-        authority = self._authority()
+        authority, last, banned = self._authority(), roster.ban_of(name), ban_text(name, roster)
         rank = certificate is None or certificate.may_issue
         issuer = authority if authority is not None and (rank or self._own_issuer() is None) else None
         statement = (issuer or self._own()).ban(name, roster, self._members.now(), command.note)
@@ -100,6 +100,7 @@ class Administration:
             for each in self._members.known_signed
             if each.issuer_certificate is not None and each.issuer == name and each.certificate.name != name
         ]
+        holders = tuple(self._members.current)
         self._network.add_statements([statement])
         after = self._members.roster
         return BannedReply(
@@ -109,6 +110,8 @@ class Administration:
             linked=len(self._links),
             unbanned=tuple(self._name_text(each) for each in sorted(roster.banned - after.banned)),
             uncertified=tuple(sorted(uncertified)),
+            before=banned if last is not None and last.issuer == statement.issuer else "",
+            warning="" if banned or certificate is None else loss_of_admin(certificate, holders),
         )
 
     def renew(self, command: RenewCommand) -> CertifiedReply:
@@ -183,21 +186,31 @@ class Administration:
         issuer = self._issuer(last)
         if not issuer.certificate_is_enough_for(roles):
             issuer = self._authority() or issuer
+        lost = last.roles - roles
+        if lost and issuer.certificate is not None and last.name == self._routing.node_name:
+            # it would revoke the certificate with which it signs that, and all that it has issued
+            raise NotAuthorized(
+                "only the authority takes the role from an admin or inviter that it has itself: use the "
+                "machine that has the authority key, or another admin"
+            )
         signed = issuer.issue(last.name, last.nickname, roles, now, tags=last.tags, above_serial=last.serial)
-        lost, serial = last.roles - roles, signed.certificate.serial
+        serial = signed.certificate.serial
         others: tuple[SignedCertificate, ...] = ()
         statements: tuple[SignedStatement, ...] = ()
+        warning = ""
         if lost and last.may_issue:
             known = [each for each in members.directory.values() if each.certificate.name != last.name]
             found = withdraw(issuer, last, serial, known, members.roster, now)
             others, statements = found.certificates, found.statements
+            if MemberRole.ADMIN in lost:
+                warning = loss_of_admin(last, tuple(members.current))
         elif lost:
             statements = (issuer.revoke(last.name, serial, members.roster, now),)
         # they must have the new ones first, or they would lose their links
         tables = tuple(map(self._give, (signed, *others)))
         if statements:
             self._network.add_statements(statements)
-        return CertifiedReply(members=tables)
+        return CertifiedReply(members=tables, warning=warning)
 
     def _lift(self, name: Name, who: str, roster: Roster) -> BannedReply:
         if roster.ban_of(name) is None:
@@ -245,8 +258,18 @@ class Administration:
         if len(found) > 1:
             texts = ", ".join(str(each) for each in sorted(found))
             raise MemberError(f"{text!r} can mean several members: {texts}; write the name")
-        name = next(iter(found)) if found else _name(text)
+        name = next(iter(found)) if found else self._name(text)
         return name, members.certificate_of(name)
+
+    def _name(self, text: str) -> Name:
+        try:
+            return Name.from_text(text)
+        except InvalidName:
+            near = self._routing.directory.suggestion(text)
+            raise MemberError(
+                f"no member is known here that {text!r} means{near or ':'} 'routing-crust members' lists "
+                "them. A member that was never seen here can be given by its whole name"
+            ) from None
 
     def _issuer(self, certificate: Certificate) -> Issuer:
         """
@@ -306,13 +329,3 @@ def _role_text(roles: frozenset[MemberRole]) -> str:
 
 def _tags(certificate: Certificate) -> str:
     return ", ".join(sorted(certificate.tags)) or "none"
-
-
-def _name(text: str) -> Name:
-    try:
-        return Name.from_text(text)
-    except InvalidName:
-        raise MemberError(
-            f"no member is known here that {text!r} means: 'routing-crust members' lists them. A member that "
-            "was never seen here can be given by its whole name"
-        ) from None

@@ -135,6 +135,7 @@ class InvitationDesk:
             expires=float(invitation.expiry),
             endpoints=tuple(map(str, doors)),
             warning="" if at else _warning(doors),
+            not_exposed=tuple(each for each in command.allow if not self._surroundings.is_exposed(each)),
         )
 
     def invitations(self, command: InvitationsCommand) -> InvitationsReply:

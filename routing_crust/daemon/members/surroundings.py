@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 from ...endpoints import Contact, Endpoint
+from ...forwarding_rules import stream_protocol
 from ...identity import Identity
 from ...names import Name
 from ...routing.service import RoutingService
+from ...streams import streams_of
 from ...trust.certificate import Certificate, SignedCertificate
 from ...trust.state_files import load_authority
 
@@ -67,6 +69,10 @@ class Surroundings(Protocol):
         """How many members it has links with."""
         ...
 
+    def is_exposed(self, protocol: str) -> bool:
+        """Whether peers can ask for this protocol here."""
+        ...
+
     def call_on(self, endpoints: Iterable[Endpoint], until: float) -> None:
         """Dial these places until then, so that somebody there can redeem an invitation."""
         ...
@@ -102,6 +108,11 @@ class NodeSurroundings:
         """Whether the roster bans this name; nobody is banned in an open network."""
         network = self._routing.private_network
         return network is not None and network.members.is_banned(name)
+
+    def is_exposed(self, protocol: str) -> bool:
+        """Whether it is offered, over TCP or UDP."""
+        offered = streams_of(self._routing).protocols
+        return any(stream_protocol(protocol, udp) in offered for udp in (False, True))
 
     def linked_members(self) -> int:
         """How many links the status counts now."""

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from ...errors import NotAuthorized
 from ...trust.certificate import Certificate, SignedCertificate
 from ...trust.issuing import Issuer
 from ...trust.roster import Roster
 from ...trust.statement import SignedStatement, StatementKind
+
+NO_ADMIN: Final = (
+    "nobody is an admin any more: until somebody is, only the authority key bans, and nobody but inviters "
+    "lets members in and renews them; where that key is, 'routing-crust role MEMBER admin' makes one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,17 @@ class Withdrawal:
 
     certificates: tuple[SignedCertificate, ...]
     statements: tuple[SignedStatement, ...]
+
+
+def loss_of_admin(last: Certificate, current: Iterable[Certificate]) -> str:
+    """
+    What nobody can do any more, when an admin is none from now on; empty if there are others.
+
+    @param last: its certificate so far.
+    @param current: the certificates of all members that hold.
+    """
+    others = (each for each in current if each.is_admin and each.name != last.name)
+    return NO_ADMIN if last.is_admin and next(others, None) is None else ""
 
 
 def withdraw(

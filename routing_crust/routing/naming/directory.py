@@ -12,7 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from ...forwarding_rules import EVERYONE, TAG_PREFIX, Nicknames, is_nickname, is_tag
+from ...forwarding_rules import (
+    EVERYONE,
+    TAG_PREFIX,
+    Nicknames,
+    did_you_mean,
+    is_nickname,
+    is_tag,
+    known_nickname,
+    unknown_nickname,
+)
 from ...names import Name, is_prefix
 from ...plain_errors import InvalidName
 from ...trust.certificate import Certificate
@@ -89,12 +98,12 @@ class PeerDirectory:
             return found
         try:
             return Name.from_text(text)
-        except InvalidName as error:
+        except InvalidName:
             if is_prefix(text):
                 return self._find_prefix(text)
             if not is_nickname(text):
                 raise
-            raise InvalidName(f"{error}; nor is it {self._nickname_of_whom}") from None
+            raise self._nobody(text) from None
 
     def find_host(self, text: str) -> Name:
         """
@@ -160,7 +169,7 @@ class PeerDirectory:
                 ) from None
             if not is_nickname(who):
                 raise
-            raise InvalidName(f"{error}; nor is it {self._nickname_of_whom}") from None
+            raise self._nobody(who) from None
 
     def _find_nickname(self, text: str) -> Name | None:
         own = self._nicknames.get(text)
@@ -190,7 +199,9 @@ class PeerDirectory:
             return found[0]
         if not found:
             raise InvalidName(
-                f"no node is known whose name begins with {text!r}, nor is it {self._nickname_of_whom}"
+                f"no node is known whose name begins with {text!r}, nor is it a "
+                f"{known_nickname(self.is_private)}"
+                f"{self.suggestion(text)}"
             )
         listed = ", ".join(self._candidate(each) for each in found[:MAX_CANDIDATES])
         raise InvalidName(f"{text!r} is the beginning of {len(found)} names: write more of it ({listed})")
@@ -199,10 +210,25 @@ class PeerDirectory:
         nickname = self.nickname_of(name)
         return f"{name}, {nickname}" if nickname else str(name)
 
-    @property
-    def _nickname_of_whom(self) -> str:
-        members = " or a member has" if self.is_private else " gives"
-        return f"a nickname that the setting nicknames{members}"
+    def is_met(self, nickname: str) -> bool:
+        """Whether a member is known who has this nickname."""
+        return bool(self._holders(nickname))
+
+    def is_met_tag(self, tag: str) -> bool:
+        """Whether a member is known who has this tag."""
+        members = self._members()
+        return members is not None and any(tag in each.tags for each in members.current)
+
+    def suggestion(self, text: str) -> str:
+        """What to add to an error about a text: the nicknames that are like it."""
+        return did_you_mean(text, self._all_nicknames())
+
+    def _nobody(self, text: str) -> InvalidName:
+        return unknown_nickname(text, self._all_nicknames(), self.is_private)
+
+    def _all_nicknames(self) -> list[str]:
+        members = self._members()
+        return [*self._nicknames, *(each.nickname for each in (() if members is None else members.current))]
 
 
 def _checked(name: Name | str) -> Name | str:
@@ -245,3 +271,12 @@ class Allowance:
             return True
         # two admins who do not hear of each other may have given it twice: then it opens nothing
         return certificate.nickname in self._nicknames and self._directory.has_alone(certificate)
+
+    def unmet_nicknames(self) -> list[tuple[str, str]]:
+        """The nicknames that nobody has who is known, each with what to say of those that are like it."""
+        unmet = sorted(each for each in self._nicknames if not self._directory.is_met(each))
+        return [(each, self._directory.suggestion(each)) for each in unmet]
+
+    def unmet_tags(self) -> list[str]:
+        """The tags that nobody has who is known."""
+        return sorted(each for each in self._tags if not self._directory.is_met_tag(each))

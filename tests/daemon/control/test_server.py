@@ -182,7 +182,7 @@ class ProtocolTests(SynchronousTestCase):
         (reply,) = self.replies()
         assert isinstance(reply, FailedReply)
         self.assertEqual((reply.id, reply.kind), (4, "InvalidName"))
-        self.assertIn("a name has 52 characters", reply.text)
+        self.assertIn("and no name, which has 52 characters", reply.text)
         self.assertEqual(self.service.calls, [])
 
     def test_a_line_that_is_not_understood(self) -> None:

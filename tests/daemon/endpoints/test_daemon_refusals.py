@@ -115,7 +115,7 @@ class RefusalTests(LocalCase):
     async def test_what_the_daemon_refuses(self) -> None:
         await self.begin()
         said = await self.fails(self.connect("nobody"), DaemonRefused)
-        self.assertIn("nor is it a nickname", said)
+        self.assertIn("is no nickname that the setting nicknames gives", said)
         said = await self.fails(self.connect(str(self.client_name)), DaemonRefused)
         self.assertIn("no link to itself", said)
         await self.offer(Keeping())

@@ -188,7 +188,7 @@ class RefusalTests(CarryingCase):
         near = self.port.connect()
         self.net.settle(11)
         self.assertEqual(near.closed, "aborted")
-        self.assertIn("was not carried to ssh of home: 'home' is not a name", self.lines[-1])
+        self.assertIn("was not carried to ssh of home: 'home' is no nickname", self.lines[-1])
 
     def test_program_that_hangs_up_ends_the_search_for_a_nickname(self) -> None:
         self.named_by_certificate()

@@ -165,6 +165,21 @@ class BanTests(AdministrationCase):
             self.assertIn(problem, await self.run_here("ban", who, code=1))
         self.assertEqual([each["banned"] for each in await self.tables()], [""] * 4)
 
+    async def test_second_ban_of_a_member_says_who_has_banned_it_before(self) -> None:
+        await self.run_here("ban", self.nickname(2), "--note", "lost")
+        out = await self.run_here("ban", self.nickname(2))
+        self.assertRegex(out, r"is banned already, by .* UTC: lost\n$")
+
+    async def test_ban_of_the_last_admin_warns_of_what_nobody_can_do_any_more(self) -> None:
+        key = self.net.new_identity()
+        admin = self.founder.membership(key, nickname="second", roles=MemberRole.ADMIN.implied).certificate
+        network = self.nodes[0].service.private_network
+        assert network is not None
+        network.give_certificate(admin)
+        self.authority = self.founder.authority
+        self.assertNotIn("nobody is an admin", await self.run_here("role", self.nickname(0), "node"))
+        self.assertIn("nobody is an admin any more", await self.run_here("ban", "second"))
+
     async def test_nickname_of_two_members_is_refused(self) -> None:
         members = self.nodes[0].service.private_network
         assert members is not None
@@ -362,6 +377,23 @@ class RoleTests(AdministrationCase):
     async def test_role_that_a_member_has_already_is_refused(self) -> None:
         out = await self.run_here("role", self.nickname(1), "relay", code=1)
         self.assertIn("may do just that already: node, relay", out)
+
+    async def test_only_admin_that_loses_its_role_is_told_what_nobody_can_do_any_more(self) -> None:
+        self.authority = self.founder.authority
+        out = await self.run_here("role", self.nickname(0), "node")
+        self.assertIn("nobody is an admin any more: until somebody is, ", out)
+        await self.run_here("role", self.nickname(0), "admin")
+        self.net.run_for(5)
+        await self.run_here("role", self.nickname(1), "admin")
+        self.net.run_for(5)
+        self.assertNotIn("nobody is an admin", await self.run_here("role", self.nickname(0), "node"))
+
+    async def test_admin_does_not_take_its_own_role_without_the_authority_key(self) -> None:
+        """What it would issue as its last act, its own certificate among it, would be revoked by that act."""
+        out = await self.run_here("role", self.nickname(0), "node", code=1)
+        self.assertIn("only the authority takes the role from an admin or inviter that it has itself", out)
+        self.net.run_for(5)
+        self.assertEqual(self.linked(0), [True, True, True])
 
     async def test_what_an_admin_has_issued_and_banned_outlives_its_role(self) -> None:
         """The other members have their certificates from it, and it has banned one."""

@@ -87,6 +87,9 @@ class Here:
     def linked_members(self) -> int:
         return len(self.members)
 
+    def is_exposed(self, protocol: str) -> bool:
+        return protocol == "web"
+
     def call_on(self, endpoints: Iterable[Endpoint], until: float) -> None:
         self.calls.append((tuple(endpoints), until))
 
@@ -291,6 +294,10 @@ class RedeemingTests(DeskTestCase):
         self.assertEqual(self.redeem(invitation, LAPTOP, "one").refusal, RedeemRefusal.USED_UP)
         self.assertEqual(self.redeem(invitation, PHONE, "two").refusal, RedeemRefusal.USED_UP)
         self.assertEqual(self.redeem(self.invite(), LAPTOP, "one").refusal, RedeemRefusal.USED_UP)
+
+    def test_inviter_is_told_which_protocols_are_not_exposed_here(self) -> None:
+        invited = self.desk.invite(InviteCommand(allow=("web", "shh")))
+        self.assertEqual(invited.not_exposed, ("shh",))
 
     def test_member_may_use_what_it_was_invited_to(self) -> None:
         invitation = self.invite(allow=("ssh",))

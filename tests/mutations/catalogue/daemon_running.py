@@ -135,6 +135,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "an admin signs its own end, and revokes what it has signed with that",
+        "daemon/members/administration.py",
+        "if lost and issuer.certificate is not None and",
+        "if False and",
+        (
+            "tests.daemon.members.test_administration.RoleTests.test_admin_does_not_take_its_own_role_without_the_authority_key",
+        ),
+    ),
+    Mutant(
+        "nobody is told that the last admin is gone",
+        "daemon/members/withdrawal.py",
+        "return NO_ADMIN if last.is_admin and next(others, None) is None else",
+        "return NO_ADMIN if False else",
+        (
+            "tests.daemon.members.test_administration.RoleTests.test_only_admin_that_loses_its_role_is_told_what_nobody_can_do_any_more",
+        ),
+    ),
+    Mutant(
         "a role that is taken away stays good by the old certificate",
         "daemon/members/administration.py",
         "        if statements:\n",

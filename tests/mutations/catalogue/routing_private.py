@@ -268,6 +268,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a nickname that somebody has is said to be nobody's",
+        "routing/naming/directory.py",
+        "if not self._directory.is_met(each))",
+        "if self._directory.is_met(each))",
+        (
+            "tests.routing.naming.test_directory.DirectoryTests.test_nicknames_and_tags_that_nobody_has_are_told",
+        ),
+    ),
+    Mutant(
         "a tag is a nickname too",
         "routing/naming/directory.py",
         "certificate.nickname in self._nicknames and",

@@ -74,10 +74,25 @@ class DirectoryTests(SynchronousTestCase):
 
     def test_unknown_nickname_is_refused_with_what_could_give_it(self) -> None:
         self.assertIn(
-            "a nickname that the setting nicknames or a member has",
+            "no nickname that the setting nicknames or a member has",
             self.problem(self.directory(), "carol"),
         )
         self.assertIn("the setting nicknames gives", self.problem(self.open_directory(), "carol"))
+
+    def test_mistyped_nickname_is_refused_with_those_that_are_like_it(self) -> None:
+        directory = self.directory(certificate(BOB, "laptop"), certificate(CAROL, "desk"))
+        for text, meant in (("dekt", "'desk'"), ("LAPTOP", "'laptop'"), ("laptops", "'laptop'")):
+            self.assertTrue(self.problem(directory, text).endswith(f": did you mean {meant}?"), text)
+        self.assertNotIn("did you mean", self.problem(directory, "phone"))
+
+    def test_open_network_names_the_nicknames_that_there_are(self) -> None:
+        self.assertTrue(self.problem(self.open_directory(), "xyz").endswith("(nicknames: al)"))
+
+    def test_nicknames_and_tags_that_nobody_has_are_told(self) -> None:
+        directory = self.directory(certificate(BOB, "laptop"))
+        allowance = directory.allowance(["labtop", "laptop", "al", "tag:staff", ALICE])
+        self.assertEqual(allowance.unmet_nicknames(), [("labtop", ": did you mean 'laptop'?")])
+        self.assertEqual(allowance.unmet_tags(), ["staff"])
 
     def test_beginning_of_one_known_name_stands_for_it(self) -> None:
         """In an open network too; upper case is accepted, as in names."""
@@ -102,7 +117,9 @@ class DirectoryTests(SynchronousTestCase):
         self.assertIn(
             "no node is known whose name begins", self.problem(self.open_directory(BOB), CAROL.short)
         )
-        self.assertIn("a name has 52 characters", self.problem(self.open_directory(BOB), BOB.short[:7]))
+        self.assertIn(
+            "no name, which has 52 characters", self.problem(self.open_directory(BOB), BOB.short[:7])
+        )
 
     def test_nickname_goes_before_the_beginning_of_a_name(self) -> None:
         directory = self.directory(certificate(CAROL, BOB.short), known=[BOB])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import Final
 
 from ...control.live_messages import (
@@ -18,11 +17,16 @@ from ...control.live_messages import (
 )
 from ...text import printable
 from .. import EXIT_OK
-from ..here import connect, print_line
+from ..here import connect, print_line, print_notes
 
 CHANGE_TIMEOUT_SECONDS: Final = 60.0
 """A change may have to wait for others, and for ports to be closed."""
 _SETTINGS: Final[dict[str, Kind]] = {"expose": "expose", "forward": "forward", "contact": "contacts"}
+_NONE: Final[dict[Kind, str]] = {
+    "expose": "nothing is exposed",
+    "forward": "nothing is forwarded",
+    "contacts": "there are no contacts",
+}
 _ORIGINS: Final = {
     "settings": "in the settings",
     "added": "added, not saved",
@@ -89,6 +93,8 @@ def entries(options: argparse.Namespace) -> int:
     if options.json:
         print_line(json.dumps(reply.entries, indent=2))
         return EXIT_OK
+    if not reply.entries:
+        print_notes([_NONE[_setting(options)]])
     for each in reply.entries:
         whom = each.get("allow")
         allowed = "" if not isinstance(whom, list) else f" to {', '.join(map(str, whom)) or 'nobody'}"
@@ -106,8 +112,7 @@ def _tell(reply: ChangedReply) -> None:
         print_line(printable(line.encode()))
     if reply.ended:
         print_line(f"ended: {reply.ended} connections")
-    for note in reply.notes:
-        sys.stderr.write(f"routing-crust: {printable(note.encode())}\n")
+    print_notes(reply.notes)
 
 
 def _print(what: str, line: str) -> None:
