@@ -22,7 +22,7 @@ from pathlib import Path
 
 from machine import copy_tree, find_python, install_system, make_venv
 from runner import Job, Result, Step, StepFailed, kill_children, kill_marked, run_steps, with_needs
-from selection import on_a_reactor, test_modules, without
+from selection import on_a_reactor, test_modules, within, without
 from trial_output import count_run, read_counts
 
 OTHERS = ("3.10", "3.12", "3.13")
@@ -78,6 +78,9 @@ What may differ with the Python or with the version of a dependency, a third of 
 that are read (msgspec, cryptography, OpenSSL, tomllib), clocks, sockets and processes, the state machine,
 streams, and whatever is embedded or started. Decisions on our own values are the same everywhere.
 """
+ASYNCIO_PARTS = 2
+"""Processes for the tests on asyncio, where trial has no workers of its own."""
+SEEDS_OF_A_STEP = 20
 README_COMMAND = "python -m twisted.trial tests"
 PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore"}
 
@@ -101,20 +104,20 @@ class Checks:
     def table(self) -> list[Step]:
         """All the steps. Of those that can start, the upper ones do first, so the long ones are above."""
         installed = ("install",)
+        all_cores = self.cores
         steps = [
-            Step("system packages", install_system, first=True),
-            Step("install", self.install, ("system packages",), first=True),
+            Step("system packages", install_system, lanes=all_cores),
+            Step("install", self.install, ("system packages",), lanes=all_cores),
             Step("wheel", self.build_wheel, installed),
-            Step("suite with coverage", self.measured_suite, installed, first=True),
-            Step("suite, whole networks", self.unmeasured_suite, installed, first=True),
-            Step("bad days", self.bad_days, installed),
+            Step("suite with coverage", self.measured_suite, installed, lanes=all_cores),
+            Step("suite, whole networks", self.unmeasured_suite, installed, lanes=all_cores),
             *self.on_other_pythons(),
             Step("planted bugs", self.planted_bugs, installed),
-            Step("bad days behind NATs", self.bad_days_behind_nats, installed),
+            *self.on_bad_days(installed),
             Step("crowd", self.crowd, installed),
-            Step("mypy", self.types, installed),
-            Step("packaging", self.packaging, installed),
             Step("documentation", self.documentation, installed),
+            Step("packaging", self.packaging, installed),
+            Step("mypy", self.types, installed),
             Step("ruff check", self.tool("ruff", "check", "--no-cache"), installed),
             Step("ruff format", self.tool("ruff", "format", "--check", "--no-cache"), installed),
             Step("import contracts", self.tool("lint-imports", "--no-cache"), installed),
@@ -136,15 +139,28 @@ class Checks:
             installs.append(install)
             yield Step(install, self.install_wheel(version), ("wheel",))
             if version == found[-1]:
-                yield Step(
-                    f"suite on asyncio, {name}", self.wheel_suite(version, "asyncio"), (install,), first=True
-                )
+                for part in range(1, ASYNCIO_PARTS + 1):
+                    yield Step(
+                        f"suite on asyncio, {name}, part {part} of {ASYNCIO_PARTS}",
+                        self.asyncio_suite(version, part),
+                        (install,),
+                        lanes=1,
+                    )
             else:
-                yield Step(f"third of the suite, {name}", self.wheel_suite(version), (install,), first=True)
+                suite = self.wheel_suite(version)
+                yield Step(f"third of the suite, {name}", suite, (install,), lanes=self.cores)
         yield Step("the same day everywhere", self.same_day, tuple(installs))
 
+    def on_bad_days(self, needs: tuple[str, ...]) -> Iterator[Step]:
+        """Simulated networks on which all goes wrong, a few seeds a step so that no core is left with all."""
+        last = 300 if self.everything else 40
+        for first in range(0, last, SEEDS_OF_A_STEP):
+            end = first + SEEDS_OF_A_STEP
+            yield Step(f"bad days {first} to {end - 1}", self.bad_days(first), needs)
+        yield Step("bad days behind NATs", self.bad_days_behind_nats, needs)
+
     def install(self, job: Job) -> None:
-        make_venv(job, Path(sys.executable), self.venv)
+        make_venv(job, Path(sys.executable), self.venv, pip=True)
         job.run(self.venv / "bin/pip", "install", "--quiet", "--editable", f"{self.tree}[dev]")
         job.run(self.venv / "bin/pip", "check")
 
@@ -205,30 +221,40 @@ class Checks:
 
         def install(job: Job) -> None:
             venv = self.wheel_venv(version)
-            make_venv(job, Path(find_python(version)), venv)
+            make_venv(job, Path(find_python(version)), venv, pip=False)
             (wheel,) = (self.work / "wheel").glob("*.whl")
             constraints = venv / "constraints.txt"
             constraints.write_text("")
             if version == OTHERS[0]:
                 constraints.write_text(job.run(sys.executable, self.tree / ".ci/floors.py", wheel))
-            job.run(venv / "bin/pip", "install", "--quiet", f"{wheel}[test]", "--constraint", constraints)
-            job.run(venv / "bin/pip", "check")
+            pip = (self.venv / "bin/pip", "--python", venv / "bin/python")
+            job.run(*pip, "install", "--quiet", f"{wheel}[test]", "--constraint", constraints)
+            job.run(*pip, "check")
             # away from the tree, which would be imported in place of the wheel
             for each in ("tests", "benchmarks", "examples"):
                 shutil.copytree(self.tree / each, venv / "away" / each)
 
         return install
 
-    def wheel_suite(self, version: str, reactor: str = "epoll") -> Callable[[Job], None]:
-        """The step that runs the tests with the wheel that may differ, on asyncio all with a reactor, too."""
+    def wheel_suite(self, version: str) -> Callable[[Job], None]:
+        """The step that runs the tests that may differ with the wheel."""
 
         def run(job: Job) -> None:
             venv = self.wheel_venv(version)
-            if self.everything:
-                tests: tuple[str, ...] = ("tests",)
-            else:
-                tests = tests_on_asyncio(venv / "away/tests") if reactor == "asyncio" else DIFFERS
-            self.trial(job, venv / "bin/python", tests, venv / "away", f"--reactor={reactor}")
+            tests = ("tests",) if self.everything else DIFFERS
+            self.trial(job, venv / "bin/python", tests, venv / "away", "--reactor=epoll")
+
+        return run
+
+    def asyncio_suite(self, version: str, part: int) -> Callable[[Job], None]:
+        """The step that runs one part of them on asyncio, and of all others that have a reactor."""
+
+        def run(job: Job) -> None:
+            venv = self.wheel_venv(version)
+            there = test_modules(venv / "away/tests")
+            chosen = there if self.everything else tests_on_asyncio(venv / "away/tests")
+            tests = within(there, chosen)[part - 1 :: ASYNCIO_PARTS]
+            self.trial(job, venv / "bin/python", tests, venv / "away", "--reactor=asyncio")
 
         return run
 
@@ -254,16 +280,21 @@ class Checks:
         """Play simulated networks; one that fails prints the command that plays it again."""
         return job.run(venv / "bin/python", "-m", "routing_crust.testing", "--jobs=1", *options, cwd=cwd)
 
-    def bad_days(self, job: Job) -> None:
-        seeds = 300 if self.everything else 100
-        self.play(job, self.venv, self.tree, f"--seeds={seeds}", "--nodes=20", "--minutes=2")
+    def bad_days(self, first: int) -> Callable[[Job], None]:
+        """The step that plays some seeds from this one on."""
+
+        def run(job: Job) -> None:
+            seeds = (f"--first={first}", f"--seeds={SEEDS_OF_A_STEP}")
+            self.play(job, self.venv, self.tree, *seeds, "--nodes=20", "--minutes=2")
+
+        return run
 
     def bad_days_behind_nats(self, job: Job) -> None:
         seeds = 20 if self.everything else 10
         self.play(job, self.venv, self.tree, f"--seeds={seeds}", "--nodes=20", "--minutes=2", "--nats=0.5")
 
     def crowd(self, job: Job) -> None:
-        self.play(job, self.venv, self.tree, f"--crowd={1000 if self.everything else 300}")
+        self.play(job, self.venv, self.tree, f"--crowd={1000 if self.everything else 200}")
 
     def planted_bugs(self, job: Job) -> None:
         # a test that fails without a bug fails the suite, too, and so these checks

@@ -50,12 +50,16 @@ def install_debian(job: Job, *packages: str) -> None:
         job.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, env=APT)
 
 
-def make_venv(job: Job, python: Path, folder: Path) -> None:
-    if subprocess.run(
-        [python, "-I", "-c", "import ensurepip, venv"], capture_output=True, check=False
-    ).returncode:
+def make_venv(job: Job, python: Path, folder: Path, pip: bool) -> None:
+    """
+    Make an environment.
+
+    @param pip: whether it gets a pip of its own, which takes longer than all the rest; else another's serves.
+    """
+    wanted = "ensurepip, venv" if pip else "venv"
+    if subprocess.run([python, "-I", "-c", f"import {wanted}"], capture_output=True, check=False).returncode:
         install_debian(job, f"python{version_of(python)}-venv")  # Debian's Python comes without
-    job.run(python, "-m", "venv", folder)
+    job.run(python, "-m", "venv", *([] if pip else ["--without-pip"]), folder)
 
 
 @cache

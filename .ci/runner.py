@@ -1,9 +1,9 @@
 """
 Steps that run beside one another, each with its output in a file, and what became of them.
 
-One step at a time has the machine almost for itself: tests with real networks and processes, which wait for
-each other, and what all others wait for. Steps that only compute run beside it, at most one for each core,
-and at the lowest priority: they have what it leaves.
+Some steps have the machine almost for themselves: tests with real networks and processes, which wait for
+each other, and what all others wait for. Together they take as many lanes as there are cores. Steps that only
+compute run beside them, at most one for each core, and at the lowest priority: they have what is left.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Step:
 
     @ivar action: what it does, with the job as its argument; it raises L{StepFailed}.
     @ivar needs: the names of steps that must have ended well before.
-    @ivar first: whether it has the machine almost for itself.
+    @ivar lanes: how many cores it has before all others; 0 is what others leave.
     """
 
     name: str
     action: Callable[[Job], None]
     needs: tuple[str, ...] = ()
-    first: bool = False
+    lanes: int = 0
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Job:
         @raise StepFailed: it has failed, or was ended.
         """
         words = [str(each) for each in command]
-        if not self.step.first:
+        if not self.step.lanes:
             words = ["nice", "-n", str(LEAST_PRIORITY), *words]
         with self.log.open("ab") as output:
             output.write(f"$ {' '.join(words)}\n".encode())
@@ -207,16 +207,16 @@ def startable(
 
     @param good: the names of those that have ended well.
     """
-    first = sum(each.first for each in running)
-    computing = len(running) - first
+    lanes = cores - sum(each.lanes for each in running)
+    computing = sum(not each.lanes for each in running)
     for step in waiting:
         if not good.issuperset(step.needs):
             continue
-        if step.first and not first:
-            first += 1
-            yield step
-        elif not step.first and computing < cores:
+        if not step.lanes and computing < cores:
             computing += 1
+            yield step
+        elif 0 < step.lanes <= lanes:
+            lanes -= step.lanes
             yield step
 
 

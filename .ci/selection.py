@@ -35,12 +35,19 @@ def on_a_reactor(tests: Path) -> tuple[str, ...]:
     return tuple(each for each in test_modules(tests) if reaches(each, set()))
 
 
-def without(modules: Iterable[str], rooms: Iterable[str]) -> tuple[str, ...]:
-    """The modules that are neither one of these nor in one of these folders."""
+def within(modules: Iterable[str], rooms: Iterable[str]) -> tuple[str, ...]:
+    """The modules that are one of these or in one of these folders."""
     rooms = tuple(rooms)
     return tuple(
-        each for each in modules if not any(each == room or each.startswith(f"{room}.") for room in rooms)
+        each for each in modules if any(each == room or each.startswith(f"{room}.") for room in rooms)
     )
+
+
+def without(modules: Iterable[str], rooms: Iterable[str]) -> tuple[str, ...]:
+    """The modules that are neither one of these nor in one of these folders."""
+    modules = tuple(modules)
+    left_out = set(within(modules, rooms))
+    return tuple(each for each in modules if each not in left_out)
 
 
 def _name(path: Path, tests: Path) -> str:

@@ -47,8 +47,8 @@ class CiTestCase(SynchronousTestCase):
         self.printed = StringIO()
         self.patch(sys, "stdout", self.printed)
 
-    def step(self, name: str, action: Any = lambda job: None, *needs: str, first: bool = False) -> Any:
-        return self.runner.Step(name, action, needs, first)
+    def step(self, name: str, action: Any = lambda job: None, *needs: str, lanes: int = 0) -> Any:
+        return self.runner.Step(name, action, needs, lanes)
 
 
 class CountingTests(CiTestCase):
@@ -128,16 +128,20 @@ class OrderTests(CiTestCase):
         self.assertEqual(self.startable(steps, [], set()), ["c"])
         self.assertEqual(self.startable(steps, [], {"a"}), ["b", "c"])
 
-    def test_one_step_at_a_time_has_the_machine_almost_for_itself(self) -> None:
-        one, two = self.step("one", first=True), self.step("two", first=True)
-        self.assertEqual(self.startable([one, two], [], set()), ["one"])
-        self.assertEqual(self.startable([two], [one], set()), [])
+    def test_steps_that_come_first_share_the_cores_and_no_more(self) -> None:
+        all_of_it, half, other = (
+            self.step(each, lanes=lanes) for each, lanes in (("all", 2), ("half", 1), ("other", 1))
+        )
+        self.assertEqual(self.startable([all_of_it, half], [], set()), ["all"])
+        self.assertEqual(self.startable([half], [all_of_it], set()), [])
+        self.assertEqual(self.startable([half, other, all_of_it], [], set()), ["half", "other"])
+        self.assertEqual(self.startable([all_of_it, other], [half], set()), ["other"])
 
     def test_as_many_steps_compute_as_there_are_cores(self) -> None:
         steps = [self.step(each) for each in "abc"]
-        first = self.step("first", first=True)
-        self.assertEqual(self.startable([*steps, first], [], set()), ["a", "b", "first"])
-        self.assertEqual(self.startable(steps[1:], [first, steps[0]], set()), ["b"])
+        suite = self.step("suite", lanes=2)
+        self.assertEqual(self.startable([*steps, suite], [], set()), ["a", "b", "suite"])
+        self.assertEqual(self.startable(steps[1:], [suite, steps[0]], set()), ["b"])
 
     def test_chosen_step_brings_what_it_needs(self) -> None:
         steps = [self.step("a"), self.step("b"), self.step("c", None, "a"), self.step("cd", None, "c")]
@@ -254,12 +258,43 @@ class TableTests(CiTestCase):
         for everything in (False, True):
             self.runner.check_table(self.table(everything))
 
-    def test_all_suites_have_the_machine_almost_for_themselves(self) -> None:
+    def test_all_suites_come_before_what_only_computes(self) -> None:
         suites = [
             each for each in self.table(False) if "suite" in each.name and "coverage of" not in each.name
         ]
-        self.assertTrue(all(each.first for each in suites))
-        self.assertEqual(sum("asyncio" in each.name for each in suites), 1)
+        self.assertTrue(all(each.lanes for each in suites))
+        self.assertEqual(sum("asyncio" in each.name for each in suites), self.checks.ASYNCIO_PARTS)
+
+    def test_no_step_needs_more_lanes_than_there_are(self) -> None:
+        cores = self.checks.Checks(Path("nowhere"), everything=True).cores
+        self.assertTrue(all(0 <= each.lanes <= cores for each in self.table(True)))
+
+    def test_parts_on_asyncio_have_each_module_once(self) -> None:
+        checks = self.checks.Checks(Path("nowhere"), everything=False)
+        played: list[str] = []
+        self.patch(self.checks, "test_modules", lambda _: self.selection.test_modules(TESTS))
+        self.patch(self.checks, "tests_on_asyncio", lambda _: ("tests.wire", "tests.test_names"))
+        self.patch(checks, "trial", lambda _job, _python, tests, *_: played.extend(tests))
+        for part in range(1, self.checks.ASYNCIO_PARTS + 1):
+            checks.asyncio_suite("3.13", part)(None)
+        expected = [each for each in self.selection.test_modules(TESTS) if each.startswith("tests.wire.")]
+        self.assertEqual(sorted(played), sorted([*expected, "tests.test_names"]))
+
+    def test_bad_days_have_each_seed_once(self) -> None:
+        for everything, seeds in ((False, 40), (True, 300)):
+            checks = self.checks.Checks(Path("nowhere"), everything)
+            played: list[int] = []
+
+            def play(*options: str, played: list[int] = played) -> None:
+                numbers = dict(each[2:].split("=") for each in options)
+                first = int(numbers["first"])
+                played += range(first, first + int(numbers["seeds"]))
+
+            self.patch(checks, "play", lambda _job, _venv, _cwd, *options, play=play: play(*options))
+            steps = [each for each in checks.on_bad_days(()) if "NAT" not in each.name]
+            for step in steps:
+                step.action(None)
+            self.assertEqual(played, list(range(seeds)))
 
     def test_chosen_tests_are_there_once(self) -> None:
         for chosen in (self.checks.DIFFERS, self.checks.UNMEASURED, self.checks.tests_on_asyncio(TESTS)):
