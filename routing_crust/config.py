@@ -117,7 +117,7 @@ class Settings:
         None, "the folder for the key, the saved contacts and the control socket; none keeps nothing"
     )
     lan_discovery: bool = _plain(True, "whether to find and be found by nodes on the local network")
-    port_mapping: bool = _plain(True, "whether to have the router map our listening port to the outside (NAT-PMP, UPnP)")
+    port_mapping: bool = _plain(True, "whether to have the router map our listening port to the outside (PCP, NAT-PMP, UPnP)")
     proxy: Proxy = _plain(
         NO_PROXY, "the proxy that connections to the internet go out through, http://, socks5:// or socks5h:// and HOST:PORT, with USER:PASSWORD@ before the host if it wants a login; or environment for the one that HTTPS_PROXY or ALL_PROXY names; none if empty"
     )

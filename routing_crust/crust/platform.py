@@ -11,6 +11,7 @@ thousand nodes in one process.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 from socket import socket
 from typing import Any, Protocol
@@ -146,7 +147,9 @@ class Platform(Protocol):
     ) -> Beacon:
         """What finds nodes on the local network."""
 
-    def mapper(self, settings: Settings, random: Random, mapped: Told, unmapped: Told) -> Mapper:
+    def mapper(
+        self, settings: Settings, identity: Identity, random: Random, mapped: Told, unmapped: Told
+    ) -> Mapper:
         """What has routers map our ports."""
 
     def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
@@ -244,9 +247,15 @@ class SystemPlatform:
             self._beacon_port,
         )
 
-    def mapper(self, settings: Settings, random: Random, mapped: Told, unmapped: Told) -> Mapper:
-        """NAT-PMP, then UPnP."""
-        return self._port_mapper(settings, self._reactor, random, mapped=mapped, unmapped=unmapped)
+    def mapper(
+        self, settings: Settings, identity: Identity, random: Random, mapped: Told, unmapped: Told
+    ) -> Mapper:
+        """PCP, NAT-PMP, then UPnP."""
+        # an Ed25519 signature is always the same, and nobody else can make it
+        nonces = partial(identity.sign, "port mapping", "")
+        return self._port_mapper(
+            settings, self._reactor, random, mapped=mapped, unmapped=unmapped, nonces=nonces
+        )
 
     def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
         """The kernel's news by netlink, where there is that."""

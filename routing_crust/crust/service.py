@@ -129,7 +129,11 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
         )
         self._dial_backs = DialBacks(dialling, self._outside)
         self._mapper = platform.mapper(
-            settings, random, self._outside.mapped, lambda external, _: self._outside.unmapped(external)
+            settings,
+            identity,
+            random,
+            self._outside.mapped,
+            lambda external, _: self._outside.unmapped(external),
         )
         self._watch = platform.net_watch(self._network_changed)
         self._pace = HeartbeatPace(self.clock.seconds, settings.inactivity_timeout / HEARTBEATS_PER_TIMEOUT)

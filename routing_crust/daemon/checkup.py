@@ -195,11 +195,11 @@ def _dialable(status: Mapping[str, Any]) -> Finding:
 
 def _router(status: Mapping[str, Any]) -> Finding:
     mapped = [each["endpoint"] for each in status.get("external", []) if each.get("source") == "mapped"]
-    if mapped:
-        return Finding("router", OK, f"it maps a port for us: {', '.join(mapped)}")
-    # what has been asked for, with the reason why there is nothing
+    # what has been asked for, with the protocol that gave it, or the reason why there is nothing
     asked = "; ".join(map(str, status.get("mapped_ports", [])))
-    return Finding("router", OK, asked or "it maps no port for us (NAT-PMP, UPnP)")
+    if mapped:
+        return Finding("router", OK, f"it maps a port for us: {asked or ', '.join(mapped)}")
+    return Finding("router", OK, asked or "it maps no port for us (PCP, NAT-PMP, UPnP)")
 
 
 def _nat(status: Mapping[str, Any]) -> Finding:

@@ -105,7 +105,7 @@ class JudgingTests(SynchronousTestCase):
                     "mapped_ports": ["port 1: ..."],
                 },
                 OK,
-                "it maps a port for us: 9.9.9.9:1",
+                "it maps a port for us: port 1: ...",
             ),
             ("router", {"mapped_ports": ["port 1: the router does not"]}, OK, "port 1: the router does not"),
             ("NAT", {"nat": "symmetric"}, WARN, "symmetric"),

@@ -1,5 +1,6 @@
 """
-A node that tests start on a host behind a router: C{python -m tests.natlab.mapped_node SEED ENDPOINT}.
+A node that tests start on a host behind a router: C{python -m tests.natlab.mapped_node SEED ENDPOINT WAY}.
+WAY is how the router is asked first: C{pcp} or C{natpmp}; over UPnP it is asked then.
 
 Its port mapping has a clock of its own, which a test moves. It does what its standard input says, line by
 line: C{advance SECONDS} moves that clock, C{changed} has the network changed, C{connect SEED ENDPOINT} dials
@@ -23,9 +24,10 @@ from zope.interface import implementer
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrustEvents, ILink
-from routing_crust.crust.mapping.gateway import find_gateway
+from routing_crust.crust.mapping.gateway import find_gateway, find_gateways_v6
 from routing_crust.crust.mapping.lease import RouterAccess
 from routing_crust.crust.mapping.natpmprouter import NatPmpRouter
+from routing_crust.crust.mapping.pcprouter import PcpRouter
 from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.crust.mapping.upnp import UpnpRouter, in_daemon_thread
 from routing_crust.crust.platform import SystemPlatform
@@ -44,17 +46,20 @@ reactor: Any = _reactor
 class Node(LineReceiver):
     delimiter = b"\n"
 
-    def __init__(self, seed: int, listen: Endpoint) -> None:
+    def __init__(self, seed: int, listen: Endpoint, way: str) -> None:
         self.clock = Clock()
+        self.first_way = way
         settings = Settings(listen=(listen,), lan_discovery=False)
         self.crust = CrustService(
             settings, identity(seed), SystemPlatform(reactor, port_mapper=self.make_mapper), SystemRandom()
         )
 
-    def make_mapper(self, settings: Settings, _: Any, random: Any, **told: Any) -> PortMapper:
+    def make_mapper(self, settings: Settings, _: Any, random: Any, nonces: Any, **told: Any) -> PortMapper:
         thread = partial(in_daemon_thread, reactor)
-        ways = (partial(NatPmpRouter, reactor), partial(UpnpRouter, random=random, in_thread=thread))
-        access = RouterAccess(find_gateway, ways)
+        pcp = partial(PcpRouter, reactor, nonces)
+        first: Any = pcp if self.first_way == "pcp" else partial(NatPmpRouter, reactor)
+        ways = (first, partial(UpnpRouter, random=random, in_thread=thread))
+        access = RouterAccess(find_gateway, ways, find_gateways_v6, (pcp,))
         self.mapper = PortMapper(settings, self.clock, random, access=access, **told)
         return self.mapper
 
@@ -119,5 +124,5 @@ def tell(event: Any) -> None:
 
 if __name__ == "__main__":
     globalLogBeginner.beginLoggingTo([tell], redirectStandardIO=False)
-    StandardIO(Node(int(sys.argv[1]), Endpoint.from_text(sys.argv[2])))
+    StandardIO(Node(int(sys.argv[1]), Endpoint.from_text(sys.argv[2]), sys.argv[3]))
     reactor.run()

@@ -28,8 +28,10 @@ def main(inside: str, outside: str) -> None:
     while True:
         question, asker = server.recvfrom(64)
         up = int(time.monotonic() - began)
-        operation = question[1]
-        if operation == 0:
+        version, operation = question[:2]
+        if version:  # of PCP
+            answer = struct.pack(">BBHI", 0, 128 + operation % 128, 1, up)
+        elif operation == 0:
             answer = struct.pack(">BBHI4s", 0, 128, 0, up, socket.inet_aton(outside))
         else:
             _, _, _, port, wanted, lifetime = struct.unpack(">BBHHHI", question[:12])

@@ -19,9 +19,10 @@ LOOK = 60
 
 class MappingTestCase(HomeTestCase):
     way = ""
+    first = "natpmp"
 
     def start(self, host: str, seed: int, listen: str = LISTEN) -> Child:
-        return self.spawn_on(host, *NODE, str(seed), listen)
+        return self.spawn_on(host, *NODE, str(seed), listen, self.first)
 
     def tell(self, node: Child, *words: object) -> None:
         transport: Any = node.transport
@@ -134,6 +135,57 @@ class NatPmpTests(MappingTestCase):
         await router.ended
         await self.stopped(node)
         self.assertIn("does not confirm that 5.5.5.11:5483 is no longer mapped", node.out)
+
+
+class PcpTests(MappingTestCase):
+    way = "PCP"
+    first = "pcp"
+
+    async def test_mapping_of_a_node_that_was_killed_is_taken_over(self) -> None:
+        """The nonce is the same: else the router would refuse it as that of another."""
+        await self.start_router()
+        node, external = await self.mapped()
+        self.assertEqual((external, self.mappings()), ("5.5.5.11:5483", ["5483 -> 192.168.77.10:5483"]))
+        await self.dialled(node, 1, external)
+        node.transport.signalProcess("KILL")  # type: ignore[union-attr]
+        await node.ended
+        node, external = await self.mapped()
+        self.assertEqual(self.mappings(), ["5483 -> 192.168.77.10:5483"])
+        await self.stopped(node)
+        self.assertIn("no longer maps 5.5.5.11:5483 to us, since we stop", node.out)
+        self.assertEqual(self.mappings(), [])
+
+    async def test_firewall_lets_in_what_is_dialled_over_ipv6(self) -> None:
+        inner, outer = "2a00:77::10", "2a00:5::1"
+        self.on("router", "sysctl", "-eqw", "net.ipv6.conf.all.forwarding=1")
+        for host, device, address in (
+            ("router", "wan0", "2a00:5::11"),
+            ("router", "lan0", "2a00:77::1"),
+            ("outside", "eth0", outer),
+            ("one", "eth0", inner),
+        ):
+            self.on(host, "ip", "addr", "add", f"{address}/64", "dev", device, "nodad")
+        self.on("outside", "ip", "route", "add", "2a00:77::/64", "via", "2a00:5::11")
+        self.on(
+            "one", "ip", "route", "add", "default", "via", self.link_local("router", "lan0"), "dev", "eth0"
+        )
+        chain = ("add", "rule", "inet", "filter", "forward", "meta", "nfproto", "ipv6")
+        self.on("router", "nft", *chain, "ct", "state", "established,related", "accept")
+        self.on("router", "nft", *chain, "iifname", "wan0", "drop")
+        await self.start_router()
+        node = self.start("one", 1, "[::]:5483")
+        await node.wait_for(rf"lets connections to \[{inner}\]:5483 in \(PCP\), for 2 h$")
+        self.assertIn("dport 5483", self.on("router", "nft", "list", "chain", "inet", "filter", "miniupnpd"))
+        caller = self.start("outside", 9, f"[{outer}]:7009")
+        self.tell(caller, "connect", 1, f"[{inner}]:5483")
+        await caller.wait_for(rf"^connected direct \[{inner}\]:5483$")
+        await self.stopped(caller)
+        await self.stopped(node)
+        self.assertNotIn("5483", self.on("router", "nft", "list", "chain", "inet", "filter", "miniupnpd"))
+
+    def link_local(self, host: str, device: str) -> str:
+        shown = self.on(host, "ip", "-6", "-o", "addr", "show", "dev", device, "scope", "link")
+        return shown.split()[3].partition("/")[0]
 
 
 class UpnpTests(MappingTestCase):

@@ -3,6 +3,7 @@ Mapped ports: routers are asked to hand on what comes to one of their ports to t
 
 L{PortMapper<routing_crust.crust.mapping.portmapper.PortMapper>} is what the rest of crust knows of it. It
 has a L{PortKeeper<routing_crust.crust.mapping.keeper.PortKeeper>} for each port, which asks the router over
-NAT-PMP (L{routing_crust.crust.mapping.natpmprouter}) and if that does not help over UPnP
-(L{routing_crust.crust.mapping.upnp}).
+PCP (L{routing_crust.crust.mapping.pcprouter}), then NAT-PMP (L{routing_crust.crust.mapping.natpmprouter}),
+and if these do not help over UPnP (L{routing_crust.crust.mapping.upnp}). IPv6 takes no mapping but a hole in
+the router's firewall: L{Pinholes<routing_crust.crust.mapping.pinholes.Pinholes>} has a keeper for each.
 """

@@ -72,7 +72,8 @@ class PortKeeper:
         self._access = access
         self._told = told
         wanted = listening.port
-        if wanted < LOWEST_PORT_FROM_STRANGERS:  # peers would not dial it
+        # peers would not dial a low one; but no port is translated in IPv6
+        if wanted < LOWEST_PORT_FROM_STRANGERS and not listening.is_v6:
             wanted = random.randint(LOWEST_PORT_FROM_STRANGERS, 65535)
         self._wanted = wanted
         self._router: PortRouter | None = None
@@ -154,7 +155,7 @@ class PortKeeper:
     def _objection(self, gateway: Gateway) -> str:
         """Why no mapping is needed or possible; empty if one is."""
         local = Endpoint(gateway.local, self.listening.port)
-        if kind_of(local.address) is Kind.GLOBAL:
+        if kind_of(local.address) is Kind.GLOBAL and not gateway.is_v6:
             return "this host has a public address itself"
         if not self.listening.address.is_unspecified and self.listening != local:
             return f"it is not at {gateway.local}, our address towards the router"
@@ -230,7 +231,9 @@ class PortKeeper:
             self.log.debug("{external} is mapped on, {term}", external=str(lease.external), term=lease.term)
             return
         self.log.info(
-            "the router at {router} maps {external} to our port {port} ({way}), {term}{remark}",
+            "the router at {router} lets connections to {external} in ({way}), {term}{remark}"
+            if lease.is_pinhole
+            else "the router at {router} maps {external} to our port {port} ({way}), {term}{remark}",
             router=lease.router,
             external=str(lease.external),
             port=lease.local_port,
@@ -257,8 +260,12 @@ class PortKeeper:
         self.problem = problem
         self.log.emit(
             level,
-            "no router maps our port {port}: {problem}. This is tried again in {wait}, "
+            "no router lets connections to {listening} in: {problem}. This is tried again in {wait}, "
+            "or when the network changes"
+            if self.listening.is_v6
+            else "no router maps our port {port}: {problem}. This is tried again in {wait}, "
             "or when the network changes",
+            listening=str(self.listening),
             port=self.listening.port,
             problem=problem,
             wait=in_words(self._retry.bound),

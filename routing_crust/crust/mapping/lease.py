@@ -1,5 +1,5 @@
 """
-The lease of a mapped port, and the values and the interface that NAT-PMP and UPnP share.
+The lease of a mapped port, and the values and the interface that PCP, NAT-PMP and UPnP share.
 """
 
 from __future__ import annotations
@@ -22,12 +22,17 @@ class Gateway:
     """
     The router that our packets to the internet go through.
 
-    @ivar address: its IPv4 address.
-    @ivar local: our own address in its network.
+    @ivar address: its address; a link-local one with its zone.
+    @ivar local: our own address in its network; of IPv6 the one that others dial.
     """
 
     address: str
     local: str
+
+    @property
+    def is_v6(self) -> bool:
+        """Whether it is a firewall for one of our IPv6 addresses, and translates nothing."""
+        return ":" in self.local
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Lease:
     """
     A mapped port.
 
-    @ivar way: by which protocol: C{NAT-PMP} or C{UPnP}.
+    @ivar way: by which protocol: C{PCP}, C{NAT-PMP} or C{UPnP}.
     @ivar router: the router's address.
     @ivar external: where others can dial us.
     @ivar local_port: the port of ours that it leads to.
@@ -47,6 +52,11 @@ class Lease:
     external: Endpoint
     local_port: int
     lifetime: float
+
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether it is a hole in the firewall of IPv6."""
+        return self.external.is_v6
 
     @property
     def reachable(self) -> bool:
@@ -69,7 +79,7 @@ class Lease:
     def reaches_neighbours(self) -> bool:
         """Whether others behind the same carrier's NAT can dial it, if not the internet."""
         is_dialled = self.external.port >= LOWEST_PORT_FROM_STRANGERS
-        return is_dialled and kind_of(self.external.address) is Kind.PRIVATE
+        return is_dialled and not self.is_pinhole and kind_of(self.external.address) is Kind.PRIVATE
 
     @property
     def remark(self) -> str:
@@ -77,7 +87,7 @@ class Lease:
         if self.reachable:
             return ""
         if kind_of(self.external.address) is Kind.GLOBAL:
-            return f"it is useless: ports below {LOWEST_PORT_FROM_STRANGERS} are never dialled for a stranger"
+            return f"ports below {LOWEST_PORT_FROM_STRANGERS} are never dialled for a stranger"
         return "only those behind the same router can dial it: this one is behind another itself"
 
     def __str__(self) -> str:
@@ -128,10 +138,21 @@ class RouterAccess:
 
     @ivar find_gateway: finds it; called again before anything is done.
     @ivar ways: make a L{PortRouter} for a gateway, in the order in which they are tried.
+    @ivar find_gateways_v6: finds the router of each of our global IPv6 addresses.
+    @ivar ways_v6: as C{ways}, for a hole in the firewall of such a router.
     """
 
     find_gateway: Callable[[], Gateway | None]
     ways: Sequence[Callable[[Gateway], PortRouter]]
+    find_gateways_v6: Callable[[], Sequence[Gateway]] = tuple
+    ways_v6: Sequence[Callable[[Gateway], PortRouter]] = ()
+
+    def of_address(self, local: str) -> RouterAccess:
+        """The access to the router of one of our IPv6 addresses, while this host has it."""
+        find = self.find_gateways_v6
+        return RouterAccess(
+            lambda: next((each for each in find() if each.local == local), None), self.ways_v6
+        )
 
 
 def in_words(seconds: float) -> str:

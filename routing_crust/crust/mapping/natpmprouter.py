@@ -1,22 +1,14 @@
 """
-The client of NAT-PMP: it repeats a request to the gateway with growing waits, until there is a reply.
-
-Each request has a socket of its own, so that a late reply to an earlier one is not taken for its reply. The
-socket is connected to the gateway: datagrams of other hosts do not get in, and a router that does not speak
-the protocol says so at once, by ICMP.
+The client of NAT-PMP (RFC 6886).
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.interfaces import IReactorTime
 
 from ...endpoints import Endpoint
-from ...timing.timers import cancel
 from .lease import Gateway, Lease, RouterProblem
 from .natpmp import (
     PORT,
@@ -30,81 +22,10 @@ from .natpmp import (
     mapping_request,
     read_reply,
 )
+from .question import ask
 
-FIRST_WAIT_SECONDS: Final = 0.25
-"""Seconds until a request is sent again; each later wait is twice as long (RFC 6886, 3.1)."""
 MAX_ATTEMPTS: Final = 5
 """How often a request is sent. The RFC has nine, which take two minutes; here UPnP waits for its turn."""
-
-_REFUSED: Final = "the router does not speak it"
-
-
-class Question(DatagramProtocol):
-    """
-    One request and the wait for its answer. Made by L{NatPmpRouter}, which opens and closes its socket.
-
-    @ivar answered: fires with the reply. Fails with L{RouterProblem} when there is none. Cancelling it ends
-        the request. Either way no delayed call is left.
-    """
-
-    noisy = False
-    transport: Any
-
-    def __init__(self, clock: IReactorTime, router: tuple[str, int], request: bytes) -> None:
-        """
-        @param router: the address and port that may answer.
-        """
-        self.answered: Deferred[Reply] = Deferred(lambda _: self._end())
-        self._clock = clock
-        self._router = router
-        self._request = request
-        self._call: IDelayedCall | None = None
-
-    def begin(self) -> None:
-        """Ask. Called once, when the socket is open."""
-        try:
-            self.transport.connect(*self._router)
-        except OSError as error:
-            self._fail(f"it cannot be asked ({error.strerror or error})")
-        else:
-            self._ask(FIRST_WAIT_SECONDS, MAX_ATTEMPTS)
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        # any host can send a datagram that looks like a reply
-        if addr[:2] == self._router and not self.answered.called:
-            reply = read_reply(datagram)
-            if reply is not None and answers(reply, self._request):
-                # no more repetitions, whatever the callback does with the reply
-                self._end()
-                self.answered.callback(reply)
-
-    def connectionRefused(self) -> None:
-        """ICMP says that the port is closed."""
-        self._fail(_REFUSED)
-
-    def stopProtocol(self) -> None:
-        """The epoll reactor closes the port where others say C{connectionRefused}."""
-        self._fail(_REFUSED)
-
-    def _ask(self, wait: float, left: int) -> None:
-        self._call = None
-        if not left:
-            self._fail("no answer")
-            return
-        self._call = self._clock.callLater(wait, self._ask, 2 * wait, left - 1)
-        try:
-            self.transport.write(self._request)
-        except OSError as error:
-            self._fail(f"it cannot be asked ({error.strerror or error})")
-
-    def _fail(self, why: str) -> None:
-        if not self.answered.called:
-            self._end()
-            self.answered.errback(RouterProblem(why))
-
-    def _end(self) -> None:
-        cancel(self._call)
-        self._call = None
 
 
 class NatPmpRouter:
@@ -169,17 +90,12 @@ class NatPmpRouter:
         """
         @raise RouterProblem: no answer, or a refusal.
         """
-        # a socket for each request, so that a late reply to an earlier one finds it closed
-        question = Question(self._clock, (self._gateway.address, self._port), request)
-        try:
-            port = self._reactor.listenUDP(0, question, interface=self._gateway.local)
-        except CannotListenError as error:
-            raise RouterProblem(f"it cannot be asked ({error.socketError})") from error
-        try:
-            question.begin()
-            reply = await question.answered
-        finally:
-            await maybeDeferred(port.stopListening)
+
+        def read(datagram: bytes) -> Reply | None:
+            reply = read_reply(datagram)
+            return reply if reply is not None and answers(reply, request) else None
+
+        reply: Reply = await ask(self._reactor, self._gateway, self._port, request, read, MAX_ATTEMPTS)
         if isinstance(reply, MappingRefusal):
             raise RouterProblem(reply.text)
         self._look_at_the_epoch(reply.epoch)

@@ -4,6 +4,7 @@ The port mapper: it has routers map our listening ports, for as long as we liste
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random, SystemRandom
@@ -13,10 +14,12 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from ...config import Role, Settings
 from ...endpoints import Endpoint
-from .gateway import find_gateway
+from .gateway import find_gateway, find_gateways_v6
 from .keeper import PortKeeper
 from .lease import Lease, RouterAccess
 from .natpmprouter import NatPmpRouter
+from .pcprouter import Nonces, PcpRouter
+from .pinholes import Pinholes
 from .upnp import UpnpRouter, in_daemon_thread
 
 MAPPING_LIFETIME_SECONDS: Final = 7200
@@ -41,6 +44,7 @@ class PortMapper:
         *,
         mapped: Told,
         unmapped: Told,
+        nonces: Nonces | None = None,
         access: RouterAccess | None = None,
     ) -> None:
         """
@@ -49,20 +53,32 @@ class PortMapper:
         @param mapped: called with an external endpoint that others can dial and the port of ours that it
             leads to. Not called from within a call to this object.
         @param unmapped: called with the same when that is over; not by L{stop}.
-        @param access: finds the router, and what asks it; C{None} tries NAT-PMP, then UPnP.
+        @param nonces: for PCP, the same after a restart; C{None} makes others each time.
+        @param access: finds the router, and what asks it; C{None} tries PCP, NAT-PMP, then UPnP.
         """
         self._settings = settings
         self._reactor = reactor
         self._random = random or SystemRandom()
         self._mapped = mapped
         self._unmapped = unmapped
-        # NAT-PMP first: it takes milliseconds, UPnP a second, and several where no router answers
+        self._access = access or self._access_of(reactor, nonces or random_nonces(self._random))
+        self._mapping: tuple[PortKeeper, ...] = ()
+        self._pinholes = Pinholes(self._access, self._keeper, self._gone)
+
+    def _access_of(self, reactor: Any, nonces: Nonces) -> RouterAccess:
+        pcp = partial(PcpRouter, reactor, nonces)
+        # by how long they take: milliseconds, UPnP a second, and several where no router answers
         ways = (
+            pcp,
             partial(NatPmpRouter, reactor),
             partial(UpnpRouter, random=self._random, in_thread=partial(in_daemon_thread, reactor)),
         )
-        self._access = access or RouterAccess(find_gateway, ways)
-        self._keepers: tuple[PortKeeper, ...] = ()
+        # miniupnpc has no call for the holes that routers make over UPnP
+        return RouterAccess(find_gateway, ways, find_gateways_v6, (pcp,))
+
+    @property
+    def _keepers(self) -> tuple[PortKeeper, ...]:
+        return (*self._mapping, *self._pinholes.keepers)
 
     @property
     def leases(self) -> tuple[Lease, ...]:
@@ -73,14 +89,15 @@ class PortMapper:
     def in_words(self) -> tuple[str, ...]:
         """For each port its mapping, or why there is none; a port of which neither is known is left out."""
         return tuple(
-            f"port {each.listening.port}: {each.problem or each.lease}"
+            f"{_name_of(each.listening)}: {each.problem or each.lease}"
             for each in self._keepers
             if each.problem or each.lease
         )
 
     def maps(self, local_port: int) -> bool:
         """Whether the internet can dial this port of ours through a router."""
-        return any(each.local_port == local_port and each.reachable for each in self.leases)
+        leases = [each for each in self.leases if not each.is_pinhole]
+        return any(each.local_port == local_port and each.reachable for each in leases)
 
     def start(self, listening: Sequence[Endpoint]) -> None:
         """
@@ -89,24 +106,24 @@ class PortMapper:
         @param listening: where we listen, with the real ports.
         """
         wanted = ports_to_map(self._settings, listening)
-        self._keepers = tuple(
-            PortKeeper(
-                each,
-                MAPPING_LIFETIME_SECONDS,
-                self._reactor,
-                self._random,
-                self._access,
-                self._tell,
-            )
-            for each in wanted
-        )
-        for each in self._keepers:
+        self._mapping = tuple(self._keeper(each, self._access) for each in wanted)
+        for each in self._mapping:
             each.start()
+        self._pinholes.start(ports_to_open(self._settings, listening))
+
+    def _keeper(self, listening: Endpoint, access: RouterAccess) -> PortKeeper:
+        return PortKeeper(
+            listening, MAPPING_LIFETIME_SECONDS, self._reactor, self._random, access, self._tell
+        )
+
+    def _gone(self, keeper: PortKeeper) -> None:
+        self._tell(keeper.lease, None)
 
     def network_changed(self) -> None:
         """The host's addresses or routes have changed: check the mappings soon."""
         for each in self._keepers:
             each.network_changed()
+        self._pinholes.follow()
 
     def stop(self) -> Deferred[None]:
         """
@@ -116,8 +133,9 @@ class PortMapper:
             with no delayed call or port left; never fails. A thread that waits for a router over UPnP is not
             waited for.
         """
-        keepers, self._keepers = self._keepers, ()
-        return gatherResults([each.stop() for each in keepers]).addCallback(lambda _: None)
+        keepers, self._mapping = self._mapping, ()
+        stopping = [*(each.stop() for each in keepers), self._pinholes.stop()]
+        return gatherResults(stopping).addCallback(lambda _: None)
 
     def _tell(self, old: Lease | None, new: Lease | None) -> None:
         # in this order, so that there is an address to dial at every moment
@@ -138,3 +156,20 @@ def ports_to_map(settings: Settings, listening: Sequence[Endpoint]) -> tuple[End
             # a router maps to a host and a port, so that two listening addresses need one mapping
             wanted.setdefault(each.port, each)
     return tuple(wanted.values())[:MAX_MAPPED_PORTS]
+
+
+def ports_to_open(settings: Settings, listening: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """Of what we listen on, what a firewall is asked to let in: IPv6."""
+    if not settings.port_mapping or settings.role is Role.CLIENT:
+        return ()
+    return tuple(each for each in listening if each.is_v6 and not each.address.is_loopback)
+
+
+def random_nonces(random: Random) -> Nonces:
+    """Nonces that no other run of this node will have."""
+    key = random.randbytes(32)
+    return lambda text: hmac.digest(key, text, "sha256")
+
+
+def _name_of(listening: Endpoint) -> str:
+    return str(listening) if listening.is_v6 else f"port {listening.port}"

@@ -126,7 +126,9 @@ class MemoryMachine:
         """There is no multicast."""
         return NoBeacon()
 
-    def mapper(self, settings: Settings, random: Random, mapped: Told, unmapped: Told) -> NoMapper:
+    def mapper(
+        self, settings: Settings, identity: Identity, random: Random, mapped: Told, unmapped: Told
+    ) -> NoMapper:
         """No router maps ports."""
         return NoMapper()
 

@@ -60,13 +60,15 @@ class FakePort:
         self.protocol = protocol
         self.local = local
         self.connected_to: tuple[str, int] | None = None
+        self.to: tuple[Any, ...] | None = None
 
     def connect(self, host: str, port: int) -> None:
         if self.network.no_route:
             raise OSError(101, "Network is unreachable")
         self.connected_to = (host, port)
 
-    def write(self, datagram: bytes) -> None:
+    def write(self, datagram: bytes, to: tuple[Any, ...] | None = None) -> None:
+        self.to = to
         if self.network.write_fails:
             raise OSError(1, "Operation not permitted")
         self.network.sent.append((self.network.seconds(), datagram))

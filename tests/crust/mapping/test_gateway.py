@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from struct import pack
 
@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.mapping.gateway import default_gateway, find_gateway, local_address_towards
+from routing_crust.crust.mapping.gateway import (
+    default_gateway,
+    default_gateways_v6,
+    find_gateway,
+    find_gateways_v6,
+    global_addresses_v6,
+    local_address_towards,
+)
 from routing_crust.crust.mapping.lease import Gateway
 
 HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
@@ -77,3 +84,60 @@ class HostTests(SynchronousTestCase):
     def test_system_without_a_route_table_has_no_gateway(self) -> None:
         self.assertIsNone(find_gateway(Path("/nonexistent/route")))
         self.assertIsNone(self.find("\N{SNOWMAN}"))
+
+
+NOWHERE = "0" * 32
+
+
+def route_v6(
+    gateway: str, *, to: str = f"{NOWHERE} 00", metric: int = 1024, flags: int = 3, dev: str = "eth0"
+) -> str:
+    via = IPv6Address(gateway).packed.hex()
+    return f"{to} {NOWHERE} 00 {via} {metric:08x} 00000003 00000000 {flags:08x}     {dev}\n"
+
+
+def address_v6(address: str, flags: int = 0x80, dev: str = "eth0") -> str:
+    return f"{IPv6Address(address).packed.hex()} 02 40 00 {flags:02x}     {dev}\n"
+
+
+class TableV6Tests(SynchronousTestCase):
+    def test_each_interface_has_the_gateway_of_its_best_default_route(self) -> None:
+        table = "".join(
+            (
+                route_v6("fe80::2", metric=2048),
+                route_v6("fe80::1"),
+                route_v6("fe80::9", metric=1, to=f"2a00{'0' * 28} 20"),
+                route_v6("::", metric=1, flags=1),
+                route_v6("fe80::3", dev="wlan0"),
+                "garbage\n",
+            )
+        )
+        self.assertEqual(default_gateways_v6(table), {"eth0": "fe80::1", "wlan0": "fe80::3"})
+
+    def test_lasting_global_addresses_come_before_temporary_ones(self) -> None:
+        table = "".join(
+            (
+                address_v6("fe80::5"),
+                address_v6("fd00::5"),
+                address_v6("2a00:77::aaaa", 0x01),
+                address_v6("2a00:77::10"),
+                address_v6("2a00:77::dead", 0x20),
+                address_v6("2a00:77::7e57", 0x40),
+                "garbage\n",
+            )
+        )
+        self.assertEqual(global_addresses_v6(table), [("eth0", "2a00:77::10"), ("eth0", "2a00:77::aaaa")])
+
+    def test_router_of_each_address_is_that_of_its_interface(self) -> None:
+        routes, addresses = Path(self.mktemp()), Path(self.mktemp())
+        self.assertEqual(find_gateways_v6(routes, addresses), ())
+        routes.write_text(route_v6("fe80::1") + route_v6("2a00:99::1", dev="wlan0"))
+        addresses.write_text(
+            address_v6("2a00:77::10")
+            + address_v6("2a00:99::10", dev="wlan0")
+            + address_v6("2a00:88::10", dev="tun0")
+        )
+        self.assertEqual(
+            find_gateways_v6(routes, addresses),
+            (Gateway("fe80::1%eth0", "2a00:77::10"), Gateway("2a00:99::1", "2a00:99::10")),
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,7 +13,12 @@ from routing_crust.crust.mapping import portmapper
 from routing_crust.crust.mapping.keeper import SETTLE_SECONDS
 from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess, RouterProblem
 from routing_crust.crust.mapping.natpmp import address_request
-from routing_crust.crust.mapping.portmapper import MAX_MAPPED_PORTS, PortMapper, ports_to_map
+from routing_crust.crust.mapping.portmapper import (
+    MAX_MAPPED_PORTS,
+    PortMapper,
+    ports_to_map,
+    random_nonces,
+)
 from routing_crust.endpoints import Endpoint
 
 from ..addresses import at
@@ -39,6 +45,14 @@ class PortTests(SynchronousTestCase):
     def test_at_most_four_ports_are_mapped(self) -> None:
         many = [f"0.0.0.0:{port}" for port in range(6000, 6020)]
         self.assertEqual(self.wanted(*many), many[:MAX_MAPPED_PORTS])
+
+
+class NonceTests(SynchronousTestCase):
+    def test_nonce_of_an_address_is_always_the_same(self) -> None:
+        nonces = random_nonces(Random(1))
+        self.assertEqual(nonces(b"192.168.1.5 5483"), nonces(b"192.168.1.5 5483"))
+        self.assertNotEqual(nonces(b"192.168.1.5 5483"), nonces(b"192.168.1.5 5484"))
+        self.assertNotEqual(nonces(b""), random_nonces(Random(2))(b""))
 
 
 class MapperTests(QuietTests):
@@ -141,19 +155,23 @@ class MapperTests(QuietTests):
         mapper.start([at("0.0.0.0:5483")])
         self.assertEqual(len(self.routers), 2)
 
-    def test_client_has_no_port_mapped(self) -> None:
+    def test_nothing_is_asked_of_a_router_for_loopback(self) -> None:
         mapper = self.make()
         mapper.start([at("127.0.0.1:5483")])
         self.assertEqual(self.clock.sent, [])
         self.successResultOf(mapper.stop())
 
-    def test_nat_pmp_is_tried_before_upnp(self) -> None:
+    def test_pcp_is_tried_first_then_nat_pmp_then_upnp(self) -> None:
         """UPnP runs in a thread."""
+        self.patch(portmapper, "find_gateway", lambda: GATEWAY)
         jobs: list[Any] = []
         self.patch(portmapper, "in_daemon_thread", lambda reactor, job: jobs.append(job) or Deferred())
         mapper = self.make()
         mapper.start([at("0.0.0.0:5483")])
-        self.assertEqual([each for _, each in self.clock.sent], [address_request()])
+        self.assertEqual([each[:2] for _, each in self.clock.sent], [b"\2\1"])
+        self.clock.ports[0].protocol.connectionRefused()
+        self.clock.advance(0)
+        self.assertEqual([each for _, each in self.clock.sent][1:], [address_request()])
         self.assertEqual(jobs, [])
         self.clock.ports[0].protocol.connectionRefused()
         self.clock.advance(0)
