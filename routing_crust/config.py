@@ -17,6 +17,7 @@ from typing import Any, Final
 from .endpoints import Endpoint, PrivateDialling
 from .forwarding_rules import Exposure, Forward, Nickname, Permission, is_tag, unknown_nickname
 from .hosts.contacts import AnyContact
+from .hosts.interfaces import Place
 from .hosts.proxies import NO_PROXY, Proxy
 from .limits import KIB, MIB
 from .names import NAME_CHARACTERS, PRIVATE_PREFIX, Name
@@ -90,10 +91,10 @@ class Settings:
     # What an operator sets.
     network: str = _plain("default", "the network's id; nodes of another network are refused")
     role: Role = _plain(Role.NODE, "what this process is: node, client or first")
-    listen: tuple[Endpoint, ...] = _several(
-        Endpoint,
+    listen: tuple[Place, ...] = _several(
+        Place,
         (Endpoint("0.0.0.0", DEFAULT_PORT), Endpoint("::", DEFAULT_PORT)),
-        "the addresses to listen on, as address:port; port 0 lets the system choose",
+        "the addresses to listen on, as address:port, or interfaces with all their addresses, as eth0:port; port 0 lets the system choose at an address",
     )
     external: tuple[Endpoint, ...] = _several(
         Endpoint, (), "where others can dial us, if a router forwards a port to this host, as address:port"
@@ -229,7 +230,8 @@ class Settings:
             )
         if self.role is not Role.CLIENT and not self.listen:
             raise ConfigurationError(
-                "listen", "a node must listen somewhere: give an address:port, or be a client"
+                "listen",
+                "a node must listen somewhere: give an address:port or interface:port, or be a client",
             )
 
     def _check_pairings(self) -> None:
@@ -370,6 +372,5 @@ def _check_number(each: Field[Any], value: object) -> None:
 def _check_tuple(each: Field[Any], value: object) -> None:
     kind = each.metadata["of"]
     if not isinstance(value, tuple) or not all(isinstance(entry, kind) for entry in value):
-        raise ConfigurationError(
-            each.name, f"{value!r} is not a tuple of {getattr(kind, '__name__', 'Contact')}"
-        )
+        kinds = " or ".join(one.__name__ for one in getattr(kind, "__args__", (kind,)))
+        raise ConfigurationError(each.name, f"{value!r} is not a tuple of {kinds}")

@@ -17,6 +17,7 @@ from .endpoints import Endpoint
 from .forwarding_rules import Exposure, Forward, Nickname, Nicknames, Permission, known
 from .hosts.contacts import AnyContact, contact_from_text
 from .hosts.host_names import is_like_address
+from .hosts.interfaces import InterfacePort, Place
 from .hosts.proxies import Proxy
 from .names import Name
 from .plain_errors import ConfigurationError, InvalidEndpoint, InvalidName, InvalidPairing, number_text
@@ -168,9 +169,10 @@ def valid_range(each: Field[Any]) -> str:
     return f"{number_text(meta['low'])} to {number_text(meta['high'])} {meta['unit']}".strip()
 
 
-def parse_listen(text: str) -> Endpoint:
+def parse_listen(text: str) -> Place:
     """
-    Read where to listen: C{address:port}, C{port}, or Twisted's C{tcp:4001:interface=127.0.0.1}.
+    Read where to listen: C{address:port}, C{interface:port}, C{port}, or Twisted's
+    C{tcp:4001:interface=127.0.0.1}.
 
     @raise InvalidEndpoint: with what is wrong.
     """
@@ -189,10 +191,7 @@ def parse_listen(text: str) -> Endpoint:
         return Endpoint.of("0.0.0.0", int(text))
     host, colon, port = text.rpartition(":")
     if colon and _is_port(port) and host and not is_like_address(host):
-        raise InvalidEndpoint(
-            f"{text!r} cannot be listened on: write an address of this machine, not a host name, as in "
-            f"0.0.0.0:{port}"
-        )
+        return InterfacePort.of(host, int(port))
     return Endpoint.from_text(text)
 
 

@@ -14,11 +14,11 @@ from random import Random, SystemRandom
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..config import Role, Settings
+from ..config import Settings
 from ..endpoints import Contact, Direction, Endpoint, PathKind
 from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ..history import History
@@ -29,7 +29,7 @@ from ..timing.eventual import EventualQueue
 from ..timing.shares import Account
 from ..timing.waiters import Waiters
 from .accept.gate import Gate
-from .accept.ports import real_endpoint
+from .accept.listening import ListeningPorts
 from .dial.bootstrapper import Bootstrapper, ContactsOfCrust
 from .dial.dial_back import DialBacks
 from .dial.dialler import Dialler
@@ -140,23 +140,18 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
         self._paths = PathWatch(self.clock, self._links, self._path_broken)
         self._host = HostNetwork(settings, platform, self._outside, self._mapper, self._bootstrapper.listen)
         self._acceptor = LinkAcceptFactory(self, self._tls, self._puncher.take)
-        self._ports: tuple[IListeningPort, ...] = ()
-        self._listening: tuple[Endpoint, ...] = ()
+        self._ports = ListeningPorts(settings, platform.listen, platform.addresses)
 
     # What the layer above calls.
 
     def start(self, events: ICrustEvents) -> None:
         if self._running or not self._is_idle():
             raise RuntimeError("crust is running already, or still stopping")
-        wanted = () if self.settings.role is Role.CLIENT else self.settings.listen
         # first, since it may fail: then nothing else has begun
-        self._ports = self._platform.listen(self._acceptor, wanted)
-        self._listening = tuple(map(real_endpoint, self._ports))
+        self._ports.open(self._acceptor)
         self._events = events
         self._running = True
         self._bootstrapper.contacts.load()
-        for endpoint in self._listening:
-            self.log.info("listening on {endpoint}", endpoint=str(endpoint))
         self._host.look(self._listening)
         self._mapper.start(self._listening)
         self._watch.start()
@@ -175,9 +170,8 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
             self._dial_backs.stop()
             self._tunnels.stop()
             # the reactor closes a port in a later turn, and its number is taken until then
-            for port in self._ports:
-                self._wait_for(port.stopListening())
-            self._ports = self._listening = ()
+            for closed in self._ports.close():
+                self._wait_for(closed)
             self._outside.reset()
             self._wait_for(self._bootstrapper.stop())
             self._wait_for(self._resolver.stop())
@@ -236,6 +230,10 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
         if self._gate.full is not None:
             return LimitReached("there are too many links", "max_links", self.settings.max_links)
         return None
+
+    @property
+    def _listening(self) -> tuple[Endpoint, ...]:
+        return self._ports.endpoints
 
     @property
     def proxy(self) -> str:
@@ -360,6 +358,8 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
 
     def _network_changed(self, what: str) -> None:
         """Nothing that was known of the network needs to hold any more."""
+        if self._ports.follow():
+            self._mapper.start(self._listening)
         gone = self._host.look(self._listening)
         self._outside.network_changed()
         self._dial_paths.network_changed()

@@ -48,7 +48,7 @@ refused unless a 'routing-crust listen --answer TEXT' is attached.
 # The options that are not called as their settings; and the placeholder of each option's value in the help.
 _OPTION_NAMES: Final = {"contacts": "contact", "nicknames": "nickname"}
 _VALUES: Final = {
-    "listen": "ADDRESS:PORT",
+    "listen": "ADDRESS:PORT|INTERFACE:PORT",
     "external": "ADDRESS:PORT",
     "contacts": "NAME@HOST:PORT",
     "proxy": "URL",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from routing_crust.crust.mapping.portmapper import PortMapper
+from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, ConnectFailed
+from routing_crust.hosts.interfaces import InterfacePort
 from routing_crust.timing.shares import OURSELVES
 
 from .addresses import HOST, at, host_address, name
@@ -34,9 +36,14 @@ class Mapper(PortMapper):
     """Counts how often it is told."""
 
     changes = 0
+    listening: tuple[Endpoint, ...] = ()
 
     def network_changed(self) -> None:
         self.changes += 1
+
+    def start(self, listening: Sequence[Endpoint]) -> None:
+        self.listening = tuple(listening)
+        super().start(listening)
 
 
 class ChangeTests(ServiceTests):
@@ -81,6 +88,19 @@ class ChangeTests(ServiceTests):
         (endpoints,) = await events.next("endpoints")
         self.assertIn("9.9.9.9", [each.host for each in endpoints])
         self.assertEqual(crust.endpoints, endpoints)
+
+    async def test_routers_are_asked_for_ports_that_came_later(self) -> None:
+        """The interface has an address now."""
+        # an address of its own, at which the port is free
+        free = self.closed_port().port
+        crust, events = self.start(1, listen=(InterfacePort("eth7", free),))
+        self.assertEqual(crust._mapper.listening, ())  # type: ignore[attr-defined]
+        self.host = (*HOST, host_address("eth7", 7, "127.77.0.7/8"))
+        self.change()
+        await events.next("changed")
+        self.assertEqual(crust._mapper.listening, (Endpoint("127.77.0.7", free),))  # type: ignore[attr-defined]
+        two, _ = self.start(2)
+        await two.connect(crust._listening, name(1), b"", OURSELVES)
 
     async def test_what_closed_links_showed_of_our_ports_is_in_doubt(self) -> None:
         crust, events = self.start(1)

@@ -5,5 +5,5 @@ L{PortMapper<routing_crust.crust.mapping.portmapper.PortMapper>} is what the res
 has a L{PortKeeper<routing_crust.crust.mapping.keeper.PortKeeper>} for each port, which asks the router over
 PCP (L{routing_crust.crust.mapping.pcprouter}), then NAT-PMP (L{routing_crust.crust.mapping.natpmprouter}),
 and if these do not help over UPnP (L{routing_crust.crust.mapping.upnp}). IPv6 takes no mapping but a hole in
-the router's firewall: L{Pinholes<routing_crust.crust.mapping.pinholes.Pinholes>} has a keeper for each.
+the router's firewall, with a keeper for each of our addresses.
 """

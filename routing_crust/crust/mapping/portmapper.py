@@ -16,10 +16,10 @@ from ...config import Role, Settings
 from ...endpoints import Endpoint
 from .gateway import find_gateway, find_gateways_v6
 from .keeper import PortKeeper
-from .lease import Lease, RouterAccess
+from .keepers import Keepers
+from .lease import Gateway, Lease, RouterAccess
 from .natpmprouter import NatPmpRouter
 from .pcprouter import Nonces, PcpRouter
-from .pinholes import Pinholes
 from .upnp import UpnpRouter, in_daemon_thread
 
 MAPPING_LIFETIME_SECONDS: Final = 7200
@@ -27,6 +27,8 @@ MAPPING_LIFETIME_SECONDS: Final = 7200
 
 MAX_MAPPED_PORTS: Final = 4
 """Upper bound of mapped ports; further ones are left to the operator."""
+MAX_PINHOLES: Final = 4
+"""Upper bound of holes that are asked for; further addresses and ports are left to the operator."""
 
 Told = Callable[[Endpoint, int], object]
 
@@ -62,8 +64,9 @@ class PortMapper:
         self._mapped = mapped
         self._unmapped = unmapped
         self._access = access or self._access_of(reactor, nonces or random_nonces(self._random))
-        self._mapping: tuple[PortKeeper, ...] = ()
-        self._pinholes = Pinholes(self._access, self._keeper, self._gone)
+        self._listening: tuple[Endpoint, ...] = ()
+        self._mapping = Keepers(self._keeper, self._gone)
+        self._pinholes = Keepers(self._keeper, self._gone)
 
     def _access_of(self, reactor: Any, nonces: Nonces) -> RouterAccess:
         pcp = partial(PcpRouter, reactor, nonces)
@@ -78,7 +81,7 @@ class PortMapper:
 
     @property
     def _keepers(self) -> tuple[PortKeeper, ...]:
-        return (*self._mapping, *self._pinholes.keepers)
+        return (*self._mapping.present, *self._pinholes.present)
 
     @property
     def leases(self) -> tuple[Lease, ...]:
@@ -102,14 +105,19 @@ class PortMapper:
     def start(self, listening: Sequence[Endpoint]) -> None:
         """
         Begin, if there is anything to map: not for a client, and not when only loopback is listened on.
+        Called again when we listen elsewhere; what was mapped and is still wanted stays.
 
         @param listening: where we listen, with the real ports.
         """
-        wanted = ports_to_map(self._settings, listening)
-        self._mapping = tuple(self._keeper(each, self._access) for each in wanted)
-        for each in self._mapping:
-            each.start()
-        self._pinholes.start(ports_to_open(self._settings, listening))
+        self._listening = tuple(listening)
+        self._mapping.follow(dict.fromkeys(ports_to_map(self._settings, listening), self._access))
+        self._open_pinholes()
+
+    def _open_pinholes(self) -> None:
+        listening = ports_to_open(self._settings, self._listening)
+        gateways = self._access.find_gateways_v6() if listening else ()
+        holes = pinholes_for(listening, gateways)
+        self._pinholes.follow({each: self._access.of_address(each.host) for each in holes})
 
     def _keeper(self, listening: Endpoint, access: RouterAccess) -> PortKeeper:
         return PortKeeper(
@@ -123,7 +131,7 @@ class PortMapper:
         """The host's addresses or routes have changed: check the mappings soon."""
         for each in self._keepers:
             each.network_changed()
-        self._pinholes.follow()
+        self._open_pinholes()
 
     def stop(self) -> Deferred[None]:
         """
@@ -133,8 +141,8 @@ class PortMapper:
             with no delayed call or port left; never fails. A thread that waits for a router over UPnP is not
             waited for.
         """
-        keepers, self._mapping = self._mapping, ()
-        stopping = [*(each.stop() for each in keepers), self._pinholes.stop()]
+        self._listening = ()
+        stopping = [each.stop() for each in (self._mapping, self._pinholes)]
         return gatherResults(stopping).addCallback(lambda _: None)
 
     def _tell(self, old: Lease | None, new: Lease | None) -> None:
@@ -163,6 +171,16 @@ def ports_to_open(settings: Settings, listening: Sequence[Endpoint]) -> tuple[En
     if not settings.port_mapping or settings.role is Role.CLIENT:
         return ()
     return tuple(each for each in listening if each.is_v6 and not each.address.is_loopback)
+
+
+def pinholes_for(wanted: Sequence[Endpoint], gateways: Sequence[Gateway]) -> tuple[Endpoint, ...]:
+    """Where others could dial us if it were not for a firewall: each of our addresses that listens."""
+    found: dict[Endpoint, None] = {}
+    for listening in wanted:
+        for gateway in gateways:
+            if listening.address.is_unspecified or listening.host == gateway.local:
+                found.setdefault(Endpoint(gateway.local, listening.port))
+    return tuple(found)[:MAX_PINHOLES]
 
 
 def random_nonces(random: Random) -> Nonces:

@@ -12,6 +12,7 @@ from typing import Final
 
 from ...endpoints import Contact, Endpoint
 from ...errors import ConfigurationError, JoinFailed
+from ...hosts.interfaces import Place
 from ...identity import Identity, write_identity
 from ...names import Name
 from ...trust.certificate import Ed25519Verifier, MemberRole, SignedCertificate
@@ -138,7 +139,7 @@ def _write(
     signed: SignedCertificate,
     welcome: Welcome,
     contacts: tuple[Contact, ...],
-    endpoints: tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]],
+    endpoints: tuple[tuple[Place, ...], tuple[Endpoint, ...]],
 ) -> _Joined:
     label = _label(welcome.label)
     state_dir = _state_dir(options.state_dir, label, invitation.network)

@@ -7,13 +7,17 @@ import re
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ...config import Settings
 from ...endpoints import Endpoint
 from ...errors import ConfigurationError, InvalidEndpoint
 from ...files import write_atomically
 from ...forwarding_rules import is_nickname
+from ...hosts.interfaces import Place
 from ...parsing import parse_listen
+
+T = TypeVar("T")
 
 
 def own_nickname() -> str:
@@ -22,7 +26,7 @@ def own_nickname() -> str:
     return host if is_nickname(host) else "node"
 
 
-def endpoints_of(options: argparse.Namespace) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
+def endpoints_of(options: argparse.Namespace) -> tuple[tuple[Place, ...], tuple[Endpoint, ...]]:
     """
     Where the node is to listen, and where others can dial it, as the options say.
 
@@ -46,7 +50,7 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, text.encode("utf-8"))
 
 
-def _parsed(setting: str, texts: Sequence[str], parse: Callable[[str], Endpoint]) -> tuple[Endpoint, ...]:
+def _parsed(setting: str, texts: Sequence[str], parse: Callable[[str], T]) -> tuple[T, ...]:
     try:
         return tuple(map(parse, texts))
     except InvalidEndpoint as error:

@@ -132,7 +132,7 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
         "--listen",
         action="append",
         default=[],
-        metavar="ADDRESS:PORT",
+        metavar="ADDRESS:PORT|INTERFACE:PORT",
         help="where its node listens; may be repeated (default: port 5483 everywhere)",
     )
     parser.add_argument(

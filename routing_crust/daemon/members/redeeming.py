@@ -16,6 +16,7 @@ from ...crust.platform import SystemPlatform
 from ...crust.service import CrustService
 from ...endpoints import Contact, Endpoint
 from ...errors import CannotListen
+from ...hosts.interfaces import Place
 from ...identity import Identity
 from ...routing.inviting.redeemer import Redeemer
 from ...timing.steadyclock import steady
@@ -24,7 +25,7 @@ from ...trust.redeeming import Redemption, Welcome
 
 
 def redeem(
-    invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Endpoint]
+    invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Place]
 ) -> tuple[Welcome, Contact | None]:
     """
     Redeem an invitation. It takes the process's reactor, so it can be called once.
@@ -54,14 +55,14 @@ def redeem(
 
 
 def redeem_with(
-    reactor: Any, invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Endpoint]
+    reactor: Any, invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Place]
 ) -> Deferred[tuple[Welcome, Contact | None]]:
     """As L{redeem}, on a reactor that runs."""
     return Deferred.fromCoroutine(_redeem(reactor, invitation, identity, nickname, listen))
 
 
 async def _redeem(
-    reactor: Any, invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Endpoint]
+    reactor: Any, invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Place]
 ) -> tuple[Welcome, Contact | None]:
     places = tuple(listen) or (Endpoint("0.0.0.0", DEFAULT_PORT), Endpoint("::", DEFAULT_PORT))
     network = invitation.network

@@ -11,6 +11,7 @@ from typing import Final
 
 from ...endpoints import Endpoint
 from ...hosts.contacts import AnyContact
+from ...hosts.interfaces import Place
 
 _HEAD: Final = """\
 # {nickname} in the private network {label}, as 'routing-crust {command}' has written it.
@@ -72,7 +73,7 @@ def config_text(
     where: str = "",
     role: str = "node",
     contacts: Sequence[AnyContact] = (),
-    listen: Sequence[Endpoint] = (),
+    listen: Sequence[Place] = (),
     external: Sequence[Endpoint] = (),
 ) -> str:
     """
@@ -112,5 +113,5 @@ def _escaped(character: str) -> str:
     return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
-def _list(endpoints: Sequence[Endpoint]) -> str:
+def _list(endpoints: Sequence[Place]) -> str:
     return ", ".join(toml_text(str(each)) for each in endpoints)

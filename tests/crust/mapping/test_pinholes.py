@@ -8,8 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role, Settings
 from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess, RouterProblem
-from routing_crust.crust.mapping.pinholes import MAX_PINHOLES, pinholes_for
-from routing_crust.crust.mapping.portmapper import PortMapper, ports_to_open
+from routing_crust.crust.mapping.portmapper import MAX_PINHOLES, PortMapper, pinholes_for, ports_to_open
 from routing_crust.endpoints import Endpoint
 
 from ..addresses import at

@@ -114,10 +114,35 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "holes stay for addresses that this host has lost",
-        "crust/mapping/pinholes.py",
-        "            self._end(keeper)\n        for each in now:",
-        "        for each in now:",
+        "crust/mapping/keepers.py",
+        "            self._end(keeper)\n        for each, access in",
+        "        for each, access in",
         ("tests.crust.mapping.test_pinholes.FollowingTests.test_holes_follow_the_addresses_of_this_host",),
+    ),
+    Mutant(
+        "ports stay open at addresses that an interface has lost",
+        "crust/accept/listening.py",
+        "for gone in [each for each in self._at_interfaces if each not in wanted]:",
+        "for gone in []:",
+        (
+            "tests.crust.accept.test_listening.FollowingTests.test_ports_follow_the_addresses_of_the_interface",
+        ),
+    ),
+    Mutant(
+        "an address that is not ours yet keeps a node from starting",
+        "crust/accept/listening.py",
+        "if not _is_not_ours_yet(error):",
+        "if True:",
+        (
+            "tests.crust.accept.test_listening.FollowingTests.test_address_that_is_not_ours_yet_is_tried_again",
+        ),
+    ),
+    Mutant(
+        "routers are not asked for the ports of addresses that came later",
+        "crust/service.py",
+        "        if self._ports.follow():\n            self._mapper.start(self._listening)\n",
+        "        self._ports.follow()\n",
+        ("tests.crust.test_service_changes.ChangeTests.test_routers_are_asked_for_ports_that_came_later",),
     ),
     Mutant(
         "a contact that was found by a name is saved with its address of the day",
