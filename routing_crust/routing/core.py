@@ -296,5 +296,11 @@ class RoutingCore(NodeParts):
     def explain(self, name: Name) -> Explanation:
         """Explain why a peer has a link with us, or has none."""
         return explain(
-            self.node, self.links, self.neighbourhood, self.connector, self.candidates.refusal, name
+            self.node,
+            self.links,
+            self.neighbourhood,
+            self.connector,
+            self.candidates.refusal,
+            name,
+            self.relays.reason(name),
         )

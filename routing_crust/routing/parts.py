@@ -102,7 +102,7 @@ class NodeParts:
         self.tunnel_opener = TunnelOpener(
             node, self.links, relays, self.connector, self.direct_links.borrow, self.tunnels.give_back
         )
-        self.attempts.open_tunnels_by(self.tunnel_opener.open)
+        self.attempts.open_tunnels_by(self.tunnel_opener.open, relays.better)
         self.joiner = Joiner(node, self.table, self.lookup, self.connector, self.neighbourhood.first_hops)
         self.prober = Prober(
             node,

@@ -7,7 +7,7 @@ disk, and the ciphers of TLS.
 """
 
 from .host import SimulatedNode
-from .latency import LongTailed, Uniform
+from .latency import ByPair, LongTailed, Uniform
 from .memory.internet import Router
 from .memory.nat import (
     FIREWALL,
@@ -29,6 +29,7 @@ __all__ = [
     "PORT_RESTRICTED",
     "RESTRICTED",
     "SYMMETRIC",
+    "ByPair",
     "Depends",
     "LongTailed",
     "Nat",

@@ -22,6 +22,10 @@ class Latency(ABC):
     def draw(self, random: Random) -> float:
         """The next one, in seconds."""
 
+    def between(self, here: str, there: str, random: Random) -> float:
+        """The next one between two hosts, given their addresses, in seconds; by default as for all."""
+        return self.draw(random)
+
 
 @dataclass(frozen=True, slots=True)
 class Uniform(Latency):
@@ -36,6 +40,34 @@ class Uniform(Latency):
 
     def draw(self, random: Random) -> float:
         return self.low + (self.high - self.low) * random.random()
+
+
+class ByPair(Latency):
+    """
+    Another one for each pair of hosts, the same both ways, as far as it was set; else a common one.
+
+    @ivar common: between all other pairs, in seconds. It and what was set may be changed at any time.
+    """
+
+    def __init__(self, common: float) -> None:
+        self.common = common
+        self._pairs: dict[frozenset[str], float] = {}
+
+    def draw(self, random: Random) -> float:
+        return self.common
+
+    def between(self, here: str, there: str, random: Random) -> float:
+        return self._pairs.get(frozenset((here, there)), self.common)
+
+    def place(self, one: str, two: str, seconds: float) -> None:
+        """
+        Set it between two hosts.
+
+        @param seconds: one way.
+        """
+        if not 0 <= seconds <= LONGEST:
+            raise ValueError(f"{seconds:g} s is no latency: it goes from 0 to {LONGEST:g} s")
+        self._pairs[frozenset((one, two))] = seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ L{ConnectRequest}, L{ConnectResponse} and L{ConnectGo}; L{ClientRecord}; and par
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -144,7 +144,21 @@ class WireContact(WireMessage, frozen=True, gc=False):
     endpoint: WireEndpoint
 
 
-Relays = Annotated[tuple[WireContact, ...], Meta(max_length=4)]
+class WireRelay(WireMessage, frozen=True, gc=False):
+    """
+    A node that may carry a tunnel, and where it can be dialled.
+
+    @ivar milliseconds: how long a round trip between it and who names it takes, rounded up; 0 if that is not
+        known. Nobody can check it.
+    """
+
+    name: NameBytes
+    endpoint: WireEndpoint
+    milliseconds: Annotated[int, Meta(ge=0, le=60_000)] = 0
+
+
+MAX_RELAYS_NAMED: Final = 8
+Relays = Annotated[tuple[WireRelay, ...], Meta(max_length=MAX_RELAYS_NAMED)]
 
 
 class Contacts(WireMessage, frozen=True):

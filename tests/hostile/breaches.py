@@ -409,6 +409,28 @@ def own_address(target: Target) -> None:
     target.expect_close(peer)
 
 
+@behaviour(
+    "names relays at false distances in a request: eight at 1 ms, and then at a minute", tolerated=True
+)
+def false_distances(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    for milliseconds in (1, 60_000):
+        relays = [(Key().name, (bytes([198, 51, 100, n]), 5483), milliseconds) for n in range(8)]
+        peer.say(ENVELOPE, connect_request(key, target.network, target.name, relays=relays))
+    target.expect_close(peer, 3.0)
+
+
+@behaviour("names relays at impossible distances, or nine of them, in a request", tolerated=True)
+def impossible_distances(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    for count, milliseconds in ((1, -1), (1, 60_001), (1, 2**63), (9, 1)):
+        relays = [(Key().name, (bytes([198, 51, 100, n]), 5483), milliseconds) for n in range(count)]
+        peer.say(ENVELOPE, connect_request(key, target.network, target.name, relays=relays))
+    target.expect_close(peer, 3.0)
+
+
 @behaviour("sends the same envelope 100 times", tolerated=True)
 def repeated_envelope(target: Target) -> None:
     key = Key()

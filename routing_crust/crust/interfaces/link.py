@@ -30,6 +30,10 @@ class IRoundTrip(Protocol):
     def variation(self) -> float | None:
         """By how much round trips differ from that, in seconds; C{None} before the first was measured."""
 
+    @property
+    def latest(self) -> float | None:
+        """The last that was measured, in seconds; C{None} before the first."""
+
 
 class ILink(Interface):
     """An authenticated connection that carries frames. Made by crust, never by others."""

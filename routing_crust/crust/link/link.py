@@ -131,7 +131,8 @@ class Link(FrameSender):
         self._owed_since = self._owner.clock.seconds()
         self.connection = self._plan.tunnel or tcp_connection(self.transport)
         heartbeat = partial(self._owner.heartbeat_after, self.connection.local.prefix)
-        self._liveness = Liveness(settings, self._queue, heartbeat, self._set_tick)
+        tunnel = self.path_kind is PathKind.TUNNEL
+        self._liveness = Liveness(settings, self._queue, heartbeat, self._set_tick, tunnel)
         self._share = self._owner.reading.share(self.connection.peer.prefix)
         # Twisted sets no limit to the time that a TLS handshake takes
         self._arm(self.hello_timeout, self._hello_overdue)

@@ -2,11 +2,11 @@
 Whether the peer of a link is still there: heartbeats, probes, doubt, silence and stalls.
 
 A probe is a Heartbeat with a payload; the peer answers it with a Heartbeat. It is sent where a link is idle,
-where something was sent and nothing has come for C{PROBE_AFTER_SECONDS}, and where others have reason to ask
-for it. A link without an answer is doubted: the owner looks for a second one, and what is merely slow lives
-on. It is cut after C{inactivity_timeout}, or where the owner knows that the path has broken and has set a
-limit. It counts how long the link's timer has run and never reads the clock, so that a step of the wall
-clock, or a halt of the process, cuts no link.
+where something was sent and nothing has come for C{PROBE_AFTER_SECONDS} (sooner in a tunnel), and where
+others have reason to ask for it. A link without an answer is doubted: the owner looks for a second one, and
+what is merely slow lives on. It is cut after C{inactivity_timeout}, or where the owner knows that the path
+has broken and has set a limit. It counts how long the link's timer has run and never reads the clock, so that
+a step of the wall clock, or a halt of the process, cuts no link.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ DOUBT_AFTER_SECONDS: Final = 2.0
 """From a frame of ours until the link is doubted, if nothing comes; longer where the round trip is long."""
 ASKED_DOUBT_AFTER_SECONDS: Final = 1.0
 """The same from a probe that others had reason to ask for."""
+TUNNEL_PROBE_AFTER_SECONDS: Final = 0.5
+TUNNEL_DOUBT_AFTER_SECONDS: Final = 1.25
+"""The same for a tunnel, where another relay can take the place of one that has died."""
 DOUBT_AFTER_ROUND_TRIPS: Final = 8
 MAX_DOUBT_AFTER_SECONDS: Final = 8.0
 MAX_DOUBT_INTERVAL_SECONDS: Final = 4.0
@@ -55,9 +58,11 @@ class Liveness:
         "_asked",
         "_cut_in",
         "_doubt_at",
+        "_doubt_seconds",
         "_doubted",
         "_heartbeat",
         "_idle_before",
+        "_probe_seconds",
         "_queue",
         "_quiet",
         "_round_trip",
@@ -79,15 +84,19 @@ class Liveness:
         queue: SendQueue,
         heartbeat: Callable[[], float],
         set_timer: Callable[[], None],
+        tunnel: bool = False,
     ) -> None:
         """
         @param heartbeat: gives the seconds without a frame of ours until a heartbeat.
         @param set_timer: has the next tick come after L{wait} seconds, and none before.
+        @param tunnel: whether the link goes through a relay.
         """
         self._settings = settings
         self._queue = queue
         self._heartbeat = heartbeat
         self._set_timer = set_timer
+        self._probe_seconds = TUNNEL_PROBE_AFTER_SECONDS if tunnel else PROBE_AFTER_SECONDS
+        self._doubt_seconds = TUNNEL_DOUBT_AFTER_SECONDS if tunnel else DOUBT_AFTER_SECONDS
         self._idle_before = 0.0
         self._round_trip = 0.0
         self._silence = self._stalled = 0.0
@@ -210,14 +219,14 @@ class Liveness:
                 self._quiet = 0.0
                 self._doubt_at = self._doubt_after
         elif not self._asked:
-            self.probe_due = self._asked = self.waiting >= PROBE_AFTER_SECONDS - _ROUNDING_SECONDS
+            self.probe_due = self._asked = self.waiting >= self._probe_seconds - _ROUNDING_SECONDS
         elif self.waiting >= self._doubt_at - _ROUNDING_SECONDS:
             self.doubt_due = self._doubted = True
             self._doubt_at = self.waiting + min(self.waiting, MAX_DOUBT_INTERVAL_SECONDS)
 
     @property
     def _doubt_after(self) -> float:
-        return self._after(DOUBT_AFTER_SECONDS)
+        return self._after(self._doubt_seconds)
 
     def _after(self, seconds: float) -> float:
         """This time, or C{DOUBT_AFTER_ROUND_TRIPS} round trips if that is longer."""
@@ -247,7 +256,7 @@ class Liveness:
         if self.waiting is None:
             wait = self._heartbeat() - self._quiet
         else:
-            wait = (self._doubt_at if self._asked else PROBE_AFTER_SECONDS) - self.waiting
+            wait = (self._doubt_at if self._asked else self._probe_seconds) - self.waiting
         bounds = [wait, self._longest_tick, self._settings.inactivity_timeout - self._silence]
         if self._cut_in is not None:
             bounds.append(self._cut_in)

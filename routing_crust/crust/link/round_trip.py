@@ -23,9 +23,10 @@ class RoundTrip:
 
     @ivar smoothed: in seconds; C{None} while nothing is known.
     @ivar variation: the mean deviation from it, in seconds; C{None} before the first sample.
+    @ivar latest: the last sample, in seconds; C{None} before the first.
     """
 
-    __slots__ = ("_ambiguous", "_seconds", "_since", "_unanswered", "smoothed", "variation")
+    __slots__ = ("_ambiguous", "_seconds", "_since", "_unanswered", "latest", "smoothed", "variation")
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         """
@@ -33,6 +34,7 @@ class RoundTrip:
         """
         self.smoothed: float | None = None
         self.variation: float | None = None
+        self.latest: float | None = None
         self._seconds = seconds
         self._since = seconds()
         self._unanswered = self._ambiguous = False
@@ -74,6 +76,7 @@ class RoundTrip:
             self.smoothed = self._seconds() - self._since
 
     def _add(self, seconds: float) -> None:
+        self.latest = seconds
         if self.smoothed is None or self.variation is None:
             self.smoothed, self.variation = seconds, seconds / 2
             return

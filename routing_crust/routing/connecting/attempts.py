@@ -50,16 +50,20 @@ class Attempts:
         self._settings = node.settings
         self._links = links
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self.punches = PunchSchedule(node, links.is_dialled, links.needs_no_tunnel, self._open_tunnel)
+        self.punches = PunchSchedule(node, links.is_dialled, self._needs_no_tunnel, self._open_tunnel)
         self._opener: OpenTunnel
+        self._moves: Callable[[Name], object] = lambda name: False
         self.expected = ExpectedConnections(node.clock, node.settings, self._expired)
 
-    def open_tunnels_by(self, opener: OpenTunnel) -> None:
+    def open_tunnels_by(self, opener: OpenTunnel, moves: Callable[[Name], object]) -> None:
         """
         Have tunnels opened by this. It cannot be an argument of the constructor: the opener requests links,
         and so needs the attempts itself.
+
+        @param moves: whether the tunnel to a peer ought to go through another relay.
         """
         self._opener = opener
+        self._moves = moves
 
     def expect(self, entry: ExpectedConnection) -> bool:
         """
@@ -179,6 +183,9 @@ class Attempts:
             return Accept(entry.request.use, we_asked=False)
         token = decode(Signed, entry.token, MAX_CONTROL_BYTES)
         return Accept(decode(ConnectRequest, token.body, MAX_CONTROL_BYTES).use, we_asked=True)
+
+    def _needs_no_tunnel(self, peer: Name, use: LinkUse) -> bool:
+        return self._links.needs_no_tunnel(peer, use) and not self._moves(peer)
 
     def _open_tunnel(
         self, peer: Name, nonce: bytes, theirs: Sequence[Name], awaited: bool

@@ -135,7 +135,7 @@ class Connector(PeerListener):
         if self._requests.get(peer.name, peer.use) is not None:
             self.ask_again(peer.name)
         else:
-            self._request(peer.name, peer.use, None, None)
+            self._request(peer.name, peer.use, self._relays.way_round(peer), None)
 
     def ask_again(self, name: Name) -> None:
         """Send requests to a node that are under way, and have no answer, once more by another way."""
@@ -282,6 +282,7 @@ class Connector(PeerListener):
         request.answered = True
         self._node.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
         endpoints = self._candidates.dialable(peer, response.candidates, "its answer")
+        self._relays.told(peer, response.relays)
         self._attempts.make_room(peer, own=True)
         if self._attempts.expect(ExpectedResponse(peer, request.nonce, endpoints, response, request.token)):
             # the timer allowed for the answer; the dials that follow it take longer

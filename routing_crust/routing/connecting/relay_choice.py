@@ -5,11 +5,17 @@ Each end of a request names up to four nodes that have a direct link with it and
 The end that opens the tunnel tries the nodes that both have a link with, then those that the other end named,
 then its own nearest to the other end. A relay whose tunnels to a peer have broken is not used for that peer
 for a while.
+
+Of the nodes that both have a link with, that one is the first through which a round trip is the shortest: the
+sum of our own round trip to it, which we measure, and of the other end's, which that end tells. What a tunnel
+takes beyond that sum is what it waits at its relay, which is busy, or what the other end has told wrongly:
+it is remembered for this pair, and added. So who lies has a slow tunnel to us, and changes nobody else's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from math import ceil, inf, isinf
 from typing import Final
 
 from ...bounded_dict import BoundedDict
@@ -18,14 +24,25 @@ from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason
 from ...names import Name
 from ...wire.codec import to_wire
-from ...wire.messages import LinkUse, WireContact
+from ...wire.messages import MAX_RELAYS_NAMED, LinkUse, WireRelay
 from ..links.peer import Peer
 from ..links.registry import LinkRegistry
 from ..membership.neighbourhood import Neighbourhood
 from ..node import Node
 
 MAX_RELAYS: Final = 4
-"""Nodes that each end names, and nodes of its own that it tries when it knows of no better ones."""
+"""Nodes of its own that an end tries when it knows of no better ones."""
+MAX_TOLD: Final = 1024
+"""Peers of which it is remembered how far they are from which relays."""
+WAIT_MEMORY_SECONDS: Final = 600.0
+"""Seconds for which it is remembered how much longer than the sum a tunnel took."""
+MIN_GAIN_SECONDS: Final = 0.01
+MIN_GAIN_SHARE: Final = 0.2
+"""A tunnel is moved to another relay if a round trip becomes shorter by both of these."""
+MIN_MOVE_SECONDS: Final = 60.0
+"""Seconds for which a tunnel stays with its relay at least, while it works."""
+MAX_SHOWN: Final = 3
+"""Other relays that an explanation names."""
 DISTRUST_SECONDS: Final = 60.0
 """Seconds for which a relay is not used for a peer, once its faults have reached C{DISTRUST_AT}."""
 DISTRUST_AT: Final = 3
@@ -64,6 +81,9 @@ class RelayChoice:
         self._neighbourhood = neighbourhood
         self._dialable_at = dialable_at
         self._faults: BoundedDict[tuple[Name, Name], tuple[float, int]] = BoundedDict(MAX_DISTRUSTED)
+        # for each peer, its round trips to the relays that it has named, in seconds
+        self._told: BoundedDict[Name, dict[Name, float]] = BoundedDict(MAX_TOLD)
+        self._waits: BoundedDict[tuple[Name, Name], tuple[float, float]] = BoundedDict(MAX_DISTRUSTED)
 
     def way(self, link: ILink, name: Name) -> ILink | None:
         """
@@ -77,34 +97,136 @@ class RelayChoice:
             return None
         return peer.link
 
-    def to_name(self, other: Name, theirs: Collection[Name] = ()) -> tuple[WireContact, ...]:
+    def told(self, peer: Name, relays: Sequence[WireRelay]) -> None:
+        """A peer has named nodes for a tunnel to it, and how far it is from them."""
+        self._told.put(peer, {Name(each.name): each.milliseconds / 1000 for each in relays})
+
+    def to_name(self, other: Name, theirs: Sequence[Name] = ()) -> tuple[WireRelay, ...]:
         """
-        The nodes that we name for a tunnel to us: those that the other end has named first, then those
-        nearest to its name.
+        The nodes that we name for a tunnel to us: those that the other end has named first, then by turns one
+        of those nearest to its name, which it may know too, and one of those nearest to us by time.
 
         @param theirs: the nodes that the other end has named.
         """
-        found: dict[Name, Endpoint] = {}
+        found: dict[Name, WireRelay] = {}
         for peer in self._by_preference(other, theirs):
-            endpoint = self._dialable_at(peer)
+            endpoint = None if peer.name in found else self._dialable_at(peer)
             if endpoint is not None:
-                found[peer.name] = endpoint
-                if len(found) == MAX_RELAYS:
+                own = _round_trip(peer.link)
+                milliseconds = 0 if isinf(own) else min(60_000, max(1, ceil(own * 1000)))
+                found[peer.name] = WireRelay(peer.name.raw, to_wire(endpoint), milliseconds)
+                if len(found) == MAX_RELAYS_NAMED:
                     break
-        return tuple(WireContact(name.raw, to_wire(endpoint)) for name, endpoint in found.items())
+        return tuple(found.values())
 
     def to_try(self, peer: Name, theirs: Sequence[Name]) -> list[Name]:
         """
-        The nodes through which a tunnel to this peer is tried, best first.
+        The nodes through which a tunnel to this peer is tried, best first: those that both have a link with
+        by the time that a round trip takes, and one whose link may be dead after the others.
 
         @param theirs: the nodes that the peer has named.
         """
         own = [each.name for each in self._usable(peer)]
-        common = [name for name in theirs if name in own]
+        # sorted() keeps the peer's order where nothing is known
+        common = sorted(
+            (name for name in theirs if name in own),
+            key=lambda name: (self._is_doubted(peer, name), self.seconds(peer, name)),
+        )
         nearest = sorted(own, key=peer.distance)[:MAX_RELAYS]
         skip = (peer, self._node.name)
         names = dict.fromkeys(each for each in (*common, *theirs, *nearest) if each not in skip)
         return [name for name in names if not self.is_distrusted(peer, name)]
+
+    def seconds(self, peer: Name, relay: Name) -> float:
+        """How long a round trip to this peer through this node takes; infinite if that is not known."""
+        theirs = self._told.get(peer, {}).get(relay, 0.0)
+        own = self._links.link_to(relay)
+        if own is None or own.path_kind is PathKind.TUNNEL or not theirs:
+            return inf
+        since, waited = self._waits.get((peer, relay), (-inf, 0.0))
+        if self._node.clock.seconds() - since >= WAIT_MEMORY_SECONDS:
+            waited = 0.0
+        return _round_trip(own) + theirs + waited
+
+    def probe(self, peer: Peer) -> None:
+        """Measure the tunnel to this peer, and our links to the relays that it has named."""
+        for name in (peer.name, *self._told.get(peer.name, {})):
+            link = self._links.link_to(name)
+            if link is not None:
+                link.probe()
+
+    def is_changing(self, peer: Peer) -> bool:
+        """Whether the last round trip through a tunnel took clearly longer or shorter than those before."""
+        trip = peer.link.round_trip
+        if trip.smoothed is None or trip.latest is None:
+            return False
+        return abs(trip.latest - trip.smoothed) > max(MIN_GAIN_SECONDS, MIN_GAIN_SHARE * trip.smoothed)
+
+    def measured(self, peer: Peer) -> None:
+        """A tunnel has been in use: remember by how much it takes longer than the sum of its halves."""
+        relay, trip = peer.link.via, peer.link.round_trip
+        if relay is None or trip.variation is None or trip.smoothed is None:
+            return
+        self._waits.pop((peer.name, relay), None)
+        waited = trip.smoothed - self.seconds(peer.name, relay)
+        if waited > 0:
+            self._waits.put((peer.name, relay), (self._node.clock.seconds(), waited))
+
+    def better(self, name: Name) -> list[Name]:
+        """
+        The nodes through which a round trip to a peer would be clearly shorter than through its present
+        tunnel, best first; none if that is new, or not measured, or may be dead.
+        """
+        peer = self._links.peer(name)
+        if peer is None or peer.link.path_kind is not PathKind.TUNNEL or peer.link.is_doubted:
+            return []
+        trip = peer.link.round_trip
+        if trip.smoothed is None or trip.latest is None:
+            return []
+        if self._node.clock.seconds() - peer.since < MIN_MOVE_SECONDS:
+            return []
+        # the latest, too: one sample that was held up must not move the tunnel
+        now = min(trip.smoothed, trip.latest)
+        enough = now - max(MIN_GAIN_SECONDS, MIN_GAIN_SHARE * now)
+        return [relay for seconds, relay in self._others(peer) if seconds <= enough]
+
+    def reason(self, name: Name) -> str:
+        """Why the tunnel to a peer goes through its relay, in words; empty if there is no tunnel."""
+        peer = self._links.peer(name)
+        if peer is None or peer.link.via is None:
+            return ""
+        seconds = self.seconds(name, peer.link.via)
+        if isinf(seconds):
+            return "it answered first; how far the other end is from it is not known"
+        others = [f"{_milliseconds(each)} through {relay.short}" for each, relay in self._others(peer)]
+        if not others:
+            return f"{_milliseconds(seconds)} through it, and no other relay is known that both ends reach"
+        return f"{_milliseconds(seconds)} through it, {', '.join(others[:MAX_SHOWN])}"
+
+    def way_round(self, peer: Peer) -> ILink | None:
+        """
+        The link to the relay that comes next, if our link to this peer is a tunnel and its relay may be dead:
+        that relay has a link with the peer, and the routing table may lead to the dead one.
+        """
+        others = self._others(peer) if peer.link.path_kind is PathKind.TUNNEL else []
+        return self._links.link_to(others[0][1]) if others else None
+
+    def _others(self, peer: Peer) -> list[tuple[float, Name]]:
+        """What else a round trip would take, shortest first, and the relay for it."""
+        found: list[tuple[float, Name]] = []
+        for each in self._told.get(peer.name, {}):
+            relay = self._links.peer(each)
+            if relay is None or relay.link.is_doubted or not self._is_usable(relay, peer.name):
+                continue
+            if each != peer.link.via and not self.is_distrusted(peer.name, each):
+                found.append((self.seconds(peer.name, each), each))
+        return sorted(each for each in found if not isinf(each[0]))
+
+    def _is_doubted(self, other: Name, relay: Name) -> bool:
+        """Whether this relay may be dead: our link to it is silent, or our tunnel through it is."""
+        tunnel, link = self._links.link_to(other), self._links.link_to(relay)
+        through = tunnel is not None and tunnel.via == relay and tunnel.is_doubted
+        return through or (link is not None and link.is_doubted)
 
     def note_fault(self, peer: Name, relay: Name, weight: int) -> None:
         """A tunnel to this peer was lost by the fault of the node in its middle."""
@@ -118,15 +240,17 @@ class RelayChoice:
         since, faults = self._faults.get((peer, relay), (0.0, 0))
         return faults >= DISTRUST_AT and self._node.clock.seconds() - since < DISTRUST_SECONDS
 
-    def _by_preference(self, other: Name, theirs: Collection[Name]) -> Iterator[Peer]:
+    def _by_preference(self, other: Name, theirs: Sequence[Name]) -> Iterator[Peer]:
         """The peers that we could name; some of them more than once."""
-        near = [each.name for each in self._neighbourhood.table.nearest(other, 2 * MAX_RELAYS)]
-        for name in (*sorted(theirs, key=other.distance), *near):
+        for name in theirs:
             peer = self._links.peer(name)
             if peer is not None and self._is_usable(peer, other):
                 yield peer
-        # reached only if those did not suffice, since it sorts all peers
-        yield from sorted(self._usable(other), key=lambda each: other.distance(each.name))
+        usable = self._usable(other)
+        near = sorted(usable, key=lambda each: other.distance(each.name))
+        quick = sorted(usable, key=lambda each: (each.link.is_doubted, _round_trip(each.link)))
+        for pair in zip(near, quick, strict=True):
+            yield from pair
 
     def _usable(self, other: Name) -> list[Peer]:
         return [each for each in self._links.peers if self._is_usable(each, other)]
@@ -140,3 +264,12 @@ class RelayChoice:
             and self._node.members.may_relay(peer.name)
             and (peer.use >= LinkUse.DIRECT or peer.name == self._neighbourhood.proxy)
         )
+
+
+def _round_trip(link: ILink) -> float:
+    seconds = link.round_trip.smoothed
+    return inf if seconds is None else seconds
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"

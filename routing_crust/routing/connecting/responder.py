@@ -121,6 +121,7 @@ class ConnectResponder:
         """Expect a link, respond by the link that the request came by, and dial."""
         self._node.history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
         endpoints = self._candidates.dialable(peer, request.candidates, "its request")
+        self._relays.told(peer, request.relays)
         # in this order: what the peer has given up goes before the limits are looked at
         self._attempts.withdraw_earlier(peer, request)
         self._attempts.make_room(peer, issued=request.issued)

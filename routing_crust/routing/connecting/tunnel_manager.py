@@ -4,6 +4,11 @@ The tunnel manager: replaces tunnels by better links, and makes broken ones agai
 While a tunnel lives, both ends try to replace it by requests like the first: at once when the NAT or the
 addresses of this node change, otherwise after a wait that doubles. When a tunnel breaks because its relay is
 gone or fails, the manager makes another through another relay.
+
+Both ends also judge every C{JUDGE_SECONDS}, by what they have measured and been told, whether another relay
+would be clearly faster. If that holds for some time, the end asks the other one anew, which tells its own
+times with the answer, and if it still holds makes a second tunnel. The first one carries until both ends have
+agreed on the second, and the handover loses nothing.
 """
 
 from __future__ import annotations
@@ -27,13 +32,19 @@ from ..links.registry import LinkRegistry
 from ..membership.neighbourhood import Neighbourhood
 from ..node import Node
 from .connector import Connector
-from .relay_choice import FAULT_WEIGHTS, RelayChoice
+from .relay_choice import FAULT_WEIGHTS, MIN_MOVE_SECONDS, RelayChoice
 
 FIRST_WAIT_SECONDS: Final = 5.0
 MAX_WAIT_SECONDS: Final = 600.0
 """Seconds between two attempts to replace a tunnel, at first and at most; a quarter more or less."""
 MIN_WAIT_SECONDS: Final = 1.0
 """Seconds between two attempts at least, whatever has changed."""
+JUDGE_SECONDS: Final = 10.0
+"""Between two judgements of whether a tunnel has the right relay."""
+MEASURE_SECONDS: Final = 60.0
+"""Between two measurements of each tunnel, and of the links to its possible relays, that need no traffic."""
+JUDGEMENTS: Final = 3
+"""How often in a row another relay must have been better; once more for the end with the greater name."""
 OTHER_END_FIRST_SECONDS: Final = 1.0
 """Seconds that the end with the greater name leaves to the other when a tunnel has to be made again."""
 
@@ -46,16 +57,19 @@ class _LiveTunnel:
     @ivar via: the node in its middle.
     @ivar tried: when the last attempt to replace it began, in seconds.
     @ivar timer: the delayed call that begins the next.
+    @ivar outdone: how often in a row another relay was better.
+    @ivar probed: when it and its possible relays were measured last, in seconds.
     """
 
-    __slots__ = ("name", "timer", "tried", "use", "via", "waits")
+    __slots__ = ("name", "outdone", "probed", "timer", "tried", "use", "via", "waits")
 
     def __init__(self, name: Name, via: Name | None, use: LinkUse) -> None:
         self.name = name
         self.via = via
         self.use = use
         self.waits = Backoff(FIRST_WAIT_SECONDS, 2, MAX_WAIT_SECONDS)
-        self.tried = float("-inf")
+        self.tried = self.probed = float("-inf")
+        self.outdone = 0
         self.timer: IDelayedCall | None = None
 
 
@@ -81,6 +95,7 @@ class TunnelManager(PeerListener):
         self._neighbourhood = neighbourhood
         self._tunnels: dict[Name, _LiveTunnel] = {}
         self._again: dict[Name, IDelayedCall] = {}
+        self._judging: IDelayedCall | None = None
         self._when_unused: tuple[Callable[[Name], object], ...] = ()
         self._stopped = False
 
@@ -99,13 +114,17 @@ class TunnelManager(PeerListener):
             if known is not None:
                 self._forget(known)
         elif known is None or known.via != peer.link.via:
-            # another relay: the waits of the old tunnel say nothing about this one
+            tunnel = _LiveTunnel(peer.name, peer.link.via, peer.use)
             if known is not None:
+                # it was moved: what keeps the ends from dialling each other is as it was
+                tunnel.waits, tunnel.tried = known.waits, known.tried
                 self._forget(known)
-            tunnel = self._tunnels[peer.name] = _LiveTunnel(peer.name, peer.link.via, peer.use)
+            self._tunnels[peer.name] = tunnel
             if peer.link.via is not None:
                 self._idle.needed(peer.link.via)
             self._schedule(tunnel, tunnel.waits.bound)
+            if self._judging is None:
+                self._judging = self._node.clock.callLater(JUDGE_SECONDS, self._judge)
         else:
             known.use = peer.use
 
@@ -150,6 +169,7 @@ class TunnelManager(PeerListener):
         for tunnel in self._tunnels.values():
             cancel(tunnel.timer)
         self._tunnels.clear()
+        cancel(self._judging)
         for timer in self._again.values():
             cancel(timer)
         self._again.clear()
@@ -164,6 +184,31 @@ class TunnelManager(PeerListener):
         tunnel.waits.next_wait()
         self._schedule(tunnel, tunnel.waits.bound)
         self._connector.improve(tunnel.name, tunnel.use)
+
+    def _judge(self) -> None:
+        """See whether each tunnel has the right relay."""
+        now = self._node.clock.seconds()
+        self._judging = self._node.clock.callLater(JUDGE_SECONDS, self._judge) if self._tunnels else None
+        for tunnel in list(self._tunnels.values()):
+            peer = self._links.peer(tunnel.name)
+            if peer is None:
+                continue
+            self._relays.measured(peer)
+            if now - tunnel.probed >= MEASURE_SECONDS or self._relays.is_changing(peer):
+                # an end that only answers heartbeats would measure nothing
+                tunnel.probed = now
+                self._relays.probe(peer)
+            if not self._relays.better(tunnel.name):
+                tunnel.outdone = 0
+                continue
+            tunnel.outdone += 1
+            # both ends may find it at once, and one request is enough
+            if tunnel.outdone < JUDGEMENTS + (self._node.name > tunnel.name):
+                peer.link.probe()
+            elif now - tunnel.tried >= MIN_MOVE_SECONDS:
+                # what kept it from being moved the last time may be there still
+                tunnel.tried, tunnel.outdone = now, 0
+                self._connector.improve(tunnel.name, tunnel.use)
 
     def _make_again(self, name: Name, use: LinkUse) -> None:
         del self._again[name]

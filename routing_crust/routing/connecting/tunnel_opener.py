@@ -62,7 +62,8 @@ class TunnelOpener:
 
     async def _open(self, peer: Name, nonce: bytes, theirs: Sequence[Name], awaited: bool) -> ILink:
         problems: list[tuple[str, str]] = []
-        for name in self._relays.to_try(peer, theirs):
+        # a tunnel that is there stays until a better one carries, so only better ones are tried
+        for name in self._relays.better(peer) or self._relays.to_try(peer, theirs):
             result = await self._through(name, peer, nonce, awaited)
             if isinstance(result, str):
                 problems.append((f"through {name.short}", result))

@@ -25,7 +25,7 @@ class CandidateLink:
     @ivar since: when its Hello was verified, in seconds.
     @ivar path_kind: how it came about.
     @ivar both_ways: whether each end can dial the other, as far as their NATs are known.
-    @ivar beside: whether the end that dialled it doubts the current link.
+    @ivar beside: whether the end that made it doubts the current link, or found it slower.
     """
 
     link: Hashable

@@ -24,7 +24,7 @@ class Accept:
     """
     The peer may have the link for this use.
 
-    @ivar beside: whether it was dialled because the current link is doubted.
+    @ivar beside: whether it is to take the place of the current link, which is doubted, or a slower tunnel.
     """
 
     use: LinkUse

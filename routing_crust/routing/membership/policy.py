@@ -8,11 +8,12 @@ table) or has a direct link that an application asked for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import replace
+from typing import Final, Protocol
 
 from ...config import Role
 from ...crust.interfaces import ILink
-from ...endpoints import Direction
+from ...endpoints import Direction, PathKind
 from ...errors import CloseReason
 from ...names import Name
 from ...wire.messages import LinkUse
@@ -24,6 +25,9 @@ from ..state import State
 from .network_time import NetworkTime
 from .proxied import ProxiedPeers
 from .routing_table import RoutingTable, counted_by
+
+MIN_MOVED_SECONDS: Final = 30.0
+"""Seconds for which a tunnel stays at least before another may take its place because it is faster."""
 
 
 class ExpectedPurposes(Protocol):
@@ -87,6 +91,8 @@ class MembershipPolicy:
         if beside is not None:
             return beside  # it takes no new place
         verdict = self._expected.purpose(link, nonce)
+        if verdict is not None and self._moves(link, verdict.use):
+            verdict = replace(verdict, beside=True)
         if verdict is None and self._links.peer(link.peer) is not None:
             # the second of two links: the first has settled their request
             return Refuse(CloseReason.SUPERSEDED)
@@ -101,6 +107,17 @@ class MembershipPolicy:
                 self._expected.turn_away(link.peer, nonce)
                 return Refuse(CloseReason.NOT_WANTED, problem)
         return verdict or Refuse(CloseReason.NOT_WANTED, "nobody asked for it")
+
+    def _moves(self, link: ILink, use: LinkUse) -> bool:
+        """
+        Whether a tunnel is to take the place of one through another relay: of the two ends one has found it
+        to be faster. Not soon after the last, since each costs a handover, and who asks may be wrong.
+        """
+        peer = self._links.peer(link.peer)
+        if peer is None or link.path_kind is not PathKind.TUNNEL or peer.link.path_kind is not link.path_kind:
+            return False
+        age = self._node.clock.seconds() - peer.since
+        return link.via != peer.link.via and use >= peer.use and age >= MIN_MOVED_SECONDS
 
     def _judge_newcomer(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
         if self._node.is_client:

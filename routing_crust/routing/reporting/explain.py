@@ -111,10 +111,12 @@ def explain(
     requests: PendingRequests,
     refusal: Callable[[Name, Endpoint], str | None],
     name: Name,
+    reason: str = "",
 ) -> Explanation:
     """
     Say what a running node knows of a peer.
 
+    @param reason: why the tunnel to it has its relay; empty if there is none.
     @param refusal: why an address that a peer has given is not dialled; C{None} if it is.
     """
     if name == node.name:
@@ -125,7 +127,7 @@ def explain(
     return Explanation(
         str(name),
         peer is not None,
-        _summary(peer, history, now),
+        _summary(peer, history, now) + (f"; why that relay: {reason}" if reason else ""),
         _candidates(node, refusal, name, history),
         tuple(_attempt(each, now) for each in history.outcomes),
         # where there is a link nothing has to happen

@@ -55,8 +55,8 @@ class Listener(Protocol):
 class Exchange(Protocol):
     """The network, as far as who connects knows it."""
 
-    def delay(self) -> float:
-        """How long something takes from one end to the other, this time."""
+    def delay(self, here: str, there: str) -> float:
+        """How long something takes from one host to another, this time."""
 
     def begins(self, connector: MemoryConnector) -> bool:
         """A dial begins. Returns whether anything will ever come back."""
@@ -144,7 +144,7 @@ class MemoryConnector:
         self._end = end
         end.lost = self._lost
         self._cancel()
-        end.other.pipe.put(self._exchange.delay(), self.connected)
+        end.other.pipe.put(self._delay(), self.connected)
 
     def meets(self, end: MemoryTransport) -> None:
         """Both have dialled each other, and the peer's SYN has come."""
@@ -189,14 +189,17 @@ class MemoryConnector:
         exchange = self._exchange
         exchange.open_way(self.local, self.remote)
         self._later(resend, self._send, 2 * resend)
-        self._later(exchange.delay(), self._arrive)
+        self._later(self._delay(), self._arrive)
+
+    def _delay(self) -> float:
+        return self._exchange.delay(self.host.host, self.remote.host)
 
     def _arrive(self) -> None:
         try:
             answer = self._exchange.answer(self)
         except Refused as refused:
             self._cancel()
-            self._later(self._exchange.delay(), self._fail, refused.error)
+            self._later(self._delay(), self._fail, refused.error)
             return
         if answer is None:
             return

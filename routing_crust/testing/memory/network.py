@@ -191,10 +191,10 @@ class MemoryNetwork(Obstacles):
 
     # What who connects asks.
 
-    def delay(self) -> float:
-        """How long something takes from one end to the other, this time."""
+    def delay(self, here: str, there: str) -> float:
+        """How long something takes from one host to another, this time."""
         latency = self.latency
-        return latency.draw(self.random) if isinstance(latency, Latency) else latency
+        return latency.between(here, there, self.random) if isinstance(latency, Latency) else latency
 
     def begins(self, connector: MemoryConnector) -> bool:
         self._connectors[connector.local, connector.remote] = connector

@@ -50,8 +50,8 @@ class Carrier(Protocol):
     def clock(self) -> IReactorTime:
         """The time."""
 
-    def delay(self) -> float:
-        """How long something takes from one end to the other, this time."""
+    def delay(self, here: str, there: str) -> float:
+        """How long something takes from one host to another, this time."""
 
     def stands_still(self, end: MemoryTransport) -> bool:
         """Whether what this end has sent does not arrive now, though the other end would take it."""
@@ -139,13 +139,16 @@ class MemoryTransport:
             self.protocol = protocol
             protocol.makeConnection(self)
 
+    def _delay(self) -> float:
+        return self._carrier.delay(self.host.host, self.other.host.host)
+
     # What protocols call: see Twisted's ITCPTransport, IConsumer and IPushProducer.
 
     def write(self, data: bytes) -> None:
         if self.gone or self.disconnecting:
             return
         self.in_flight += len(data)
-        self.pipe.put(self._carrier.delay(), partial(self._arrives, bytes(data)))
+        self.pipe.put(self._delay(), partial(self._arrives, bytes(data)))
         if self.in_flight >= BUFFER_BYTES and self._producer is not None and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
@@ -159,7 +162,7 @@ class MemoryTransport:
             self._tell_soon(ConnectionDone())
         elif not self.disconnecting:
             self.disconnecting = True
-            self.pipe.put(self._carrier.delay(), self.other_closed)
+            self.pipe.put(self._delay(), self.other_closed)
 
     def abortConnection(self) -> None:
         """End at once; what is on its way is lost."""
@@ -225,7 +228,7 @@ class MemoryTransport:
         if other.gone:
             return
         if not other.disconnecting:
-            other.pipe.put(self._carrier.delay(), other.other_closed)
+            other.pipe.put(self._delay(), other.other_closed)
         other.end(ConnectionDone())
 
     def reset(self) -> None:
@@ -261,7 +264,7 @@ class MemoryTransport:
 
     def _reset_other(self) -> None:
         self.pipe.clear()
-        self.pipe.put(self._carrier.delay(), self.other.reset)
+        self.pipe.put(self._delay(), self.other.reset)
 
     def _over(self) -> None:
         self.gone = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -27,12 +28,14 @@ from routing_crust.crust.link.liveness import (
     DOUBT_AFTER_SECONDS,
     MEASURE_SECONDS,
     PROBE_AFTER_SECONDS,
+    TUNNEL_DOUBT_AFTER_SECONDS,
+    TUNNEL_PROBE_AFTER_SECONDS,
 )
 from routing_crust.crust.link.losses import describe
 from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.crust.link.sendqueue import MAX_QUEUE_BYTES
 from routing_crust.crust.link.tls import VerifiedPeer
-from routing_crust.endpoints import Direction
+from routing_crust.endpoints import Direction, PathKind
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.names import Name
 from routing_crust.wire.codec import encode
@@ -543,6 +546,17 @@ class DoubtTests(LinkTests):
         for _ in range(29):
             self.clock.advance(1)
         self.assertEqual((self.doubts(), self.settle()), (8, b""))  # at 2, 4, 8, 12 s and so on
+
+    def test_tunnel_is_probed_and_doubted_sooner(self) -> None:
+        """Its relay may have died, and there are others."""
+        self.plan = replace(PLAN, path_kind=PathKind.TUNNEL)
+        link = self.verified()
+        link.send(200, b"a question")
+        self.settle()
+        self.clock.advance(TUNNEL_PROBE_AFTER_SECONDS)
+        self.assertEqual((self.settle(), link.is_doubted), (PROBE, False))
+        self.clock.advance(TUNNEL_DOUBT_AFTER_SECONDS - TUNNEL_PROBE_AFTER_SECONDS)
+        self.assertEqual((self.doubts(), link.is_doubted), (1, True))
 
     def test_link_that_others_have_reason_to_probe_is_doubted_sooner(self) -> None:
         """Whatever had been sent before."""

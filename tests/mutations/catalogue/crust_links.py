@@ -233,6 +233,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a tunnel is doubted no sooner than another link",
+        "crust/link/liveness.py",
+        "TUNNEL_DOUBT_AFTER_SECONDS if tunnel else DOUBT_AFTER_SECONDS",
+        "DOUBT_AFTER_SECONDS",
+        ("tests.crust.link.test_link.DoubtTests.test_tunnel_is_probed_and_doubted_sooner",),
+    ),
+    Mutant(
         "a link with a long round trip is doubted each time",
         "crust/link/liveness.py",
         "return min(max(seconds, round_trips), MAX_DOUBT_AFTER_SECONDS)",

@@ -387,6 +387,85 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a tunnel's relay is chosen by one half of the way",
+        "routing/connecting/relay_choice.py",
+        "return _round_trip(own) + theirs + waited",
+        "return _round_trip(own)",
+        ("tests.routing.connecting.test_nearest_relay.ChoosingTests",),
+    ),
+    Mutant(
+        "what a tunnel waits at its relay is not remembered",
+        "routing/connecting/relay_choice.py",
+        "        if waited > 0:\n            self._waits.put",
+        "        if False:\n            self._waits.put",
+        (
+            "tests.routing.connecting.test_nearest_relay.MovingTests.test_end_that_lies_has_a_slow_tunnel_and_no_more",
+        ),
+    ),
+    Mutant(
+        "a tunnel stays with a relay that has become slow",
+        "routing/connecting/tunnel_manager.py",
+        "self._connector.improve(tunnel.name, tunnel.use)\n\n    def _make_again",
+        "pass\n\n    def _make_again",
+        (
+            "tests.routing.connecting.test_nearest_relay.MovingTests.test_tunnel_whose_relay_becomes_slow_is_moved_and_loses_nothing",
+        ),
+    ),
+    Mutant(
+        "a faster tunnel does not take the place of the slower one",
+        "routing/membership/policy.py",
+        "if verdict is not None and self._moves(link, verdict.use):",
+        "if False:",
+        (
+            "tests.routing.connecting.test_nearest_relay.MovingTests.test_tunnel_whose_relay_becomes_slow_is_moved_and_loses_nothing",
+        ),
+    ),
+    Mutant(
+        "a tunnel is moved for any gain",
+        "routing/connecting/relay_choice.py",
+        "if seconds <= enough]",
+        "if seconds < now]",
+        (
+            "tests.routing.connecting.test_nearest_relay.MovingTests.test_tunnel_is_not_moved_for_a_small_gain_or_soon",
+        ),
+    ),
+    Mutant(
+        "a relay that may be dead is tried first",
+        "routing/connecting/relay_choice.py",
+        "key=lambda name: (self._is_doubted(peer, name), self.seconds(peer, name)),",
+        "key=lambda name: self.seconds(peer, name),",
+        (
+            "tests.routing.connecting.test_nearest_relay.ChoosingTests.test_relay_whose_link_may_be_dead_is_tried_last",
+        ),
+    ),
+    Mutant(
+        "the relay of a silent tunnel is tried first",
+        "routing/connecting/relay_choice.py",
+        "return through or (",
+        "return (",
+        (
+            "tests.routing.connecting.test_nearest_relay.ChoosingTests.test_relay_of_a_silent_tunnel_is_tried_last",
+        ),
+    ),
+    Mutant(
+        "an end that only answers heartbeats does not measure its tunnel",
+        "routing/connecting/tunnel_manager.py",
+        "                self._relays.probe(peer)",
+        "                pass",
+        (
+            "tests.routing.connecting.test_nearest_relay.ChoosingTests.test_both_ends_measure_a_quiet_tunnel_and_their_halves",
+        ),
+    ),
+    Mutant(
+        "a peer behind a silent relay is asked through it",
+        "routing/connecting/relay_choice.py",
+        "return self._links.link_to(others[0][1]) if others else None",
+        "return None",
+        (
+            "tests.routing.connecting.test_nearest_relay.DyingTests.test_peer_is_asked_by_the_next_relay_when_the_first_is_silent",
+        ),
+    ),
+    Mutant(
         "a tunnel waits for a membership that does not come",
         "routing/connecting/tunnel_opener.py",
         "is_new = age is not None and age < MEMBERSHIP_WAIT_SECONDS",

@@ -89,7 +89,7 @@ class Answering:
         crust = cast(ICrust, self.crust)
         node = Node(LIMITS, OWN, self.clock, Random(1), crust, 1, self.clock.seconds)
         self.attempts = Attempts(node, cast(LinkRegistry, self.links))
-        self.attempts.open_tunnels_by(self._open_tunnel)
+        self.attempts.open_tunnels_by(self._open_tunnel, lambda name: False)
         self.accepted = 0
 
     def _open_tunnel(
