@@ -33,13 +33,9 @@ QR = [
 COMPLETION = [
     "shtab>=1.13",
 ]
-SAVE = [
-    "tomlkit>=0.13",  # edits a settings file and leaves its comments; only --save needs it
-]
 TEST = [
     *METRICS,
     *UPNP,  # where people run the tests, so that none of UPnP's is skipped
-    *SAVE,  # nor those that edit settings files
     "coverage>=7.10",  # the first that measures subprocesses by itself
     "hypothesis>=6.100",
     "pyhamcrest>=2.0",  # for Twisted's own tests of TLS, which our transport has to pass
@@ -111,6 +107,7 @@ setup(
         "msgspec>=0.19.0",
         "pyopenssl>=26.2.0",
         "service-identity>=24.2.0",  # older ones break the name check of others in the process, silently
+        "tomlkit>=0.13",  # edits a settings file and leaves its comments, for --save
         'tomli>=2.0.1; python_version < "3.11"',
         "twisted>=26.10.0",  # the first that binds an outgoing connection to the port it listens on
         "zope.interface>=8.0",
@@ -120,13 +117,12 @@ setup(
         "metrics": METRICS,
         "qr": QR,
         "upnp": UPNP,
-        "save": SAVE,
         "bench": BENCH,
         "test": TEST,
         "lint": LINT,
         "typing": TYPING,
         "docs": DOCS,
-        "dev": [*COMPLETION, *METRICS, *QR, *SAVE, *UPNP, *TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
+        "dev": [*COMPLETION, *METRICS, *QR, *UPNP, *TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
     },
     entry_points={"console_scripts": ["routing-crust = routing_crust.daemon.cli:main"]},
 )

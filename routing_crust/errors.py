@@ -223,7 +223,9 @@ class RequestRefused(RoutingCrustError):
         @param detail: for the requester, up to C{MAX_DETAIL_CHARACTERS}; the rest is cut off.
         @param who: who refused, for the text of the error.
         """
-        super().__init__(f"{who} refused the request: {reason.text}" + (f": {detail}" if detail else ""))
+        # what the handler says is reason enough
+        because = detail if detail and reason is RefusalReason.BY_HANDLER else reason.text
+        super().__init__(f"{who} refused the request: {because}")
         self.reason = reason
         self.detail = detail
 

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from ..limits import DAY_SECONDS
 from .state_directory import key_path
+from .text import network_text
 
 OK: Final = "ok"
 WARN: Final = "warn"
@@ -165,7 +166,7 @@ def _network(status: Mapping[str, Any]) -> Finding:
     state, first = status.get("state"), status.get("role") == "first"
     if state == "connected":
         if status.get("group_connected") or status.get("role") == "client":
-            return Finding("network", OK, f"connected to {status.get('network')}")
+            return Finding("network", OK, f"connected to {network_text(status)}")
         text = "links with some neighbours are missing"
         return Finding("network", WARN, text, "wait a minute; then see the log")
     if first:

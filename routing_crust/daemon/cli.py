@@ -42,6 +42,8 @@ COMMAND_MODULES: Final = {
     "contact add": "commands.changing.changes",
     "contact remove": "commands.changing.changes",
     "contact list": "commands.changing.changes",
+    "start": "commands.changing.running",
+    "stop": "commands.changing.running",
     "reload": "commands.changing.changes",
     "status": "reports",
     "explain": "reports",

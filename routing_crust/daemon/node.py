@@ -288,6 +288,7 @@ class NodeService(LoggingService):
             "version": __version__,
             "process": os.getpid(),
             "state_dir": str(self._state_dir),
+            "label": None if self._administration is None else label_of(self._state_dir),
             "local_proxy": None if self._proxy is None else self._proxy.where,
             "draining": None if self._drain is None else self._drain.left,
             "uptime": round(self._clock.seconds() - self._started_at, 1),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import Field, replace
 from enum import Enum
 from pathlib import Path
@@ -17,7 +17,6 @@ from twisted.python import usage
 
 from .. import __version__
 from ..config import Settings, setting_fields
-from ..hosts.proxies import ProxyKind
 from ..parsing import unknown_setting, valid_range
 from .live.source import Configuration, SettingsSource
 from .logs import LEVELS, LogFormat, LogStyle
@@ -45,7 +44,7 @@ Requests to the node are answered if they say 'ping' (with 'pong'); any other is
 refused unless a 'routing-crust listen --answer TEXT' is attached.
 """
 
-# The options that are not called as their settings; and the placeholder of each option's value in the help.
+# The options that are not called as their settings; and the placeholder of each value in the help.
 _OPTION_NAMES: Final = {"contacts": "contact", "nicknames": "nickname"}
 _VALUES: Final = {
     "listen": "ADDRESS:PORT|INTERFACE:PORT",
@@ -92,8 +91,7 @@ _HINTS: Final = {
     "drain": "when told to end (SIGTERM, SIGINT), refuse new streams and let those that are open finish for "
     "so long, such as 10s or 2m, up to 1h; a second signal ends them at once (default 0)",
     "local_proxy": "take connections of local programs by SOCKS5 and HTTP there, such as tcp:1080, and carry "
-    "those to NAME.crust to what the peer exposes; on 127.0.0.1 unless the endpoint has an interface. An "
-    "endpoint after --proxy means this too, and a URL the proxy to go out through",
+    "those to NAME.crust to what the peer exposes; on 127.0.0.1 unless the endpoint has an interface",
     "status_page": "show a page of the node's state, links and streams, and metrics there, such as tcp:8053; "
     "on 127.0.0.1 unless the endpoint has an interface, and then with a token",
     "log_level": f"log nothing that matters less: {', '.join(LEVELS)} (default info)",
@@ -135,6 +133,7 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         usage.Options.__init__(self)
+        self._failed = False
         self.given: dict[str, Any] = {}
         self.of_daemon: dict[str, object] = {}
         self.config: Path | None = None
@@ -196,13 +195,6 @@ class Options(usage.Options):
     def opt_local_proxy(self, text: str) -> None:
         self.of_daemon["local_proxy"] = text
 
-    def opt_proxy(self, text: str) -> None:
-        # a URL is a proxy to go out through, and never a place to listen
-        if "://" in text or text == ProxyKind.ENVIRONMENT.value:
-            self.given["proxy"] = text
-        else:
-            self.opt_local_proxy(text)
-
     def opt_status_page(self, text: str) -> None:
         self.of_daemon["status_page"] = text
 
@@ -216,6 +208,14 @@ class Options(usage.Options):
         sys.stdout.write(f"routing-crust {__version__}\n")
         sys.exit(0)
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the command line, whose errors L{getUsage} is to know of."""
+        try:
+            usage.Options.parseOptions(self, options)
+        except usage.UsageError:
+            self._failed = True  # twistd prints the usage first: all the options would hide the error
+            raise
+
     def postOptions(self) -> None:
         """
         Check the options against each other.
@@ -225,9 +225,7 @@ class Options(usage.Options):
         if self.demo_seconds is not None and not self.demo:
             raise usage.UsageError("--demo-seconds: give --demo too")
         if self.demo and (self.given or self.config is not None):
-            raise usage.UsageError(
-                "--demo: takes no settings; its nodes are all on loopback, with the defaults"
-            )
+            raise usage.UsageError("--demo: takes no settings; its nodes are on loopback, with the defaults")
 
     def settings(self) -> tuple[Settings, Path]:
         """
@@ -267,7 +265,9 @@ class Options(usage.Options):
         return self.configuration().status_page
 
     def getUsage(self, width: int | None = None) -> str:
-        """The options in groups, each with its default."""
+        """The options in groups, each with its default; after an error where they are explained."""
+        if self._failed:
+            return "'twistd routing-node --help' explains the options.\n"
         width = min(width or 80, 100)
         named = {each.name for each in plain_settings()}
         grouped = {name for _, names in _GROUPS for name in names}

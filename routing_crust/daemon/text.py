@@ -46,30 +46,53 @@ def status_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, floa
     """
     links = status.get("links", [])
     table = status.get("table", [])
+    membership = status.get("membership") or {}
     # every field may be missing: the daemon may be of another version
     rows = [
         ("name", status.get("name")),
-        ("network", status.get("network")),
+        ("network", network_text(status)),
+        *([("member", _member_text(membership))] if membership else []),
         ("role", status.get("role")),
         ("state", _state(status)),
         ("contact", status.get("contact") or "none"),
-        ("proxy", status.get("proxy") or "none"),
+        *([("proxy", status["proxy"])] if status.get("proxy") else []),
         *([("out through", status["out_through"])] if status.get("out_through") else []),
         ("listening", ", ".join(status.get("endpoints", [])) or "no"),
         ("external", _external(status)),
         ("nat", f"{status.get('nat', 'unknown')}, dialable from outside: {_dialable(status)}"),
-        ("listeners", status.get("listeners")),
+        *([("listeners", status["listeners"])] if status.get("listeners") else []),
         ("process", f"{status.get('process')}, for {_duration(status.get('uptime', 0))}"),
         ("version", status.get("version")),
         ("state dir", status.get("state_dir")),
-        ("routing table", f"{len(table)} nodes"),
+        ("routing table", f"{len(table)} node{'' if len(table) == 1 else 's'}"),
         ("links", f"{len(links)}, and {status.get('unconfirmed_links', 0)} unconfirmed"),
     ]
     lines = [f"{title + ':':<15}{value}" for title, value in rows]
+    lines.extend(_membership_text(membership))
     lines.extend(_link_text(link) for link in links)
     lines.append(f"sessions:      {_sessions(status.get('sessions', {}))}")
     lines.extend(_carried_text(status, rates or {}))
     return "\n".join(lines)
+
+
+def network_text(status: Mapping[str, Any]) -> str:
+    """The network of a node: what a private one is called here goes before its id, which is a key."""
+    label, network = status.get("label"), str(status.get("network"))
+    return one_line(f"{label} ({network})" if label else network)
+
+
+def _member_text(membership: Mapping[str, Any]) -> str:
+    tags = f", tags {', '.join(membership['tags'])}" if membership.get("tags") else ""
+    roles = ",".join(membership.get("roles", ()))
+    return one_line(f"{membership.get('nickname')}, {roles}{tags}, until {membership.get('until')}")
+
+
+def _membership_text(membership: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps this node from being a member; nothing if all is well."""
+    if membership.get("problem"):
+        yield one_line(f"certificate:   {membership['problem']}")
+    for name, why in membership.get("refused_by", {}).items():
+        yield one_line(f"refused by:    {name[:8]}: {why}")
 
 
 def members_text(label: str, authority: bool, members: Iterable[Mapping[str, Any]]) -> str:

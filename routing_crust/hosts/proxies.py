@@ -26,6 +26,7 @@ PROXY_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"
 """In this order, as curl has it."""
 NO_PROXY_VARIABLES: Final = ("no_proxy", "NO_PROXY")
 _LOGIN: Final = re.compile(r"(?s)\A([A-Za-z0-9]*://|).*@")
+_LISTENING: Final = re.compile(r"(\d{1,5}|(tcp6?|ssl|unix|systemd):[^/].*)\Z")
 _FORM: Final = "write http://[USER:PASSWORD@]HOST:PORT, socks5://... or socks5h://..., or environment"
 # addresses that lead nowhere (RFC 6666), so that none is mistaken for a host
 _PLACEHOLDERS: Final = IPv6Network("100::/64")
@@ -77,6 +78,11 @@ class Proxy:
         if scheme == "https":
             raise InvalidEndpoint(
                 f"{shown}: TLS to the proxy itself is not spoken: write http://; links have their own TLS"
+            )
+        if _LISTENING.match(text):
+            raise InvalidEndpoint(
+                f"{shown} is a place to listen: for a proxy that serves the programs of this machine write "
+                f"it as local_proxy, or after --local-proxy; as one to go out through {_FORM}"
             )
         if scheme not in DEFAULT_PORTS:
             raise InvalidEndpoint(f"{shown} is not a proxy: {_FORM}")

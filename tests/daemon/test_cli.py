@@ -172,8 +172,8 @@ class UsageTests(CliTestCase):
 
     def test_misspelt_command_is_told_what_was_meant(self) -> None:
         self.assertEqual(
-            self.refused("statsu"),
-            "routing-crust: error: 'statsu' is no command; there is 'status': 'routing-crust --help' lists "
+            self.refused("explian"),
+            "routing-crust: error: 'explian' is no command; there is 'explain': 'routing-crust --help' lists "
             "them all",
         )
         self.assertIn("'xyzzy' is no command: 'routing-crust --help'", self.refused("xyzzy"))

@@ -160,7 +160,7 @@ class NodeServiceTests(TestCase):
         self.addCleanup(port.stopListening)
         forward = Forward(f"tcp:{port.getHost().port}", ALICE, "ssh")
         said = self.cannot_start(self.service(forward=(forward,)))
-        self.assertEqual(said, f"cannot listen on {forward.listen}: Address already in use")
+        self.assertIn(f"cannot listen on {forward.listen}: Address already in use: stop", said)
 
     def test_a_target_that_is_none(self) -> None:
         said = self.cannot_start(self.service(expose=(Exposure("ssh", "what:22"),)))

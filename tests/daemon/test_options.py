@@ -118,6 +118,12 @@ class OptionsTests(SynchronousTestCase):
     def test_settings_of_one_value_can_be_set_as_well(self) -> None:
         self.assertEqual(settings_of("--set", "network = lab").network, "lab")
 
+    def test_error_is_not_pushed_off_the_screen_by_the_options(self) -> None:
+        options = Options()
+        self.assertGreater(options.getUsage().count("\n"), 100)
+        self.assertRaises(UsageError, options.parseOptions, ["--set", "max_links"])
+        self.assertEqual(options.getUsage(), "'twistd routing-node --help' explains the options.\n")
+
     def test_set_refuses_what_it_cannot_set(self) -> None:
         self.assertEqual(self.usage_error("--set", "max_links"), "--set max_links: write --set name=value")
         self.assertEqual(
@@ -129,9 +135,11 @@ class OptionsTests(SynchronousTestCase):
             "--set contacts: this is a list; use --contact, once for each",
         )
 
-    def test_proxy_is_where_programs_come_in_if_it_is_a_place_to_listen(self) -> None:
-        for option in ("--local-proxy", "--proxy"):
-            self.assertEqual(parsed(option, "tcp:1080").configuration().local_proxy, "tcp:1080")
+    def test_proxy_is_the_way_out_and_a_place_to_listen_is_refused_with_the_option_for_it(self) -> None:
+        self.assertEqual(parsed("--local-proxy", "tcp:1080").configuration().local_proxy, "tcp:1080")
+        for text in ("tcp:1080", "1080", "tcp6:1080:interface=::1"):
+            error = self.assertRaises(ConfigurationError, settings_of, "--proxy", text)
+            self.assertIn("as local_proxy, or after --local-proxy", str(error))
         self.assertEqual(parsed("--proxy", "http://192.0.2.1:3128").given["proxy"], "http://192.0.2.1:3128")
         self.assertEqual(str(settings_of("--proxy", "environment").proxy), "environment")
 

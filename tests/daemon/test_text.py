@@ -107,6 +107,19 @@ class DoneTextTests(SynchronousTestCase):
 class StatusTextTests(SynchronousTestCase):
     """The state of a node for people."""
 
+    def test_member_of_a_private_network_is_shown_by_what_people_call_it_and_the_network(self) -> None:
+        membership = {
+            "nickname": "laptop",
+            "roles": ["node", "relay"],
+            "tags": ["admins"],
+            "until": "2027-02-27 00:43 UTC",
+            "refused_by": {str(BOB): "the member is banned"},
+        }
+        lines = status_text({**STATUS, "label": "home", "membership": membership}).splitlines()
+        self.assertIn("network:       home (lab)", lines)
+        self.assertIn("member:        laptop, node,relay, tags admins, until 2027-02-27 00:43 UTC", lines)
+        self.assertIn(f"refused by:    {str(BOB)[:8]}: the member is banned", lines)
+
     def test_whole_status_is_shown(self) -> None:
         self.assertEqual(
             status_text(STATUS).splitlines(),
@@ -116,7 +129,6 @@ class StatusTextTests(SynchronousTestCase):
                 "role:          node",
                 "state:         connected, linked with all neighbours",
                 f"contact:       {ALICE}@127.0.0.1:6000",
-                "proxy:         none",
                 "listening:     127.0.0.1:6000, [::1]:6000",
                 "external:      8.8.4.4:6000 (mapped), 9.9.9.9:6001 (observed)",
                 "nat:           open, dialable from outside: yes, for 7 s",
@@ -124,7 +136,7 @@ class StatusTextTests(SynchronousTestCase):
                 "process:       77, for 1 d 2 h",
                 "version:       1.0",
                 "state dir:     /srv/node",
-                "routing table: 1 nodes",
+                "routing table: 1 node",
                 "links:         2, and 2 unconfirmed",
                 f"  to   {BOB} at 127.0.0.1:7000, member, for 1 min 1 s, round trip 4.1 ms",
                 f"  from {ALICE} at 127.0.0.1:7001, attached, for 1 h 2 min, client, "

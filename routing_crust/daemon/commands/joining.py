@@ -104,10 +104,10 @@ def _check_new_here(options: argparse.Namespace, invitation: Invitation) -> None
     check_new(default_state_dir("network").parent / f".{invitation.network[-8:]}")
     for path in private_networks():
         if network_at(path) == invitation.network:
-            raise ConfigurationError(
-                "state_dir",
-                f"this machine is a member of that network already, in {path.parent}: give another folder "
-                "with --state-dir to make it a second member",
+            raise JoinFailed(
+                f"this machine is a member of that network already, in {path.parent}: "
+                f"'routing-crust start{way_to(path.parent)}' starts its daemon; --state-dir with "
+                "another folder makes it a second member"
             )
 
 

@@ -4,6 +4,7 @@ A local port whose traffic is carried to a protocol of a peer, whatever kind of 
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from typing import Any, Final
@@ -27,6 +28,11 @@ from .reports import Reports
 FIND_SECONDS: Final = 10.0
 """For which a connection waits until the nickname of its peer is known, once this node is in its network."""
 FIND_AGAIN_SECONDS: Final = 0.5
+
+_ADVICE: Final = {
+    errno.EACCES: ": ports below 1024 need a permission that the daemon does not have: take a higher one",
+    errno.EADDRINUSE: ": stop the program that has it, or take another port",
+}
 
 
 class LocalPort(ABC):
@@ -70,6 +76,8 @@ class LocalPort(ABC):
         except CannotListenError as error:
             # the words of the system, without the address that Twisted's text repeats
             problem = getattr(error.socketError, "strerror", None) or error.socketError
+            advice = _ADVICE.get(getattr(error.socketError, "errno", 0) or 0, "")
+            problem = f"{problem}{advice}"
             raise CannotListen(f"cannot listen on {self.forward.listen}: {problem}") from None
         except (OSError, ValueError) as error:
             raise CannotListen(f"cannot listen on {self.forward.listen}: {error}") from None

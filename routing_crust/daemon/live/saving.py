@@ -214,14 +214,8 @@ def check_edit(edited: str, before: str, settings: Settings, touched: Sequence[s
 
 
 def _editor() -> Any:
-    try:
-        # by name: this is an extra, and only --save needs it
-        return import_module("tomlkit")
-    except ImportError:
-        raise _problem(
-            "--save needs the package tomlkit: run 'pip install routing-crust[save]', or leave --save out "
-            "and change the file by hand"
-        ) from None
+    # by name: a daemon loads it when something is saved
+    return import_module("tomlkit")
 
 
 def _problem(text: str) -> ConfigurationError:

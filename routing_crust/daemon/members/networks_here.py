@@ -106,6 +106,13 @@ def check_new(state_dir: Path) -> None:
         return
     except OSError as error:
         raise ConfigurationError("state_dir", f"{state_dir} cannot be used: {error.strerror}") from None
+    if taken is not None and (state_dir / CONFIG_NAME).is_file():
+        raise ConfigurationError(
+            "state_dir",
+            f"{state_dir} is there already, with the network {label_of(state_dir)} in it: "
+            f"'routing-crust start{way_to(state_dir)}' starts its daemon; for another network give another "
+            "folder with --state-dir",
+        )
     if taken is not None:
         raise ConfigurationError(
             "state_dir",

@@ -16,13 +16,15 @@ from routing_crust.forwarding_rules import Exposure, Forward, Permission
 
 from .carrying_case import CarryingCase
 
+TAKEN = "Address already in use: stop the program that has it, or take another port"
+
 
 class ListeningTests(CarryingCase):
     def test_taken_port_cannot_be_forwarded(self) -> None:
         self.port.problem = CannotListenError("", 2222, OSError(98, "Address already in use"))
         forwarder = PortForwarder(Forward("tcp:2222", self.server.node_name, "ssh"), self.port, self.client)
         failure = self.failureResultOf(self.registries[1].forward(forwarder), CannotListen)
-        self.assertEqual(str(failure.value), "cannot listen on tcp:2222: Address already in use")
+        self.assertEqual(str(failure.value), f"cannot listen on tcp:2222: {TAKEN}")
         self.assertEqual(self.registries[1].status()["forwarded"], [])
         self.port.problem = OSError("no such user")
         failure = self.failureResultOf(self.registries[1].forward(forwarder), CannotListen)
@@ -86,4 +88,4 @@ class SettingsTests(CarryingCase):
         error = self.assertRaises(
             CannotListen, lambda: self.begin(forward=(Forward("2222", self.server.node_name, "ssh"),))
         )
-        self.assertEqual(str(error), "cannot listen on 2222: Address already in use")
+        self.assertEqual(str(error), f"cannot listen on 2222: {TAKEN}")

@@ -7,13 +7,11 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import replace
-from importlib.util import find_spec
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.daemon.live import saving
@@ -52,8 +50,6 @@ max_links = 9
 
 class SavingTests(SynchronousTestCase):
     def setUp(self) -> None:
-        if find_spec("tomlkit") is None:
-            raise SkipTest("tomlkit is not installed")
         self.path = temporary_directory(self) / "config.toml"
 
     def saved(self, text: str, *changes: tuple[str, str, str]) -> str:
@@ -183,15 +179,3 @@ class CheckTests(SynchronousTestCase):
         for edited in ("max_links = 8\n", "", 'max_links = 9\nforward = ["tcp:1=x/y"]\n'):
             self.assertRaises(ValueError, check_edit, edited, "max_links = 9\n", now, ("forward",))
         check_edit("max_links = 9\nforward = []\n", "max_links = 9\n", now, ("forward",))
-
-
-class WithoutTheEditorTests(SynchronousTestCase):
-    def test_error_says_what_to_install(self) -> None:
-        def missing(name: str) -> None:
-            raise ImportError(name)
-
-        self.patch(saving, "import_module", missing)
-        said = str(
-            self.assertRaises(ConfigurationError, can_save, SettingsSource({}, {}, Path("x")), "forward")
-        )
-        self.assertIn("pip install routing-crust[save]", said)

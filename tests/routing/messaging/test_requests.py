@@ -57,7 +57,7 @@ class RefusalTests(Requests):
     def refusal(self, sent: Deferred[bytes]) -> tuple[RefusalReason, str]:
         error = self.failureResultOf(sent, RequestRefused).value
         assert isinstance(error, RequestRefused)
-        self.assertIn(error.reason.text, str(error))
+        self.assertIn(error.detail or error.reason.text, str(error))
         self.assertIn(self.two.name.short, str(error))
         return error.reason, error.detail
 

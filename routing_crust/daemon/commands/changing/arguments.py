@@ -90,6 +90,20 @@ def add_changing_commands(
         listing.add_argument("--json", action="store_true", help="as JSON, for programs")
         for each in (adding, remove, listing):
             add_where(each)
+    start = add(
+        "start",
+        "start the daemon of a network that this machine is in, in the background",
+        "It waits until the daemon is in its network. The log is node.log in the state directory. A service "
+        "manager starts it with the machine: see docs/installing.rst.",
+    )
+    stop = add(
+        "stop",
+        "stop the daemon, and wait until it has",
+        "It is the same as SIGTERM to its process: peers are told, and streams that are open may finish as "
+        "long as the daemon's option --drain says.",
+    )
+    for each in (start, stop):
+        add_where(each)
     reload = add(
         "reload",
         "have the daemon read its settings file again",

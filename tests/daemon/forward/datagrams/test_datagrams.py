@@ -350,7 +350,7 @@ class RefusalTests(DatagramCase):
     def test_port_that_is_taken_is_named(self) -> None:
         self.reactors[1].taken = [5353]
         error = self.assertRaises(CannotListen, self.forward)
-        self.assertEqual(str(error), "cannot listen on udp:5353: Address already in use")
+        self.assertIn("cannot listen on udp:5353: Address already in use: stop the program", str(error))
 
 
 class ChangeTests(DatagramCase):
