@@ -15,7 +15,7 @@ from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.wire.framing import FrameKind
 
 from ..services import KIND, ServiceTests, turn
-from .test_link import PROBE, LinkTests, Transport, frame, goodbye
+from .link_case import PROBE, LinkCase, Transport, frame, goodbye
 
 FULL = bytes(3000)
 DONE = Failure(ConnectionDone())
@@ -41,7 +41,7 @@ class Producer:
 HEARTBEAT_SECONDS = Settings().inactivity_timeout / HEARTBEATS_PER_TIMEOUT
 
 
-class HandOverTests(LinkTests):
+class HandOverTests(LinkCase):
     def setUp(self) -> None:
         self.patch(sendqueue, "QUEUE_PAUSE_BYTES", 2048)
         self.patch(sendqueue, "QUEUE_RESUME_BYTES", 1024)
@@ -152,7 +152,7 @@ class HandOverTests(LinkTests):
         self.assertEqual(producer.told, ["pause", "pause", "resume"])
 
 
-class ReadingTests(LinkTests):
+class ReadingTests(LinkCase):
     def test_silence_is_not_timed_while_we_do_not_read(self) -> None:
         link = self.verified()
         link.pause_reading()

@@ -17,7 +17,7 @@ from routing_crust.wire.framing import FRAME_CHARGES, FrameKind, frame_header
 from routing_crust.wire.messages import Goodbye
 
 from ..support import Owner
-from .test_link import PLAN, Transport, frame
+from .link_case import PLAN, Transport, frame
 
 OPEN = 32
 CHEAP = 200

@@ -196,7 +196,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/link/link.py",
         "        if liveness.probe_due:\n",
         "        if False:\n",
-        ("tests.crust.link.test_link",),
+        ("tests.crust.link.test_liveness.TimerTests.test_idle_link_sends_heartbeats",),
     ),
     Mutant(
         "an answer that may be one to an earlier probe counts as a round trip",
@@ -204,7 +204,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "self._unanswered, self._ambiguous = True, self._unanswered",
         "self._unanswered, self._ambiguous = True, False",
         (
-            "tests.crust.link.test_link.RoundTripTests.test_answer_that_may_be_one_to_an_earlier_probe_does_not_count",
+            "tests.crust.link.test_liveness.RoundTripTests.test_answer_that_may_be_one_to_an_earlier_probe_does_not_count",
         ),
     ),
     Mutant(
@@ -212,7 +212,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/link/liveness.py",
         "if in_use and self.waiting is None and",
         "if False and",
-        ("tests.crust.link.test_link.RoundTripTests.test_busy_link_is_probed_for_its_round_trip_alone",),
+        ("tests.crust.link.test_liveness.RoundTripTests.test_busy_link_is_probed_for_its_round_trip_alone",),
     ),
     Mutant(
         "a link that is merely slow is cut",
@@ -220,7 +220,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "self._cut_in = self._after(within)",
         "pass\n        self._cut_in = 8.0",
         (
-            "tests.crust.link.test_link.DoubtTests.test_link_is_cut_where_the_owner_knows_that_the_path_has_broken",
+            "tests.crust.link.test_liveness.DoubtTests.test_link_is_cut_where_the_owner_knows_that_the_path_has_broken",
         ),
     ),
     Mutant(
@@ -229,7 +229,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "self.doubt_due = self._doubted = True",
         "self._doubted = True",
         (
-            "tests.crust.link.test_link.DoubtTests.test_silence_after_a_frame_has_the_peer_probed_and_then_the_link_doubted",
+            "tests.crust.link.test_liveness.DoubtTests.test_silence_after_a_frame_has_the_peer_probed_and_then_the_link_doubted",
         ),
     ),
     Mutant(
@@ -237,14 +237,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/link/liveness.py",
         "TUNNEL_DOUBT_AFTER_SECONDS if tunnel else DOUBT_AFTER_SECONDS",
         "DOUBT_AFTER_SECONDS",
-        ("tests.crust.link.test_link.DoubtTests.test_tunnel_is_probed_and_doubted_sooner",),
+        ("tests.crust.link.test_liveness.DoubtTests.test_tunnel_is_probed_and_doubted_sooner",),
     ),
     Mutant(
         "a link with a long round trip is doubted each time",
         "crust/link/liveness.py",
         "return min(max(seconds, round_trips), MAX_DOUBT_AFTER_SECONDS)",
         "return seconds",
-        ("tests.crust.link.test_link.DoubtTests.test_path_with_a_long_round_trip_is_not_doubted_early",),
+        ("tests.crust.link.test_liveness.DoubtTests.test_path_with_a_long_round_trip_is_not_doubted_early",),
     ),
     Mutant(
         "link: a kernel that takes all at once gets all in one turn",
@@ -269,14 +269,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/link/sendqueue.py",
         "if self.woke is not None and self.size > self.unasked:",
         "if self.woke is not None:",
-        ("tests.crust.link.test_link.DoubtTests.test_probe_is_answered_with_one_heartbeat",),
+        ("tests.crust.link.test_liveness.DoubtTests.test_probe_is_answered_with_one_heartbeat",),
     ),
     Mutant(
         "silence is forgiven",
         "crust/link/liveness.py",
         "if self._silence >= self._settings.inactivity_timeout:",
         "if False:",
-        ("tests.crust.link.test_link.TimerTests.test_silent_link_is_cut_after_inactivity_timeout",),
+        ("tests.crust.link.test_liveness.TimerTests.test_silent_link_is_cut_after_inactivity_timeout",),
     ),
     Mutant(
         "the Hello's time is not bounded",
@@ -290,7 +290,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/link/sendqueue.py",
         "return self.size < MAX_QUEUE_BYTES",
         "return True",
-        ("tests.crust.link.test_link.ClosingTests.test_close_cuts_the_link_if_the_goodbye_fills_the_queue",),
+        (
+            "tests.crust.link.test_closing.ClosingTests.test_close_cuts_the_link_if_the_goodbye_fills_the_queue",
+        ),
     ),
     Mutant(
         "both ends of a rendezvous are TLS clients",

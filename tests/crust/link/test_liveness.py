@@ -1,0 +1,352 @@
+"""How links in memory and on a fake clock find out that the other end is there, slow, or gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+from twisted.internet.error import ConnectionAborted
+
+from routing_crust.crust.link.link import Link
+from routing_crust.crust.link.liveness import (
+    ASKED_DOUBT_AFTER_SECONDS,
+    DOUBT_AFTER_ROUND_TRIPS,
+    DOUBT_AFTER_SECONDS,
+    MEASURE_SECONDS,
+    PROBE_AFTER_SECONDS,
+    TUNNEL_DOUBT_AFTER_SECONDS,
+    TUNNEL_PROBE_AFTER_SECONDS,
+)
+from routing_crust.crust.link.plan import LinkPlan
+from routing_crust.endpoints import Direction, PathKind
+from routing_crust.errors import CloseReason
+
+from .link_case import HEARTBEAT, PLAN, PROBE, LinkCase, Transport, frame
+
+
+class TimerTests(LinkCase):
+    """Heartbeats, silence, and peers that read nothing. The defaults: 20 s, 60 s and 30 s."""
+
+    def test_idle_link_sends_heartbeats(self) -> None:
+        """An idle link sends one every 20 s; one with traffic sends none."""
+        link = self.verified()
+        beats = []
+        for second in range(1, 101):
+            self.clock.advance(1)
+            if second % 7 == 0 and second < 60:
+                link.send(200, b"")
+            if PROBE in self.settle():
+                beats.append(second)
+            link.dataReceived(frame(200))
+        # the last frame went out at second 56
+        self.assertEqual(beats, [76, 96])
+
+    def test_pace_of_heartbeats_follows_the_network(self) -> None:
+        """Also that of links that are there already, from their next heartbeat on."""
+        link = self.verified()
+        beats = []
+        for second in range(1, 51):
+            self.clock.advance(1)
+            if PROBE in self.settle():
+                beats.append(second)
+            link.dataReceived(frame(200))
+            if second == 5:
+                self.owner.heartbeat = 8.0
+        self.assertEqual(beats[1:], [each + 8 for each in beats[:-1]])
+        self.assertLessEqual(beats[0], 20)
+
+    def test_link_that_dies_after_an_idle_time_says_so(self) -> None:
+        """A NAT may have forgotten it; one that was in use, or whose peer had answered, died otherwise."""
+        for idle, answered in ((20, False), (12, False), (3, False), (20, True)):
+            self.transport = Transport()
+            self.owner.events.clear()
+            link = self.verified()
+            link.dataReceived(frame(200))
+            self.clock.pump([1] * idle)
+            link.send(200, b"")
+            self.settle()
+            if answered:
+                link.dataReceived(frame(200))
+                self.clock.pump([1] * 3)
+            self.lose()
+            self.assertEqual(link.died_idle, idle > 10 and not answered, (idle, answered))
+
+    def test_silent_link_is_cut_after_inactivity_timeout(self) -> None:
+        """Any byte counts as a sign of life."""
+        link = self.verified()
+        self.clock.pump([1] * 50)
+        link.dataReceived(b"\0")
+        self.clock.pump([1] * 59)
+        self.assertFalse(self.transport.aborted)
+        # a tick may have been under way when the byte came
+        self.clock.pump([1] * 11)
+        self.assertTrue(self.transport.aborted)
+        reason = self.lose(ConnectionAborted())
+        self.assertEqual((reason.reason, reason.detail), (CloseReason.INACTIVE, "nothing came for 60 s"))
+
+    def test_clock_that_leaps_forward_cuts_no_link(self) -> None:
+        self.verified()
+        self.clock.advance(365 * 86400)
+        self.clock.advance(10)
+        self.assertFalse(self.transport.aborted)
+
+    def test_peer_that_reads_nothing_is_cut_after_stall_timeout(self) -> None:
+        """A peer that reads nothing is cut off after C{STALL_TIMEOUT_SECONDS}, though it may send."""
+        link = self.verified()
+        self.transport.producer.pauseProducing()
+        link.send(200, b"never")
+        for _ in range(29):
+            self.clock.advance(1)
+            link.dataReceived(HEARTBEAT)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.aborted)
+        reason = self.lose(ConnectionAborted())
+        self.assertEqual((reason.reason, reason.detail), (CloseReason.STALLED, "nothing was read for 30 s"))
+
+    def test_peer_that_reads_slowly_is_not_cut(self) -> None:
+        link = self.verified()
+        for _ in range(20):
+            self.transport.producer.pauseProducing()
+            self.clock.advance(10)
+            link.dataReceived(HEARTBEAT)
+            self.clock.advance(10)
+            self.transport.producer.resumeProducing()
+        self.assertFalse(self.transport.aborted)
+
+
+class RoundTripTests(LinkCase):
+    """How long a round trip takes: the answers of probes say it, and before them the set-up."""
+
+    def assert_round_trip(self, smoothed: float, *variation: float | None) -> None:
+        found = self.link.round_trip
+        self.assertEqual((found.smoothed, *[found.variation] * len(variation)), (smoothed, *variation))
+
+    def answered_after(self, link: Link, seconds: float) -> None:
+        link.probe()
+        self.clock.advance(seconds)
+        link.dataReceived(HEARTBEAT)
+
+    def test_set_up_of_an_accepted_link_gives_a_first_guess(self) -> None:
+        link = self.connect()
+        self.assertIsNone(link.round_trip.smoothed)
+        self.clock.advance(0.25)
+        link.handshakeCompleted()
+        self.clock.advance(1)
+        link.verified()
+        self.assert_round_trip(0.25, None)
+
+    def test_end_that_connects_waits_for_the_answer_to_its_hello(self) -> None:
+        self.plan = LinkPlan(Direction.CONNECTED, initiator=True)
+        link = self.connect()
+        self.clock.advance(0.5)
+        link.handshakeCompleted()
+        self.clock.advance(0.125)
+        link.verified()
+        self.assert_round_trip(0.125)
+
+    def test_first_answer_replaces_the_guess(self) -> None:
+        """RFC 6298, 2.2."""
+        link = self.verified()
+        self.answered_after(link, 0.5)
+        self.assert_round_trip(0.5, 0.25)
+
+    def test_further_answers_are_smoothed(self) -> None:
+        """RFC 6298, 2.3: an eighth of the new one, and a quarter of how far it was off."""
+        link = self.verified()
+        self.answered_after(link, 0.5)
+        self.clock.advance(PROBE_AFTER_SECONDS)
+        self.answered_after(link, 1.0)
+        self.assert_round_trip(0.5625, 0.3125)
+
+    def test_heartbeat_that_nobody_asked_for_is_no_answer(self) -> None:
+        link = self.verified()
+        self.answered_after(link, 0.5)
+        self.clock.advance(0.001)
+        link.dataReceived(HEARTBEAT)
+        self.assert_round_trip(0.5)
+
+    def test_answer_that_may_be_one_to_an_earlier_probe_does_not_count(self) -> None:
+        """As in Karn's algorithm: the peer may have answered the first with other frames, or be late."""
+        link = self.verified()
+        self.answered_after(link, 0.5)
+        self.clock.advance(PROBE_AFTER_SECONDS)
+        link.probe()
+        link.dataReceived(frame(200))
+        self.clock.pump([1] * 3)
+        self.answered_after(link, 0.001)
+        self.assert_round_trip(0.5)
+        self.clock.advance(PROBE_AFTER_SECONDS)
+        self.answered_after(link, 0.5)
+        self.assert_round_trip(0.5, 0.1875)
+
+    def test_busy_link_is_probed_for_its_round_trip_alone(self) -> None:
+        link = self.verified()
+        probes = []
+        for second in range(1, 100):
+            self.clock.advance(1)
+            link.send(200, b"")
+            if PROBE in self.settle():
+                probes.append(second)
+                link.dataReceived(HEARTBEAT)
+            link.dataReceived(frame(200))
+        self.assertEqual(len(probes), 3)
+        self.assertTrue(all(after - before >= MEASURE_SECONDS for before, after in pairwise(probes)), probes)
+
+
+class DoubtTests(LinkCase):
+    """A peer that owes an answer: its link is probed and doubted, and cut only much later."""
+
+    def doubts(self) -> int:
+        return len(self.owner.of("doubted"))
+
+    def test_answered_probe_leaves_the_link(self) -> None:
+        link = self.verified()
+        link.probe()
+        self.assertEqual(self.settle(), PROBE)
+        link.dataReceived(HEARTBEAT)
+        self.clock.pump([1] * 19)
+        self.assertEqual((self.transport.aborted, self.doubts(), link.is_doubted), (False, 0, False))
+        self.assertEqual(self.settle(), b"")
+        self.clock.advance(1)
+        self.assertEqual(self.settle(), PROBE)
+
+    def test_silence_after_a_frame_has_the_peer_probed_and_then_the_link_doubted(self) -> None:
+        """Once, not each second; and again after twice as long each time."""
+        link = self.verified()
+        link.send(200, b"a question")
+        self.settle()
+        self.clock.advance(PROBE_AFTER_SECONDS)
+        self.assertEqual((self.settle(), link.is_doubted), (PROBE, False))
+        self.clock.advance(DOUBT_AFTER_SECONDS - PROBE_AFTER_SECONDS)
+        self.assertEqual((self.doubts(), link.is_doubted, link.owed_for), (1, True, 2))
+        for _ in range(29):
+            self.clock.advance(1)
+        self.assertEqual((self.doubts(), self.settle()), (8, b""))  # at 2, 4, 8, 12 s and so on
+
+    def test_tunnel_is_probed_and_doubted_sooner(self) -> None:
+        """Its relay may have died, and there are others."""
+        self.plan = replace(PLAN, path_kind=PathKind.TUNNEL)
+        link = self.verified()
+        link.send(200, b"a question")
+        self.settle()
+        self.clock.advance(TUNNEL_PROBE_AFTER_SECONDS)
+        self.assertEqual((self.settle(), link.is_doubted), (PROBE, False))
+        self.clock.advance(TUNNEL_DOUBT_AFTER_SECONDS - TUNNEL_PROBE_AFTER_SECONDS)
+        self.assertEqual((self.doubts(), link.is_doubted), (1, True))
+
+    def test_link_that_others_have_reason_to_probe_is_doubted_sooner(self) -> None:
+        """Whatever had been sent before."""
+        link = self.verified()
+        link.send(200, b"a question")
+        self.settle()
+        link.probe()
+        self.clock.advance(ASKED_DOUBT_AFTER_SECONDS)
+        self.assertTrue(link.is_doubted)
+
+    def test_slow_peer_is_doubted_and_keeps_its_link(self) -> None:
+        """A stall of the peer, or of its line, for as long as C{inactivity_timeout} allows."""
+        link = self.verified()
+        link.probe()
+        for _ in range(59):
+            self.clock.advance(1)
+        self.assertTrue(link.is_doubted)
+        link.dataReceived(HEARTBEAT)
+        self.assertFalse(link.is_doubted)
+        doubts = self.doubts()
+        self.clock.pump([1] * 6)
+        self.assertEqual((self.transport.aborted, self.doubts()), (False, doubts))
+
+    def test_path_with_a_long_round_trip_is_not_doubted_early(self) -> None:
+        """Each answer shows how long the next may take: much may be in the buffers on the way."""
+        link = self.verified()
+        link.probe()
+        self.settle()
+        self.clock.advance(1)
+        link.dataReceived(HEARTBEAT)
+        self.clock.advance(2)
+        link.probe()
+        self.settle()
+        self.clock.pump([1] * (DOUBT_AFTER_ROUND_TRIPS - 1))
+        self.assertFalse(link.is_doubted)
+        self.clock.advance(1)
+        self.assertTrue(link.is_doubted)
+
+    def test_peer_that_takes_what_waits_is_not_doubted(self) -> None:
+        """A line that is full of our own data answers late."""
+        link = self.verified()
+        link.send(200, bytes(1000))
+        for _ in range(20):
+            self.transport.producer.pauseProducing()
+            link.send(200, bytes(1000))
+            self.clock.advance(1)
+            self.transport.producer.resumeProducing()
+        self.assertEqual((self.doubts(), self.transport.aborted), (0, False))
+
+    def test_link_is_cut_where_the_owner_knows_that_the_path_has_broken(self) -> None:
+        """After the seconds that the owner says, although bytes came just before."""
+        link = self.verified()
+        link.dataReceived(HEARTBEAT)
+        link.must_answer(5)
+        self.clock.pump([1] * 4)
+        self.assertFalse(self.transport.aborted)
+        self.clock.pump([0.5] * 2)
+        self.assertTrue(self.transport.aborted)
+        reason = self.lose(ConnectionAborted())
+        self.assertEqual(
+            (reason.reason, reason.detail), (CloseReason.INACTIVE, "the peer did not answer a probe")
+        )
+
+    def test_answer_in_time_keeps_a_link_that_must_answer(self) -> None:
+        link = self.verified()
+        for _ in range(3):
+            link.must_answer(5)
+            self.clock.pump([1] * 4)
+            link.dataReceived(HEARTBEAT)
+            self.clock.pump([1] * 4)
+        self.assertFalse(self.transport.aborted)
+
+    def test_repeated_questions_do_not_put_off_the_cut(self) -> None:
+        link = self.verified()
+        passed = 0
+        while not self.transport.aborted:
+            link.must_answer(8)
+            link.probe()
+            self.clock.advance(1)
+            passed += 1
+        self.assertEqual(passed, 8)
+        self.assertEqual(self.settle(), PROBE)
+
+    def test_probe_cuts_no_link_that_does_not_read(self) -> None:
+        """While the link does not read, for lack of room, it cannot see an answer."""
+        link = self.verified()
+        link.pause_reading()
+        link.must_answer(5)
+        self.clock.pump([1] * 120)
+        self.assertEqual((self.transport.aborted, link.is_doubted), (False, False))
+        link.resume_reading()
+        link.must_answer(5)
+        self.clock.pump([1] * 5)
+        self.assertTrue(self.transport.aborted)
+
+    def test_unverified_or_closed_link_sends_no_probe(self) -> None:
+        """A probe does not prolong C{hello_timeout}, and a closed link sends nothing."""
+        link = self.up()
+        self.settle()
+        link.probe()
+        self.assertEqual(self.settle(), b"")
+        self.clock.advance(self.settings.hello_timeout)
+        self.settle()
+        link.probe()
+        self.assertEqual(self.settle(), b"")
+
+    def test_probe_is_answered_with_one_heartbeat(self) -> None:
+        """Many probes in one chunk get one answer, the answer itself gets none, and asks for none."""
+        link = self.verified()
+        link.dataReceived(PROBE * 1000)
+        self.assertEqual(self.settle(), HEARTBEAT)
+        self.clock.pump([1] * 10)
+        self.assertEqual(self.settle(), b"")
+        link.dataReceived(HEARTBEAT)
+        self.assertEqual(self.settle(), b"")
+        self.assertEqual(self.owner.of("frame"), [])
