@@ -1,7 +1,23 @@
 """
 routing-crust lets programs find each other, connect directly and securely, and talk by name.
 
-Make L{Settings}, give them to a L{RoutingService}, start it, and send. What most programs need is here:
+A node is a L{RoutingService} with L{Settings}; L{node} runs one. Two of them in one process::
+
+    from twisted.internet.defer import Deferred
+    from twisted.internet.task import react
+    from routing_crust import node
+
+    HERE = {"listen": ["127.0.0.1:0"], "lan_discovery": False}
+
+    async def main(reactor):
+        async with node(role="first", **HERE) as first:
+            first.set_request_handler(lambda message: b"hello " + message.body)
+            async with node(contacts=[str(first.contact)], **HERE) as second:
+                print(await second.request(first.node_name, b"world"))
+
+    react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+
+What most programs need is here:
 
   - the node: L{RoutingService}, or L{node} for as long as a block of code; L{Settings}, L{Role}, L{TwoWay},
     L{KeyExchange}, L{State};

@@ -123,6 +123,15 @@ class PublicTests(SynchronousTestCase):
         expected = {*routing_crust.__all__, *public_modules(), "RoutingService.observe"}
         self.assertEqual(listed, expected - {"__version__", PACKAGE})
 
+    def test_example_in_the_docstring_of_the_package_runs(self) -> None:
+        """It is what C{help(routing_crust)} shows first."""
+        text = cleandoc(routing_crust.__doc__ or "")
+        begin = text.index("    from twisted")
+        source = dedent(text[begin : text.index("What most programs need")])
+        self.assertLess(text[:begin].count("\n"), 6)
+        run = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+        self.assertEqual((run.returncode, run.stdout), (0, "b'hello world'\n"), run.stderr)
+
     def test_the_stub_for_type_checkers_says_where_each_name_is(self) -> None:
         stub = ast.parse(read(ROOT / PACKAGE / "__init__.pyi"))
         imported = {

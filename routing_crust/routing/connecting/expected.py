@@ -83,6 +83,8 @@ _Key: TypeAlias = tuple[Name, bytes]
 MAX_EXPECTED_PER_PEER: Final = 2
 """Expected connections that one peer asked for, and as many that we asked it for."""
 
+MOST_EXPECTED: Final = 65536
+"""The greatest C{max_expected}: it may grow while the node runs, and the dictionary cannot."""
 RESERVED_SHARE: Final = 4
 """Parts of the table, of which one is for our own requests only, and one for those of others."""
 
@@ -134,7 +136,7 @@ class ExpectedConnections:
         self._settings = settings
         self._on_expired = on_expired
         self._entries: ExpiringDict = ExpiringDict(
-            max_len=settings.max_expected, max_age_seconds=2 * EXPECTED_TIMEOUT_SECONDS
+            max_len=MOST_EXPECTED, max_age_seconds=2 * EXPECTED_TIMEOUT_SECONDS
         )
         # The dictionary hides entries that are too old. This map still finds them, so that each can be ended.
         self._of_peer: dict[Name, dict[bytes, _Expectation]] = {}

@@ -71,8 +71,8 @@ class RoutingTable:
         self._group_size = settings.group_size
         self._bucket_size = settings.bucket_size
         self._most_in_bucket = ROOM_FACTOR * settings.bucket_size
-        self._prefix_in_bucket = settings.max_same_prefix_in_bucket
-        self._prefix_in_table = settings.max_same_prefix_in_table
+        # two of them can change meanwhile
+        self._settings = settings
         self._entries: dict[Name, PeerEntry] = {}
         self._by_number: dict[int, PeerEntry] = {}
         self._buckets: list[list[int]] = [[] for _ in range(NAME_BITS)]
@@ -330,13 +330,13 @@ class RoutingTable:
         if not prefix:
             return None
         before = self._prefixes.get(name) == prefix
-        if self._of_prefix.get(prefix, 0) - before >= self._prefix_in_table:
+        if self._of_prefix.get(prefix, 0) - before >= self._settings.max_same_prefix_in_table:
             return f"too many nodes in the table are in {prefix} (the setting max_same_prefix_in_table)"
         if prefix.startswith(_THROUGH):
             return None
         here = [self._by_number[number].name for number in self._buckets[bucket]]
         same = sum([self._prefixes.get(each) == prefix for each in here])
-        if same - before >= self._prefix_in_bucket:
+        if same - before >= self._settings.max_same_prefix_in_bucket:
             return f"too many nodes in its bucket are in {prefix} (the setting max_same_prefix_in_bucket)"
         return None
 

@@ -161,10 +161,19 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_routing_table.ModelTests.test_answers_match_the_model",),
     ),
     Mutant(
+        "the room for hosts of one network is that of the start, after a reload",
+        "routing/membership/routing_table.py",
+        "        self._settings = settings\n",
+        "        self._settings = Settings()\n",
+        (
+            "tests.routing.membership.test_routing_table.MembershipTests.test_prefix_limits_of_the_settings_count_as_they_are_now",
+        ),
+    ),
+    Mutant(
         "one prefix fills a bucket",
         "routing/membership/routing_table.py",
-        "if same - before >= self._prefix_in_bucket:",
-        "if same - before > self._prefix_in_bucket:",
+        "if same - before >= self._settings.max_same_prefix_in_bucket:",
+        "if same - before > self._settings.max_same_prefix_in_bucket:",
         (
             "tests.routing.membership.test_routing_table.MembershipTests.test_member_that_moves_into_a_full_prefix_is_dropped",
         ),

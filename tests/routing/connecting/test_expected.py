@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.config import Settings
+from routing_crust.config import Settings, change_settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import (
     ExpectedConnectionExpired,
@@ -246,6 +246,20 @@ class ExpectedTests(SynchronousTestCase):
         for each in (*others[4:], *ours):
             self.failureResultOf(each, ServiceStopped)
         self.assert_empty()
+
+    def test_limit_of_the_settings_counts_as_it_is_now(self) -> None:
+        """Those that are there stay; with a greater limit none of them makes room."""
+        settings = Settings(max_expected=4)
+        self.table = ExpectedConnections(self.clock, settings, self.expired.append)
+        ours = [self.table.expect(response(number)) for number in range(3)]
+        self.assertRaises(LimitReached, self.table.expect, response(10))
+        change_settings(settings, Settings(max_expected=16))
+        ours += [self.table.expect(response(number)) for number in range(10, 18)]
+        change_settings(settings, Settings(max_expected=4))
+        self.assertRaises(LimitReached, self.table.expect, response(20))
+        for each in ours:
+            self.assertNoResult(each)
+        self.assertEqual(len(self.table), 11)
 
     def test_replacement_is_accepted_by_a_full_table(self) -> None:
         """It takes no more room, and it is the youngest from then on."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.config import Settings
+from routing_crust.config import Settings, change_settings
 from routing_crust.endpoints import Endpoint
 from routing_crust.names import Name
 from routing_crust.routing.membership.routing_table import DEEPEST_SOUGHT, PeerEntry, RoutingTable
@@ -124,6 +124,17 @@ class MembershipTests(SynchronousTestCase):
         self.assertTrue(table.wants(in_bucket(1), public(1, 3)))
         self.assertTrue(table.wants(in_bucket(0, 2)))
         self.assertIsNone(table.refusal(in_bucket(0, 1), public(1, 77)))
+
+    def test_prefix_limits_of_the_settings_count_as_they_are_now(self) -> None:
+        settings = Settings()
+        table = RoutingTable(OWN, settings)
+        for low in range(2):
+            table.add(PeerEntry(in_bucket(0, low), public(1, low)))
+        self.assertFalse(table.wants(in_bucket(0, 2), public(1, 3)))
+        change_settings(settings, Settings(max_same_prefix_in_bucket=3))
+        self.assertTrue(table.wants(in_bucket(0, 2), public(1, 3)))
+        change_settings(settings, Settings(max_same_prefix_in_table=1))
+        self.assertFalse(table.wants(in_bucket(5), public(1, 3)))
 
     def test_prefix_limit_holds_in_the_whole_table(self) -> None:
         """Ten of one /24 in the table; one that leaves makes room."""
