@@ -270,14 +270,20 @@ class ExternalAddresses:
     def _look(self) -> None:
         """Rank the candidates again, and report changes."""
         before = self.candidates
-        families = (False, True) if self._ports else ()
-        votes = [(self._observations.votes(v6), self._observations.doubtful(v6)) for v6 in families]
+        believed, tentative = list[Endpoint](), list[Endpoint]()
+        for v6 in (False, True) if self._ports else ():
+            votes = self._observations.votes(v6)
+            sure = believed_in(votes)
+            believed += sure
+            # each link that comes or goes leads here, in a flood many a second
+            if not sure:
+                tentative += tentative_in(votes, self._observations.doubtful(v6))
         self.candidates = rank_candidates(
             self._settings.external if self._ports else (),
             [each for each in self._mapped if kind_of(each.address) is Kind.GLOBAL],
             self._own,
-            [seen for sure, _ in votes for seen in believed_in(sure)],
-            [seen for sure, doubtful in votes for seen in tentative_in(sure, doubtful)],
+            believed,
+            tentative,
             MAX_CANDIDATES,
             self._inner,
         )

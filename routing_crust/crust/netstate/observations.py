@@ -80,6 +80,7 @@ class Observations:
         """
         self._seconds = seconds
         self._kept: dict[_Key, _Observation] = {}
+        self._latest: Endpoint | None = None
         # of what is kept, when the first ended: most calls find nothing to forget, and need not look
         self._first_end = float("inf")
 
@@ -108,6 +109,10 @@ class Observations:
             # ended observations go first: live links cannot be asked again
             gone = (each for each, kept in self._kept.items() if kept.ended is not None)
             del self._kept[next(gone, next(iter(self._kept)))]
+        latest = self._latest
+        if latest is not None and seen == latest:
+            seen = latest  # most have seen the same, and what is identical need not be compared
+        self._latest = seen
         self._kept[key] = _Observation(seen, seen.is_v6, link, local)
 
     def ended(self, link: Hashable) -> bool:
@@ -158,10 +163,12 @@ class Observations:
         all_votes: dict[str, Endpoint] = {}
         live: dict[str, Endpoint] = {}
         for key, kept in self._kept.items():
-            if kept.v6 == v6 and (key.dialled or not dialled_only) and not kept.doubted:
-                _put(all_votes, key.network, kept.seen)
-                if kept.ended is None:
-                    _put(live, key.network, kept.seen)
+            if kept.v6 is v6 and (key.dialled or not dialled_only) and not kept.doubted:
+                network, seen = key.network, kept.seen
+                if all_votes.setdefault(network, seen) is not seen:
+                    _put(all_votes, network, seen)
+                if kept.ended is None and live.setdefault(network, seen) is not seen:
+                    _put(live, network, seen)
         return live if len(live) >= ENOUGH_NETWORKS else all_votes
 
     def doubtful(self, v6: bool, dialled_only: bool = False) -> dict[str, Endpoint]:
@@ -174,7 +181,8 @@ class Observations:
         found: dict[str, Endpoint] = {}
         for key, kept in self._kept.items():
             if kept.v6 == v6 and (key.dialled or not dialled_only):
-                _put(found, key.network, kept.seen)
+                if found.setdefault(key.network, kept.seen) is not kept.seen:
+                    _put(found, key.network, kept.seen)
         return found
 
     def _forget(self) -> None:
@@ -248,6 +256,6 @@ def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> Nat
 def _put(votes: dict[str, Endpoint], network: str, seen: Endpoint) -> None:
     """Replace a network's vote; one that has not changed keeps its place."""
     before = votes.get(network)
-    if before is not seen and before != seen:
+    if before != seen:
         votes.pop(network, None)
         votes[network] = seen
