@@ -17,7 +17,14 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from . import breaches, breaches_of_streams, floods, floods_of_links  # noqa: F401  they add their behaviours
+from . import (  # noqa: F401  they add their behaviours
+    breaches,
+    breaches_of_doors,
+    breaches_of_streams,
+    floods,
+    floods_of_doors,
+    floods_of_links,
+)
 from .behaviour import BEHAVIOURS, Behaviour
 from .measure import Outcome, Stage
 

@@ -41,6 +41,8 @@ class Target:
     @ivar source: the address that hostile connections come from, unless a behaviour uses several.
     @ivar open: the connections that were made; closed when the behaviour is over.
     @ivar reaction: what the daemon did, in words.
+    @ivar proxy: where its proxy for local programs listens.
+    @ivar forwarded: its UDP port, whose datagrams it is to carry to a peer that is off.
     @ivar patience: how long to wait for the daemon to close a connection, in seconds.
     """
 
@@ -53,6 +55,8 @@ class Target:
     open: list[Peer] = field(default_factory=list)
     reaction: str = ""
     patience: float = CLOSED_WITHIN_SECONDS
+    proxy: tuple[str, int] = ("127.0.0.1", 0)
+    forwarded: tuple[str, int] = ("127.0.0.1", 0)
 
     def peer(self, key: Key | None = None, **how: Any) -> Peer:
         """A TCP connection. See L{Peer}."""
@@ -86,12 +90,14 @@ class Target:
         said = "" if peer.reason is None else f", goodbye {peer.reason}"
         self.reaction = f"closed{said}" if closed else KEPT
 
-    def expect_plain_close(self, data: bytes, seconds: float = CLOSED_WITHIN_SECONDS) -> None:
+    def expect_plain_close(
+        self, data: bytes, seconds: float = CLOSED_WITHIN_SECONDS, to: tuple[str, int] | None = None
+    ) -> None:
         """Send bytes without TLS, and note whether the daemon closes the connection."""
         with socket.socket() as plain:
             plain.bind((self.source, 0))
             plain.settimeout(seconds)
-            plain.connect(self.address)
+            plain.connect(to or self.address)
             plain.sendall(data)
             try:
                 while plain.recv(4096):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -38,7 +39,9 @@ PING_SECONDS: Final = 0.1
 NEWCOMER_SECONDS: Final = 1.0
 SETTLING_SECONDS: Final = 1.5
 """So long after it is linked an honest node still makes lines in the log."""
-_ABOUT_HOSTILE: Final = re.compile(r"127\.(?!0\.0\.)\d+\.|\blimit |\bdropped |\btoo many ")
+_ABOUT_HOSTILE: Final = re.compile(
+    r"127\.(?!0\.0\.)\d+\.|\blimit |\bdropped |\btoo many |\bto the proxy\b|\bdatagrams to\b"
+)
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -91,12 +94,14 @@ class Daemon(ProcessProtocol):
 
     @ivar started: fires with its contact.
     @ivar lines: what it has logged.
+    @ivar proxy_port: where its proxy listens.
     """
 
     def __init__(self, folder: Path, network: str, *options: str) -> None:
         self.started: Deferred[Contact] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self.lines: list[str] = []
+        self.proxy_port = 0
         self._rest = b""
         arguments = ["-n", "--pidfile=", "routing-node"]
         arguments += [f"--state-dir={folder}", f"--network={network}", "--no-lan-discovery", *options]
@@ -114,6 +119,8 @@ class Daemon(ProcessProtocol):
         for raw in lines:
             line = raw.decode(errors="replace")
             self.lines.append(line)
+            if found := re.search(r"proxy: SOCKS5 and HTTP at 127\.0\.0\.1:(\d+)", line):
+                self.proxy_port = int(found[1])
             found = re.search(r"contact: (\S+)", line)
             if found and not self.started.called:
                 self.started.callback(Contact.from_text(found[1]))
@@ -169,7 +176,17 @@ class Stage:
         target = self._folder / "target"
         if self._ground is not None:
             self._ground.fill(target)
-        self.daemon = Daemon(target, self._network, "--first", "--listen=127.0.0.1:0")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            self._udp_port = free.getsockname()[1]
+        self.daemon = Daemon(
+            target,
+            self._network,
+            "--first",
+            "--listen=127.0.0.1:0",
+            "--local-proxy=tcp:0",
+            f"--forward=udp:{self._udp_port}={Identity.generate().name}/dns",
+        )
         self.peer: RoutingService | None = None
         self._nodes: list[RoutingService] = []
         self._joining: dict[RoutingService, float] = {}
@@ -251,6 +268,8 @@ class Stage:
             self.contact.name,
             self.peer.node_name,
             seconds,
+            self.daemon.proxy_port,
+            self._udp_port,
         )
         out, err, status = await getProcessOutputAndValue(
             sys.executable, ["-m", "tests.hostile.play", *map(str, arguments)], env=environment(), path=_ROOT

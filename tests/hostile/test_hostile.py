@@ -6,7 +6,14 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from . import breaches, breaches_of_streams, floods, floods_of_links  # noqa: F401  they add their behaviours
+from . import (  # noqa: F401  they add their behaviours
+    breaches,
+    breaches_of_doors,
+    breaches_of_streams,
+    floods,
+    floods_of_doors,
+    floods_of_links,
+)
 from .behaviour import BEHAVIOURS, KEPT
 from .measure import Outcome, Stage
 
@@ -49,4 +56,6 @@ class HostileTests(TestCase):
         names = [each.name for each in BEHAVIOURS.values() if each.flood]
         outcome = await self.play(names, 6.0)
         self.assertGreater(len(names), 20)
+        kept_out = [each for each in outcome.reactions if floods_of_doors.KEPT_OUT in each]
+        self.assertEqual(kept_out, [])
         self.assertLess(outcome.memory, MAX_GROWTH_BYTES)

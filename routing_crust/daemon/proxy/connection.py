@@ -69,6 +69,11 @@ class ProxyConnection(Protocol):
         self._early = bytearray()
         self._is_refused = False
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether it has said where it wants to go, and the peer is being reached."""
+        return self._opening is not None
+
     def connectionMade(self) -> None:
         """Wait for what the program wants."""
         self._timer = self._service.clock.callLater(HANDSHAKE_SECONDS, self.abort)

@@ -19,7 +19,7 @@ from ..forward.registry import ForwardRegistry
 from .connection import ProxyConnection
 
 MAX_CONNECTIONS: Final = 512
-"""Of programs at once; more are closed."""
+"""Of programs at once; for more, one makes room that has not said what it wants, or no more are taken."""
 KIND: Final = "proxied"
 """The word for such connections in the status and the metrics."""
 
@@ -45,7 +45,7 @@ class ProxyServer(Factory):
         self._service = registry.service
         self._text = endpoint
         self._endpoint = listening_endpoint(reactor, "local_proxy", endpoint)
-        self._asking: set[ProxyConnection] = set()
+        self._asking: dict[ProxyConnection, None] = {}  # the oldest first
         self._port: IListeningPort | None = None
         self._quiet = QuietLog(self.log, registry.service.clock.seconds)
 
@@ -85,17 +85,40 @@ class ProxyServer(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> ProxyConnection | None:
         """Take a connection of a program."""
-        if len(self._asking) + len(self.connections) >= MAX_CONNECTIONS:
+        if self._count >= MAX_CONNECTIONS and not self._make_room():
             self._quiet.info(
                 "too many connections",
                 "a connection to the proxy was closed: there are {most}, and no more are taken",
                 most=MAX_CONNECTIONS,
             )
             return None
-        gone = self._asking.discard
-        connection = ProxyConnection(self._service, self.connections, gone, self._not_carried)
-        self._asking.add(connection)
+        connection = ProxyConnection(self._service, self.connections, self._gone, self._not_carried)
+        self._asking[connection] = None
         return connection
+
+    @property
+    def _count(self) -> int:
+        # one that is being opened is among those that are carried
+        return len(self.connections) + len([each for each in self._asking if not each.is_opening])
+
+    def _make_room(self) -> bool:
+        """Whether there was a connection of which nobody has use yet, and which is closed now."""
+        silent = next((each for each in self._asking if not each.is_opening), None)
+        if silent is None:
+            return False
+        # a page of a browser can hold hundreds with half a request each
+        self._gone(silent)
+        silent.abort()
+        self._quiet.info(
+            "made room",
+            "a connection to the proxy that had not said where to was closed: there are {most}, and a new "
+            "one came",
+            most=MAX_CONNECTIONS,
+        )
+        return True
+
+    def _gone(self, connection: ProxyConnection) -> None:
+        self._asking.pop(connection, None)
 
     def _not_carried(self, where: str, problem: str) -> None:
         self._quiet.info(

@@ -211,11 +211,22 @@ class BoundTests(ProxyCase):
 
     def test_connections_are_bounded(self) -> None:
         self.patch(serving, "MAX_CONNECTIONS", 2)
-        clients = [self.connect(), self.connect()]
+        clients = [self.connect(GREETING + socks("off.crust")) for _ in range(2)]
         self.assertIsNone(self.proxy.buildProtocol(None))
         self.assertIn("no more are taken", self.lines[-1])
         clients[0].lose()
         self.connect()
+
+    def test_who_has_not_said_for_longest_what_it_wants_makes_room(self) -> None:
+        """A page of a browser can open hundreds, and half a request each would keep all others out."""
+        self.patch(serving, "MAX_CONNECTIONS", 3)
+        busy = self.connect(GREETING + socks("off.crust"))
+        silent = [self.connect(b"GET http://ho"), self.connect()]
+        late = self.connect(GREETING + socks("off.crust"))
+        self.net.settle(1)
+        self.assertEqual([each.closed for each in silent], ["aborted", ""])
+        self.assertEqual([each.over for each in (busy, late)], [False, False])
+        self.assertIn("that had not said where to", self.lines[-1])
 
     def test_stop_ends_those_that_ask_and_those_that_are_carried(self) -> None:
         program = self.offer("web")

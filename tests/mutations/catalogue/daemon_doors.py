@@ -206,9 +206,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the proxy takes any number of connections",
         "daemon/proxy/server.py",
-        "if len(self._asking) + len(self.connections) >= MAX_CONNECTIONS:",
-        "if False:",
+        "if self._count >= MAX_CONNECTIONS and",
+        "if False and",
         ("tests.daemon.proxy.test_server.BoundTests.test_connections_are_bounded",),
+    ),
+    Mutant(
+        "half requests keep all others out of the proxy",
+        "daemon/proxy/server.py",
+        "silent = next((each for each in self._asking if not each.is_opening), None)",
+        "silent = None",
+        (
+            "tests.daemon.proxy.test_server.BoundTests.test_who_has_not_said_for_longest_what_it_wants_makes_room",
+        ),
     ),
     Mutant(
         "a copy of the authority key is made of any key",
