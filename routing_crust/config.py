@@ -122,6 +122,7 @@ class Settings:
     proxy: Proxy = _plain(
         NO_PROXY, "the proxy that connections to the internet go out through, http://, socks5:// or socks5h:// and HOST:PORT, with USER:PASSWORD@ before the host if it wants a login; or environment for the one that HTTPS_PROXY or ALL_PROXY names; none if empty"
     )
+    port_guessing: bool = _plain(True, "whether to guess ports, at most once an hour for a peer, where a symmetric NAT keeps it on a tunnel that is in use")
     two_way: TwoWay = _plain(TwoWay.PREFERRED, "whether links are proven in both directions: preferred, required or off")
     key_exchange: KeyExchange = _plain(
         KeyExchange.HYBRID, "how nodes agree on keys: hybrid (X25519 with ML-KEM-768, against quantum computers) or x25519"
@@ -285,6 +286,7 @@ CHANGEABLE: Final = frozenset(
         "max_unverified_links",
         "nicknames",
         "outbox_memory",
+        "port_guessing",
         "private_dialling",
         "relay_rate",
         "stranger_dials",

@@ -46,14 +46,14 @@ from .netstate.path_watch import PathWatch
 from .netstate.paths import DialPaths, PathsOfCrust
 from .platform import Platform
 from .proxying.ways_out import WaysOut
-from .punch.puncher import Puncher
+from .punch.puncher import Puncher, PunchesOfCrust
 from .reachability import Knock
 from .resolving.contact_resolver import ContactResolver
 from .tunnel.dispatch import FIRST_KIND, LAST_KIND, TunnelDispatch, note_outcome
 
 
 @implementer(ICrust)
-class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
+class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCrust):
     """
     Makes links over TCP. See L{ICrust} for what it offers. It can be started again once L{stop} has fired.
     """
@@ -208,9 +208,6 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust):
         if rendezvous is None or peer is None or any(map(self._ways_out.proxy_of, endpoints)):
             return self._dialler.connect(endpoints, peer, token, asked_by, self.on_link_networks)
         return self._puncher.connect(endpoints, peer, token, asked_by, rendezvous, self.on_link_networks)
-
-    def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
-        return self._puncher.expect(peer, token, requester) if self._running else lambda: None
 
     def tunnel(
         self, relay: ILink, peer: Name, token: bytes, requester: bool, awaited: bool = False

@@ -101,7 +101,10 @@ _HINTS: Final = {
 }
 _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Role and network", ("first", "client", "role", "network")),
-    ("Addresses and discovery", ("listen", "external", "contacts", "proxy", "lan_discovery", "port_mapping")),
+    (
+        "Addresses and discovery",
+        ("listen", "external", "contacts", "proxy", "lan_discovery", "port_mapping", "port_guessing"),
+    ),
     ("Links", ("allow", "deny", "two_way", "private_dialling", "key_exchange")),
     (
         "Programs that it exposes and forwards",

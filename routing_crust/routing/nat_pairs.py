@@ -11,7 +11,7 @@ Plain functions.
 
 from __future__ import annotations
 
-from ..crust.interfaces import ICrust
+from ..crust.interfaces import Guess, ICrust
 from ..crust.reachability import Dialable, Source
 from ..wire.messages import NatKind
 
@@ -39,6 +39,18 @@ def plain_is_hopeless(one: NatKind, other: NatKind) -> bool:
 def can_punch(one: NatKind, other: NatKind) -> bool:
     """Whether both ends dialling each other at once may give a link between two such nodes."""
     return not (one is NatKind.SYMMETRIC and other is NatKind.SYMMETRIC)
+
+
+def guess_between(ours: NatKind, theirs: NatKind, host: str) -> Guess | None:
+    """
+    How ports are guessed, where exactly one of two NATs has another for each connection; else C{None}.
+
+    @param host: the address of the peer.
+    """
+    opens, guesses = ours is NatKind.SYMMETRIC, theirs is NatKind.SYMMETRIC
+    if opens is guesses or NatKind.OPEN in (ours, theirs):
+        return None
+    return Guess(host, opens)
 
 
 def plain_may_do(one: NatKind, other: NatKind) -> bool:

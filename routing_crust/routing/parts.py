@@ -77,7 +77,11 @@ class NodeParts:
         send = self.messenger.send_control
         self.lookup = CloseGroupLookup(node, self.neighbourhood, send, network_time)
         self.search = CloseGroupSearch(node, self.neighbourhood, self.links, self.lookup)
-        self.attempts = Attempts(node, self.links)
+        self.attempts = Attempts(
+            node,
+            self.links,
+            lambda name: self.idle.is_ours(name) or self.stream_layer.in_use(name),
+        )
         self.candidates = candidates = CandidateExchange(node, self.links)
         self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)
         self.second_links = SecondLinks(node, self.links, self.connector.request_beside)

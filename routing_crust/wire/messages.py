@@ -308,6 +308,7 @@ class ConnectRequest(WireMessage, frozen=True):
     @ivar expiry: when it stops being valid, on the same clock.
     @ivar nat: what the requester knows of the NAT in front of it.
     @ivar relays: nodes with a link to the requester that may carry a tunnel.
+    @ivar guesses: whether the requester would guess ports to replace the tunnel between the two.
     """
 
     recipient: NameBytes
@@ -319,6 +320,7 @@ class ConnectRequest(WireMessage, frozen=True):
     candidates: Candidates
     nat: NatKind = NatKind.UNKNOWN
     relays: Relays = ()
+    guesses: bool = False
 
 
 class ConnectResponse(WireMessage, frozen=True):
@@ -328,6 +330,7 @@ class ConnectResponse(WireMessage, frozen=True):
     @ivar token: the L{Signed} request that this answers, byte for byte.
     @ivar nat: what the responder knows of the NAT in front of it.
     @ivar relays: nodes with a link to the responder that may carry a tunnel.
+    @ivar guesses: whether the responder agrees to guess ports.
     """
 
     recipient: NameBytes
@@ -335,6 +338,7 @@ class ConnectResponse(WireMessage, frozen=True):
     candidates: Candidates
     nat: NatKind = NatKind.UNKNOWN
     relays: Relays = ()
+    guesses: bool = False
 
 
 class ConnectGo(WireMessage, frozen=True, gc=False):

@@ -15,6 +15,7 @@ MAX_TUNNEL_NUMBER: Final = (1 << 32) - 1
 """Numbers of tunnels; none is used twice on a link."""
 MAX_CREDIT_BYTES: Final = 1 << 24
 TunnelNumber = Annotated[int, Meta(ge=1, le=MAX_TUNNEL_NUMBER)]
+SeenAt = Annotated[bytes, Meta(max_length=16)]
 Credit = Annotated[int, Meta(ge=1, le=MAX_CREDIT_BYTES)]
 
 
@@ -30,6 +31,7 @@ class TunnelOpen(WireMessage, frozen=True, gc=False):
     @ivar proof: 32 bytes that can only be computed from the request's nonce.
     @ivar credit: how many bytes the receiver may send before it gets more.
     @ivar awaited: whether somebody waits for it, not only a routing table.
+    @ivar seen: from the relay, the address at which it sees the other end: 4 or 16 bytes; or nothing.
     """
 
     number: TunnelNumber
@@ -38,6 +40,7 @@ class TunnelOpen(WireMessage, frozen=True, gc=False):
     proof: Annotated[bytes, Meta(min_length=32, max_length=32)]
     credit: Credit
     awaited: bool
+    seen: SeenAt = b""
 
 
 class TunnelOpened(WireMessage, frozen=True, gc=False):
@@ -46,11 +49,13 @@ class TunnelOpened(WireMessage, frozen=True, gc=False):
 
     @ivar credit: as in L{TunnelOpen}; means nothing when the tunnel was there before.
     @ivar lifetime: for how long, from now on, in seconds.
+    @ivar seen: as in L{TunnelOpen}.
     """
 
     number: TunnelNumber
     credit: Credit
     lifetime: Seconds
+    seen: SeenAt = b""
 
 
 class TunnelCredit(WireMessage, frozen=True, gc=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SkipTest
 from routing_crust.config import Settings
 from routing_crust.crust.dial import bootstrap, dialler
 from routing_crust.crust.platform import SystemPlatform
+from routing_crust.crust.punch.guessing import DESCRIPTORS
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import (
@@ -191,3 +193,17 @@ class BootstrapTests(ServiceTests):
         one.end_bootstrap(link)
         self.assertEqual(await events.next("finished"), (1, ""))
         one._bootstrapper._found(contact("127.0.0.1:5483"))
+
+
+class GuessingTests(ServiceTests):
+    def test_ports_are_guessed_where_the_setting_the_relay_and_the_system_let_us(self) -> None:
+        """The relay has to say where it sees the peer, and the system to have room for many connections."""
+        tunnel: Any = SimpleNamespace(peer=name(2), seen_at="8.8.8.8")
+        for allowed in (True, False):
+            one, _ = self.crust(1, port_guessing=allowed)
+            self.assertEqual(one.may_guess(tunnel), allowed)
+        one, _ = self.crust(1)
+        unseen: Any = SimpleNamespace(peer=name(2), seen_at="")
+        self.assertFalse(one.may_guess(unseen))
+        self.patch(one._platform, "descriptors_left", lambda: DESCRIPTORS - 1)
+        self.assertFalse(one.may_guess(tunnel))

@@ -62,6 +62,7 @@ PLAIN: dict[str, tuple[tuple[str, ...], object]] = {
     "state_dir": (("--state-dir=/srv/node",), Path("/srv/node")),
     "lan_discovery": (("--no-lan-discovery",), False),
     "port_mapping": (("--no-port-mapping",), False),
+    "port_guessing": (("--no-port-guessing",), False),
     "proxy": (("--proxy=socks5h://192.0.2.1:1080",), Proxy.from_text("socks5h://192.0.2.1:1080")),
     "two_way": (("--two-way=off",), TwoWay.OFF),
     "key_exchange": (("--key-exchange=x25519",), KeyExchange.X25519),

@@ -41,6 +41,7 @@ PLAIN = {
     "state_dir": ('"/srv/node"', Path("/srv/node")),
     "lan_discovery": ("false", False),
     "port_mapping": ("false", False),
+    "port_guessing": ("false", False),
     "two_way": ('"required"', TwoWay.REQUIRED),
     "key_exchange": ('"x25519"', KeyExchange.X25519),
     "private_dialling": ('"never"', PrivateDialling.NEVER),

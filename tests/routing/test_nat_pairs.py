@@ -7,10 +7,17 @@ from typing import cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.interfaces import ICrust
+from routing_crust.crust.interfaces import Guess, ICrust
 from routing_crust.crust.reachability import Dialable, OwnEndpoint, Reachability, Source
 from routing_crust.endpoints import Endpoint
-from routing_crust.routing.nat_pairs import both_ways, can_punch, plain_is_hopeless, plain_may_do, told_nat
+from routing_crust.routing.nat_pairs import (
+    both_ways,
+    can_punch,
+    guess_between,
+    plain_is_hopeless,
+    plain_may_do,
+    told_nat,
+)
 from routing_crust.wire.messages import NatKind
 
 UNKNOWN, OPEN, CONE, SYMMETRIC = NatKind
@@ -64,3 +71,14 @@ class NatTests(SynchronousTestCase):
             [pair for pair in product(NatKind, repeat=2) if both_ways(*pair)],
             list(product((UNKNOWN, OPEN), repeat=2)),
         )
+
+    def test_ports_are_guessed_where_one_of_two_nats_is_symmetric(self) -> None:
+        """That one opens ports, and the other guesses. Nothing needs that where one is open."""
+        expected = {
+            (SYMMETRIC, CONE): Guess("8.8.8.8", True),
+            (SYMMETRIC, UNKNOWN): Guess("8.8.8.8", True),
+            (CONE, SYMMETRIC): Guess("8.8.8.8", False),
+            (UNKNOWN, SYMMETRIC): Guess("8.8.8.8", False),
+        }
+        for pair in product(NatKind, repeat=2):
+            self.assertEqual(guess_between(*pair, "8.8.8.8"), expected.get(pair), pair)

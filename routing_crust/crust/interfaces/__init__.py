@@ -7,12 +7,13 @@ the link is limited to C{hello_timeout} seconds and C{MAX_UNVERIFIED_BYTES} byte
 """
 
 from .account import account_of
-from .crust import ICrust, Rendezvous
+from .crust import Guess, ICrust, Rendezvous
 from .events import ICrustEvents
 from .link import ANSWER_WITHIN_SECONDS, ILink, IRoundTrip
 
 __all__ = [
     "ANSWER_WITHIN_SECONDS",
+    "Guess",
     "ICrust",
     "ICrustEvents",
     "ILink",

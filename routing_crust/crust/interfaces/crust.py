@@ -23,6 +23,19 @@ from .link import ILink
 
 
 @dataclass(frozen=True, slots=True)
+class Guess:
+    """
+    Both ends agree to guess ports beside a hole punch.
+
+    @ivar host: the address at which the relay of our tunnel sees the peer.
+    @ivar opens: whether we open ports, since ours is the NAT whose ports nobody knows; else we guess them.
+    """
+
+    host: str
+    opens: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Rendezvous:
     """
     How to dial a peer that dials us at the same time, because each has told the other to.
@@ -30,10 +43,12 @@ class Rendezvous:
     @ivar requester: whether we requested it. The requester is the TLS client, also on a connection that it
         has accepted, and picks the connection that becomes the link.
     @ivar after: seconds from now to the first dial, so that both ends begin at once.
+    @ivar guess: how ports are guessed beside it; C{None} guesses none.
     """
 
     requester: bool
     after: float = 0.0
+    guess: Guess | None = None
 
 
 class ICrust(Interface):
@@ -113,6 +128,9 @@ class ICrust(Interface):
             Fails with L{ConnectFailed} when no endpoint answers as it should, with
             L{LimitReached} when a limit forbids the dial, with L{ServiceStopped} after L{stop}.
         """
+
+    def may_guess(tunnel: ILink) -> bool:
+        """Whether we would guess ports now, to replace a tunnel by a link without one."""
 
     def expect(peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
         """

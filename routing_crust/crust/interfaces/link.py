@@ -50,6 +50,7 @@ class ILink(Interface):
     initiator: bool = Attribute("Whether this end is the TLS client and so speaks first.")
     path_kind: PathKind = Attribute("How the link came about.")
     via: Name | None = Attribute("For a tunnel, the L{Name} of the relay; else C{None}.")
+    seen_at: str = Attribute("For a tunnel, the address at which its relay sees the peer; else empty.")
     writable: bool = Attribute(
         "Whether the send queue has room: no longer once it has reached C{QUEUE_PAUSE_BYTES}, and again once "
         "it has fallen to C{QUEUE_RESUME_BYTES}."

@@ -84,6 +84,7 @@ class Link(FrameSender):
         "path_kind",
         "peer",
         "round_trip",
+        "seen_at",
         "token",
         "via",
     )  # fmt: skip
@@ -110,6 +111,7 @@ class Link(FrameSender):
         self.token = plan.token
         self.path_kind = plan.path_kind
         self.via = plan.via
+        self.seen_at = plan.seen_at
         settings = owner.settings
         self.hello_timeout = settings.hello_timeout  # less, if some of it has passed before there is a link
         self._decoder = FrameDecoder(MAX_CONTROL_BYTES, owner.link_frame, self, self._control_received)

@@ -24,6 +24,7 @@ class LinkPlan:
     @ivar path_kind: becomes C{path_kind} of the link.
     @ivar tunnel: of a tunnel, its L{Connection}; C{None} reads the addresses from the TCP transport.
     @ivar via: of a tunnel, the relay.
+    @ivar seen_at: of a tunnel, the address at which the relay sees the peer, if it says so.
     """
 
     direction: Direction
@@ -34,3 +35,4 @@ class LinkPlan:
     path_kind: PathKind = PathKind.DIRECT
     tunnel: Connection | None = None
     via: Name | None = None
+    seen_at: str = ""

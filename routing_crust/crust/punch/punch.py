@@ -97,6 +97,7 @@ class HolePunch:
     The dials of one rendezvous. Made by L{Puncher<routing_crust.crust.punch.puncher.Puncher>}, over when
     L{link} has fired.
 
+    @ivar waits: whether it goes on to its timeout with no dial left, since ports are guessed beside it.
     @ivar link: fires with what L{won} is given; fails with L{ConnectFailed} when every endpoint has failed
         for good or C{PUNCH_TIMEOUT_SECONDS} is over, or with L{LimitReached} if limits alone kept every
         endpoint from being dialled. Cancelling it ends all dials.
@@ -116,6 +117,7 @@ class HolePunch:
         self._limit: LimitReached | None = None
         self._timer: IDelayedCall | None = None
         self._over = False
+        self.waits = False
         self.link: Deferred[ILink] = Deferred(lambda _: self._end())
 
     def start(self, after: float) -> None:
@@ -195,7 +197,7 @@ class HolePunch:
         self._targets[endpoint].timer = self._clock.callLater(wait, dial)
 
     def _look(self) -> None:
-        if self._over or any(each.busy for each in self._targets.values()):
+        if self._over or self.waits or any(each.busy for each in self._targets.values()):
             return
         only_limits = all(each.limited for each in self._targets.values())
         self._fail(self._limit if only_limits else None)

@@ -5,6 +5,7 @@ One dial of one endpoint from the listening port, for a rendezvous: one TCP conn
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.interfaces import IConnector
 from twisted.internet.protocol import ClientFactory
@@ -18,12 +19,21 @@ from ..link.link import Link
 from ..link.negotiation import Negotiation
 from ..link.owner import LinkOwner
 from .meeting import Meeting
-from .punch import HolePunch
+
+
+class DialWatcher(Protocol):
+    """Hears of a dial; a L{HolePunch<routing_crust.crust.punch.punch.HolePunch>}, or who guesses ports."""
+
+    def failed(self, endpoint: Endpoint, problem: BaseException | None) -> None:
+        """It has failed before the prefaces were exchanged."""
+
+    def refused(self, endpoint: Endpoint, reason: LinkClosed) -> None:
+        """It has failed after that."""
 
 
 class PunchDial(ClientFactory):
     """
-    Made by L{Puncher<routing_crust.crust.punch.puncher.Puncher>} for a L{HolePunch}, which hears of a
+    Made by L{Puncher<routing_crust.crust.punch.puncher.Puncher>} for a L{DialWatcher}, which hears of a
     failure; a connection on which the prefaces match goes to the meeting.
 
     @ivar connector: the reactor's.
@@ -38,7 +48,7 @@ class PunchDial(ClientFactory):
         self,
         owner: LinkOwner,
         meeting: Meeting,
-        punch: HolePunch,
+        punch: DialWatcher,
         endpoint: Endpoint,
         meeting_for: Callable[[bytes], Meeting | None],
         ended: Callable[[PunchDial, bool], None],
@@ -65,6 +75,11 @@ class PunchDial(ClientFactory):
             self.connector.disconnect()
         elif not self._negotiation.has_begun_tls:
             self._negotiation.abort(CloseReason.NO_LONGER_NEEDED)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the TCP connection was made."""
+        return self._negotiation is not None
 
     def buildProtocol(self, addr: object) -> Negotiation | None:
         """Declines when it is called off."""

@@ -14,6 +14,7 @@ from random import Random
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from ...config import Settings
 from ...endpoints import Endpoint
 from ...errors import ConnectFailed, LimitReached, ServiceStopped
 from ...history import Way
@@ -30,6 +31,8 @@ from ..interfaces import ILink, Rendezvous
 from ..link.factories import refuse_rendezvous
 from ..link.link import Link
 from ..link.negotiation import Negotiation
+from ..platform import Platform
+from .guessing import DESCRIPTORS, GuessLimits, PortGuess, target_of
 from .meeting import Meeting
 from .punch import HolePunch
 from .punch_dial import PunchDial
@@ -41,9 +44,10 @@ class _ExpectedRendezvous:
 
     @ivar holders: how many callers expect it.
     @ivar asked_by: on whose account the endpoints are dialled.
+    @ivar guess: the guessing of ports beside the hole punch.
     """
 
-    __slots__ = ("asked_by", "holders", "meeting", "punch", "waiters")
+    __slots__ = ("asked_by", "guess", "holders", "meeting", "punch", "waiters")
 
     def __init__(self, meeting: Meeting, left: Callable[[_ExpectedRendezvous], object]) -> None:
         """
@@ -52,6 +56,7 @@ class _ExpectedRendezvous:
         self.meeting = meeting
         self.holders = 0
         self.punch: HolePunch | None = None
+        self.guess: PortGuess | None = None
         self.waiters: Waiters[ILink] = Waiters(lambda: left(self))
         self.asked_by: Account = OURSELVES
 
@@ -74,6 +79,7 @@ class Puncher:
         self._own = own
         self._entries: dict[bytes, _ExpectedRendezvous] = {}
         self._open: dict[PunchDial, None] = {}
+        self._guesses = GuessLimits(self._owner.clock.seconds)
 
     @property
     def idle(self) -> bool:
@@ -133,8 +139,11 @@ class Puncher:
             entry.punch = HolePunch(
                 owner.clock, self._random, PUNCH_TIMEOUT_SECONDS, _Dials(self, entry), ranked
             )
+            self._plan_guess(entry, rendezvous, ranked)
             entry.punch.link.addBoth(self._punched, entry)
             entry.punch.start(rendezvous.after)
+            if entry.guess is not None:
+                entry.guess.start()
         return waiter
 
     def stop(self) -> None:
@@ -171,6 +180,51 @@ class Puncher:
         dial.connector = self._environment.connect(endpoint, dial, origin, path)
         return dial.call_off
 
+    def may_guess(self, peer: Name, host: str) -> bool:
+        """Whether ports may be guessed with this peer, whom a relay sees at this address."""
+        return self._guesses.may(peer, host)
+
+    def _plan_guess(
+        self, entry: _ExpectedRendezvous, rendezvous: Rendezvous, endpoints: tuple[Endpoint, ...]
+    ) -> None:
+        guess, peer = rendezvous.guess, entry.meeting.peer
+        target = None if guess is None else target_of(guess, endpoints)
+        if guess is None or target is None or not self._guesses.may(peer, guess.host):
+            return
+        origin = None if guess.opens else origin_for(self._environment.listening(), target)
+        if origin is None and not guess.opens:
+            return
+        try:
+            self._limits.check(target, peer, entry.asked_by)
+        except (DialFailed, LimitReached):
+            return
+        self._guesses.began(peer, guess.host)
+
+        def dial(guessing: PortGuess, endpoint: Endpoint) -> PunchDial:
+            entry.meeting.dialling(endpoint.host)
+            dial = PunchDial(
+                self._owner, entry.meeting, guessing, endpoint, self.meeting_for, self._guess_ended
+            )
+            self._open[dial] = None
+            path = self._environment.paths.first(endpoint)
+            dial.connector = self._environment.connect(endpoint, dial, origin, path)
+            return dial
+
+        entry.guess = PortGuess(self._owner.clock, self._random, target, guess.opens, dial)
+        assert entry.punch is not None
+        entry.punch.waits = True
+
+    def _guess_ended(self, dial: PunchDial, completely: bool) -> None:
+        if completely:
+            del self._open[dial]
+            self._environment.gone()
+
+    def _end_guess(self, entry: _ExpectedRendezvous) -> None:
+        guess, entry.guess = entry.guess, None
+        if guess is not None:
+            guess.stop()
+            self._environment.history.tried(entry.meeting.peer, Way.PUNCH, "", guess.in_words)
+
     def _ended(self, dial: PunchDial, completely: bool) -> None:
         if completely:
             del self._open[dial]
@@ -190,6 +244,7 @@ class Puncher:
 
     def _punched(self, outcome: ILink | Failure, entry: _ExpectedRendezvous) -> None:
         entry.punch = None
+        self._end_guess(entry)
         if not isinstance(outcome, Failure):
             self._limits.answered(outcome.connection.peer, outcome.peer)
         self._note(entry.meeting.peer, outcome)
@@ -222,12 +277,37 @@ class Puncher:
         """End a hole punch without waiters, and a rendezvous that no caller wants any more."""
         if entry.punch is not None and not entry.waiters:
             punch, entry.punch = entry.punch, None
+            self._end_guess(entry)
             # all waiters are gone, so the failure by the cancellation is of no interest
             punch.link.addErrback(lambda _: None)
             punch.link.cancel()
         if not entry.holders and entry.punch is None and not entry.waiters:
             if self._entries.pop(entry.meeting.theirs, None) is not None:
                 entry.meeting.close()
+
+
+class PunchesOfCrust:
+    """
+    The part of L{ICrust<routing_crust.crust.interfaces.ICrust>} that L{Puncher} provides; a base class of its
+    implementations.
+    """
+
+    settings: Settings
+    _platform: Platform
+    _puncher: Puncher
+    _running: bool
+
+    def may_guess(self, tunnel: ILink) -> bool:
+        host = tunnel.seen_at
+        return (
+            self.settings.port_guessing
+            and bool(host)
+            and self._platform.descriptors_left() >= DESCRIPTORS
+            and self._puncher.may_guess(tunnel.peer, host)
+        )
+
+    def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
+        return self._puncher.expect(peer, token, requester) if self._running else lambda: None
 
 
 class _Dials:

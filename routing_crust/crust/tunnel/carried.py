@@ -231,7 +231,8 @@ class CarriedTunnel:
     def _grant_time(self) -> None:
         self._expires = self.carrier.clock.seconds() + TUNNEL_LIFETIME_SECONDS
         self.active()
-        message = TunnelOpened(self.near.number, TUNNEL_WINDOW_BYTES, TUNNEL_LIFETIME_SECONDS)
+        seen = seen_at(self.far.link)
+        message = TunnelOpened(self.near.number, TUNNEL_WINDOW_BYTES, TUNNEL_LIFETIME_SECONDS, seen)
         self.near.link.send(FrameKind.TUNNEL_OPENED, encode(message))
         self._watch()
 
@@ -294,3 +295,8 @@ class CarriedTunnel:
         if not self.near.there and not self.far.there:
             self.stop()
             self.carrier.gone(self)
+
+
+def seen_at(link: ILink) -> bytes:
+    """What the relay tells each end of where it sees the other."""
+    return link.connection.peer.address.packed

@@ -10,7 +10,8 @@ lifetime are over, the opener renews the tunnel with another TUNNEL_OPEN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -44,6 +45,8 @@ MAX_END_WINDOWS_BYTES: Final = 32 * 1024 * 1024
 """What the windows of all tunnels that end at a node may take together beyond their first sizes."""
 RENEWAL_SHARE: Final = 0.75
 """Share of a tunnel's lifetime after which more is requested."""
+ADDRESS_BYTES: Final = (4, 16)
+"""Of IPv4, of IPv6."""
 MIN_RENEWAL_SECONDS: Final = 10.0
 """Seconds between two renewals, at least, even if the relay grants a shorter lifetime."""
 
@@ -96,8 +99,14 @@ class TunnelEnd:
         self._timer = self._owner.clock.callLater(self._owner.settings.hello_timeout, self._no_answer)
         self._relay.send(FrameKind.TUNNEL_OPEN, encode(message))
 
-    def begin(self, credit: int) -> None:
-        """The tunnel is open: begin TLS in it."""
+    def begin(self, credit: int, seen: bytes) -> None:
+        """
+        The tunnel is open: begin TLS in it.
+
+        @param seen: the address at which the relay sees the peer, if it says so.
+        """
+        if len(seen) in ADDRESS_BYTES:
+            self.plan = replace(self.plan, seen_at=str(ip_address(seen)))
         made = link_of(self._owner)
         made.addCallbacks(self._link_up, self._link_failed)
         self._link = Link(self._owner, self.plan, made)
@@ -130,7 +139,7 @@ class TunnelEnd:
         wait = max(MIN_RENEWAL_SECONDS, message.lifetime * RENEWAL_SHARE)
         self._timer = self._owner.clock.callLater(wait, self._renew)
         if self._link is None:
-            self.begin(message.credit)
+            self.begin(message.credit, message.seen)
 
     def again(self, message: TunnelOpen) -> None:
         """The same tunnel is offered twice."""
@@ -309,7 +318,7 @@ class TunnelEnds:
         # the answer goes first: the opener takes data that comes before it for a breach
         opened = TunnelOpened(message.number, TUNNEL_WINDOW_BYTES, TUNNEL_LIFETIME_SECONDS)
         relay.send(FrameKind.TUNNEL_OPENED, encode(opened))
-        end.begin(message.credit)
+        end.begin(message.credit, message.seen)
 
     def stop(self) -> None:
         """Cut what is not a link yet. The links are the owner's to close."""

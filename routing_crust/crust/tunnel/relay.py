@@ -30,7 +30,7 @@ from ...wire.framing import FrameKind
 from ...wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelReason
 from ..interfaces import ILink, account_of
 from ..link.owner import LinkOwner
-from .carried import CarriedTunnel, TunnelHalf
+from .carried import CarriedTunnel, TunnelHalf, seen_at
 from .numbers import TunnelNumbers
 from .room import TunnelRoom
 from .transport import CHUNK_BYTES, data_frame, reason_text
@@ -118,7 +118,13 @@ class TunnelRelay:
         tunnel.near.sendable.left = message.credit
         tunnel.far.window.open()
         offer = TunnelOpen(
-            tunnel.far.number, True, link.peer.raw, message.proof, TUNNEL_WINDOW_BYTES, message.awaited
+            tunnel.far.number,
+            True,
+            link.peer.raw,
+            message.proof,
+            TUNNEL_WINDOW_BYTES,
+            message.awaited,
+            seen_at(link),
         )
         far.send(FrameKind.TUNNEL_OPEN, encode(offer))
 

@@ -30,6 +30,7 @@ AT_ONCE: Final = {
     "max_unverified_links": "of more the oldest of the most crowded prefix goes with the next that comes",
     "nicknames": "wherever a name is asked for from then on, and in the forwards and permissions of the file",
     "outbox_memory": "what waits stays",
+    "port_guessing": "from the next attempt on",
     "private_dialling": "for dials from then on",
     "relay_rate": "from the next byte on",
     "stranger_dials": "from the next dial on",

@@ -46,11 +46,20 @@ class Attempts:
 
     log = Logger()
 
-    def __init__(self, node: Node, links: LinkRegistry) -> None:
+    def __init__(
+        self, node: Node, links: LinkRegistry, in_use: Callable[[Name], bool] = lambda name: False
+    ) -> None:
+        """
+        @param in_use: whether an application or a stream uses the link with a peer.
+        """
+        self._crust = node.crust
+        self._in_use = in_use
         self._settings = node.settings
         self._links = links
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self.punches = PunchSchedule(node, links.is_dialled, self._needs_no_tunnel, self._open_tunnel)
+        self.punches = PunchSchedule(
+            node, links.is_dialled, self._needs_no_tunnel, self._open_tunnel, self.guess_at
+        )
         self._opener: OpenTunnel
         self._moves: Callable[[Name], object] = lambda name: False
         self.expected = ExpectedConnections(node.clock, node.settings, self._expired)
@@ -154,6 +163,16 @@ class Attempts:
         link = self._links.link_to(peer)
         return link is not None and link.path_kind is PathKind.TUNNEL
 
+    def guess_at(self, peer: Name) -> str:
+        """
+        The address at which we would guess ports of this peer, to replace a tunnel that is in use; empty if
+        we would not.
+        """
+        link = self._links.link_to(peer)
+        if link is None or link.path_kind is not PathKind.TUNNEL or not self._in_use(peer):
+            return ""
+        return link.seen_at if self._crust.may_guess(link) else ""
+
     def make_room(self, peer: Name, own: bool = False, issued: float = float("-inf")) -> None:
         """
         If a peer is at its limit, end its oldest attempt, as far as that may go.
@@ -164,8 +183,10 @@ class Attempts:
         tunnel = self._links.link_to(peer)
         oldest = self.expected.oldest_of_full(peer, own)
         if tunnel is not None and tunnel.path_kind is PathKind.TUNNEL and oldest is not None:
-            # both ends are linked, so the older attempt to replace the tunnel may go at any age
-            self._fulfil(peer, oldest.nonce, tunnel)
+            # both ends are linked, so the older attempt to replace the tunnel may go at any age, but where
+            # ports are guessed, for which the next chance comes in an hour
+            if not self.punches.guesses(peer, oldest.nonce):
+                self._fulfil(peer, oldest.nonce, tunnel)
         else:
             self.expected.make_room(peer, own, issued)
 

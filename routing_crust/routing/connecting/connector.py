@@ -32,7 +32,7 @@ from ...quietlog import QuietLog
 from ...timing.waiters import Waiters
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.fields import NONCE_BYTES
-from ...wire.messages import ConnectRequest, ConnectResponse, Envelope, LinkUse, Signed
+from ...wire.messages import ConnectRequest, ConnectResponse, Envelope, LinkUse, NatKind, Signed
 from ..control import SendControl
 from ..links.peer import Accept, Peer, PeerListener
 from ..links.registry import LinkRegistry
@@ -112,10 +112,12 @@ class Connector(PeerListener):
     def improve(self, name: Name, use: LinkUse) -> None:
         """
         Ask a node to which a tunnel leads for a connection, as if there were no link: it may bring a better
-        one. Does nothing while a caller waits for an earlier request.
+        one. Does nothing while a caller waits for an earlier request, or ports are guessed for it.
         """
         request = self._requests.get(name, use)
         if self._stopped or (request is not None and request.waiting):
+            return
+        if request is not None and self._attempts.punches.guesses(name, request.nonce):
             return
         self._abandon(name, use)
         self._request(name, use, None, None)
@@ -318,6 +320,7 @@ class Connector(PeerListener):
         node = self._node
         issued = node.network_now()
         nonce = node.random.randbytes(NONCE_BYTES)
+        nat = told_nat(node.crust)
         message = ConnectRequest(
             name.raw,
             nonce,
@@ -326,8 +329,10 @@ class Connector(PeerListener):
             node.incarnation,
             use,
             self._candidates.ours(),
-            told_nat(node.crust),
+            nat,
             self._relays.to_name(name),
+            # one of the two asks, so that no two requests for it cross
+            nat is NatKind.SYMMETRIC and bool(self._attempts.guess_at(name)),
         )
         token = sign(node, REQUEST_LABEL, message)
         timer = node.clock.callLater(REQUEST_INTERVAL_SECONDS, self._give_up, name, use)
@@ -358,6 +363,7 @@ class Connector(PeerListener):
             tuple(Name(each.name) for each in response.relays),
             request.send_go,
             self._node.clock.seconds() - request.sent,
+            response.guesses,
         )
 
     def _give_up(self, name: Name, use: LinkUse) -> None:

@@ -33,7 +33,7 @@ from ...names import Name
 from ...timing.shares import OURSELVES, Account
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse, NatKind
-from ..nat_pairs import can_punch, plain_is_hopeless, plain_may_do, told_nat
+from ..nat_pairs import can_punch, guess_between, plain_is_hopeless, plain_may_do, told_nat
 from ..node import Node
 
 TUNNEL_DELAY_SECONDS: Final = 0.3
@@ -60,6 +60,7 @@ class PlannedPunch:
     @ivar undo: ends crust's expectation.
     @ivar begun: when we began to dial, in seconds.
     @ivar relays: the nodes that the peer named for a tunnel.
+    @ivar guesses: whether both ends guess ports for it, which makes it the preferred one.
     @ivar punch: begins to punch; C{None} before anything is dialled, and once it was called.
     """
 
@@ -72,6 +73,7 @@ class PlannedPunch:
     dials: tuple[Deferred[ILink], ...] = ()
     relays: tuple[Name, ...] = ()
     begun: float = float("-inf")
+    guesses: bool = False
 
 
 class PunchSchedule:
@@ -88,6 +90,7 @@ class PunchSchedule:
         dialled: Callable[[Name, LinkUse], bool],
         linked: Callable[[Name, LinkUse], bool],
         tunnel: Callable[[Name, bytes, tuple[Name, ...], bool], Deferred[ILink]],
+        guess_at: Callable[[Name], str] = lambda peer: "",
     ) -> None:
         """
         @param dialled: whether one of us has dialled the other plainly for such a use, so that nothing needs
@@ -95,7 +98,9 @@ class PunchSchedule:
         @param linked: whether a link with this peer makes a tunnel for this use needless.
         @param tunnel: makes a tunnel to this peer, for a request with this nonce, through one of these nodes
             or one of our own choice; the last says whether somebody waits for it.
+        @param guess_at: the address at which we would guess ports of this peer; empty if we would not.
         """
+        self._guess_at = guess_at
         self._clock = node.clock
         self._crust = node.crust
         self._own = node.name
@@ -129,6 +134,7 @@ class PunchSchedule:
         relays: tuple[Name, ...] = (),
         go: Callable[[], None] | None = None,
         round_trip: float = 0.0,
+        guesses: bool = False,
     ) -> None:
         """
         The peer's addresses are known: dial.
@@ -137,6 +143,7 @@ class PunchSchedule:
         @param relays: the nodes that the peer named for a tunnel.
         @param go: sends the ConnectGo; C{None} if we are the responder, which waits for it.
         @param round_trip: how long our request and the response to it took, in seconds.
+        @param guesses: whether the peer agrees to guess ports.
         """
         hole_punch = self._all.get((peer, nonce))
         if hole_punch is None:
@@ -158,11 +165,14 @@ class PunchSchedule:
             return
         # Request and response may have waited in queues on their way, which a ConnectGo need not do.
         half = min(round_trip / 2, MAX_GO_DELAY_SECONDS)
+        host = self._guess_at(peer) if guesses else ""
+        guess = guess_between(ours, nat, host) if host else None
+        hole_punch.guesses = guess is not None
 
         def punch() -> None:
             if go is not None:
                 go()
-            rendezvous = Rendezvous(hole_punch.requester, half)
+            rendezvous = Rendezvous(hole_punch.requester, half, guess)
             self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, asked_by, rendezvous))
             hole_punch.timer = self._clock.callLater(
                 TUNNEL_DELAY_SECONDS, self._fall_back_to_tunnel, peer, nonce, hole_punch
@@ -183,6 +193,13 @@ class PunchSchedule:
         hole_punch = self._all.get((peer, nonce))
         if hole_punch is not None and not hole_punch.requester:
             self._punch(peer, nonce, hole_punch)
+
+    def guesses(self, peer: Name, nonce: bytes) -> bool:
+        """Whether ports are being guessed for this request."""
+        hole_punch = self._all.get((peer, nonce))
+        if hole_punch is None or not hole_punch.guesses:
+            return False
+        return self._clock.seconds() < hole_punch.begun + GO_WAIT_SECONDS + PUNCH_TIMEOUT_SECONDS
 
     def give_up(self, peer: Name, nonce: bytes) -> None:
         """Stop the dials for a request, and expect no more connections. Without effect if it is unknown."""
@@ -245,7 +262,8 @@ class PunchSchedule:
         # punching that began earlier has ended, and its ports are free
         since = self._clock.seconds() - PUNCH_TIMEOUT_SECONDS
         for (name, _), each in self._all.items():
-            if name == peer and each.begun > since and each.rank > hole_punch.rank:
+            is_preferred = (each.guesses, each.rank) > (hole_punch.guesses, hole_punch.rank)
+            if name == peer and each.begun > since and is_preferred:
                 yield each
 
     def _near(self, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:

@@ -135,7 +135,7 @@ class ConnectResponder:
                 peer, request.nonce, request.use, requester=False, asked_by=asked_by
             )
             self._respond(peer, request, envelope, link)
-            self._attempts.punches.begin(peer, request.nonce, endpoints, request.nat)
+            self._attempts.punches.begin(peer, request.nonce, endpoints, request.nat, guesses=request.guesses)
 
     def _respond(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
         response = ConnectResponse(
@@ -144,6 +144,7 @@ class ConnectResponder:
             self._candidates.ours(),
             told_nat(self._node.crust),
             self._relays.to_name(peer, [Name(each.name) for each in request.relays]),
+            request.guesses and bool(self._attempts.guess_at(peer)),
         )
         body = sign(self._node, RESPONSE_LABEL, response)
         self._answered.put((peer, request.nonce), _Answered(envelope.body, body, self._node.clock.seconds()))

@@ -245,6 +245,26 @@ class EndTests(SynchronousTestCase):
             FrameKind.TUNNEL_OPEN, TunnelOpen(number, True, name(2).raw, proof or self.proof, WINDOW, False)
         )
 
+    def test_relay_tells_either_end_where_it_sees_the_other(self) -> None:
+        """What is no address is none."""
+        for seen, address in (
+            (b"\x08" * 4, "8.8.8.8"),
+            (b"\x20\x01" * 8, "2001:" * 7 + "2001"),
+            (b"123", ""),
+        ):
+            opening = self.opening()
+            self.frame(FrameKind.TUNNEL_OPENED, TunnelOpened(self.asked.number, WINDOW, 3600, seen))
+            (end,) = self.tunnels._ends._ends
+            self.assertEqual(end.plan.seen_at, address)
+            self.failureResultOf(self.close(opening), ConnectFailed)
+            self.clock.advance(0)
+            message = TunnelOpen(2, True, name(2).raw, self.proof, WINDOW, False, seen)
+            self.frame(FrameKind.TUNNEL_OPEN, message)
+            (end,) = self.tunnels._ends._ends
+            self.assertEqual(end.plan.seen_at, address)
+            end.abort()
+            self.clock.advance(0)
+
     def test_tunnel_is_requested_from_the_node_in_the_middle(self) -> None:
         opening = self.opening()
         mine = Preface.of(TOKEN, True, False).proof

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
 
@@ -157,14 +158,17 @@ class RelayTests(SynchronousTestCase):
     # What goes through.
 
     def test_offer_and_answer_reach_the_two_ends(self) -> None:
+        """Each with the address at which the relay sees the other end."""
+        self.b = self.link(2, "198.51.100.9:1")
         self.ask(self.a, self.b, 7)
         (offer,) = self.b.take(FrameKind.TUNNEL_OPEN, TunnelOpen)
-        self.assertEqual(offer, TunnelOpen(2, True, self.a.peer.raw, PROOF, WINDOW, False))
+        seen = ip_address("192.0.2.1").packed
+        self.assertEqual(offer, TunnelOpen(2, True, self.a.peer.raw, PROOF, WINDOW, False, seen))
         self.assertEqual(self.a.frames, [])
         self.frame(self.b, FrameKind.TUNNEL_OPENED, TunnelOpened(2, 5, 0))
         self.assertEqual(
             self.a.take(FrameKind.TUNNEL_OPENED, TunnelOpened),
-            [TunnelOpened(7, WINDOW, TUNNEL_LIFETIME_SECONDS)],
+            [TunnelOpened(7, WINDOW, TUNNEL_LIFETIME_SECONDS, ip_address("198.51.100.9").packed)],
         )
         self.data(self.a, 7, 9)
         (payload,) = self.b.take(FrameKind.TUNNEL_DATA)

@@ -219,6 +219,74 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "ports are guessed at an address that the peer alone names",
+        "crust/punch/guessing.py",
+        "if each.host == guess.host and not is_local_only(each)",
+        "if not is_local_only(each)",
+        (
+            "tests.crust.punch.test_guessing.BesidePunchTests.test_only_an_address_that_peer_and_relay_both_name_is_dialled",
+        ),
+    ),
+    Mutant(
+        "a peer has ports guessed as often as it asks",
+        "crust/punch/guessing.py",
+        "return now >= self._last + INTERVAL_SECONDS and now >= before + SAME_INTERVAL_SECONDS",
+        "return now >= self._last + INTERVAL_SECONDS",
+        ("tests.crust.punch.test_guessing.LimitTests.test_peer_and_address_have_an_attempt_an_hour",),
+    ),
+    Mutant(
+        "peers of many names have ports guessed without a pause",
+        "crust/punch/guessing.py",
+        "return now >= self._last + INTERVAL_SECONDS and now",
+        "return now",
+        ("tests.crust.punch.test_guessing.LimitTests.test_attempts_with_whomever_are_apart",),
+    ),
+    Mutant(
+        "guesses are never let go",
+        "crust/punch/guessing.py",
+        "            self._running.pop(number).call_off()\n",
+        "            pass\n",
+        (
+            "tests.crust.punch.test_guessing.PortGuessTests.test_other_end_dials_each_port_once_and_not_many_at_once",
+        ),
+    ),
+    Mutant(
+        "ports are opened at a server of somebody else's",
+        "crust/punch/guessing.py",
+        "is_other or self._refused >= MAX_REFUSED",
+        "self._refused >= MAX_REFUSED",
+        (
+            "tests.crust.punch.test_guessing.PortGuessTests.test_another_host_that_answers_ends_the_opening_of_ports",
+        ),
+    ),
+    Mutant(
+        "a guess that the peer let go ends the opening of ports",
+        "crust/punch/guessing.py",
+        "isinstance(problem, LinkClosed) and problem.reason is CloseReason.PROTOCOL_ERROR",
+        "isinstance(problem, LinkClosed)",
+        (
+            "tests.crust.punch.test_guessing.PortGuessTests.test_guess_that_the_peer_let_go_does_not_end_the_opening_of_ports",
+        ),
+    ),
+    Mutant(
+        "ports are opened at a silent server of somebody else's",
+        "crust/punch/guessing.py",
+        "for each in self._running.values()) >= MAX_CONNECTED:",
+        "for each in self._running.values()) > OPEN_PORTS:",
+        (
+            "tests.crust.punch.test_guessing.PortGuessTests.test_host_that_takes_many_connections_ends_the_opening_of_ports",
+        ),
+    ),
+    Mutant(
+        "a guess that was right is let go before it is seen",
+        "crust/punch/guessing.py",
+        "self._later(number, HOLD_SECONDS, partial(self._later, number, 0.0, let_go))",
+        "self._later(number, HOLD_SECONDS, let_go)",
+        (
+            "tests.crust.punch.test_guessing.PortGuessTests.test_what_came_while_the_host_was_busy_is_read_before_a_guess_is_let_go",
+        ),
+    ),
+    Mutant(
         "the lists of a reload are not what connections are judged by",
         "crust/service.py",
         "        self._gate.rules.change(self.settings.allow, self.settings.deny)\n",

@@ -246,6 +246,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.tunnel.test_tunnels.TunnelTests.test_tunnel_that_makes_room_is_no_fault_of_the_relay",),
     ),
     Mutant(
+        "the ends of a tunnel do not learn where they are",
+        "crust/tunnel/ends.py",
+        "        if len(seen) in ADDRESS_BYTES:",
+        "        if not seen:",
+        ("tests.crust.tunnel.test_ends.EndTests.test_relay_tells_either_end_where_it_sees_the_other",),
+    ),
+    Mutant(
         "the window of a tunnel stays as it is",
         "crust/tunnel/windows.py",
         "if now - self._began < LIMITING_ROUND_TRIPS * self._round_trip < inf:",

@@ -1,4 +1,4 @@
-"""Bugs in the node as a whole."""
+"""Bugs in the node as a whole, and in guessing ports."""
 
 from __future__ import annotations
 
@@ -68,6 +68,60 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         '            self._waiting_for_group.fail(ServiceStopped("the service has been stopped"))\n',
         "",
         ("tests.routing.test_network.TalkingTests.test_calls_fail_at_once_without_a_link_or_after_the_stop",),
+    ),
+    Mutant(
+        "the next request for a better link ends the guessing of ports",
+        "routing/connecting/connector.py",
+        "if request is not None and self._attempts.punches.guesses(name, request.nonce):",
+        "if request is not None and request.waiting:",
+        (
+            "tests.routing.connecting.test_connector.GuessingTests.test_request_for_which_ports_are_guessed_is_not_given_up_for_another",
+        ),
+    ),
+    Mutant(
+        "ports are guessed without the consent of the peer",
+        "routing/connecting/rendezvous.py",
+        'host = self._guess_at(peer) if guesses else ""',
+        "host = self._guess_at(peer)",
+        (
+            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_ports_are_guessed_only_where_both_ends_agree",
+        ),
+    ),
+    Mutant(
+        "two requests that cross keep ports from being guessed",
+        "routing/connecting/rendezvous.py",
+        "        hole_punch.guesses = guess is not None\n",
+        "",
+        (
+            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_request_for_which_ports_are_guessed_is_preferred",
+        ),
+    ),
+    Mutant(
+        "both ends ask for guessed ports",
+        "routing/connecting/connector.py",
+        "nat is NatKind.SYMMETRIC and bool(self._attempts.guess_at(name)),",
+        "bool(self._attempts.guess_at(name)),",
+        (
+            "tests.routing.connecting.test_connector.GuessingTests.test_only_the_symmetric_end_asks_for_guessed_ports",
+        ),
+    ),
+    Mutant(
+        "another request ends the guessing of ports",
+        "routing/connecting/attempts.py",
+        "            if not self.punches.guesses(peer, oldest.nonce):\n",
+        "            if oldest:\n",
+        (
+            "tests.routing.connecting.test_attempts.AttemptTests.test_attempt_for_which_ports_are_guessed_makes_no_room",
+        ),
+    ),
+    Mutant(
+        "ports are guessed for a tunnel that nothing uses",
+        "routing/connecting/attempts.py",
+        " or not self._in_use(peer):",
+        ":",
+        (
+            "tests.routing.connecting.test_attempts.AttemptTests.test_ports_are_guessed_only_for_a_tunnel_in_use_that_crust_would_replace",
+        ),
     ),
     Mutant(
         "what a lost node was asked holds a round of joining up",

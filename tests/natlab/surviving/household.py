@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from routing_crust.daemon.control.client import ControlClient
-from routing_crust.daemon.control.messages import StatusCommand, StatusReply
+from routing_crust.daemon.control.messages import ExplainCommand, ExplainReply, StatusCommand, StatusReply
 from routing_crust.daemon.state_directory import socket_path
 
 from ...daemon.children import TWISTD
@@ -48,6 +48,11 @@ class Daemon(Program):
         with ControlClient(socket_path(self.state_dir), "") as client:
             return dict(client.ask(StatusCommand(), StatusReply, PATIENCE).status)
 
+    def explain(self, name: str) -> dict[str, Any]:
+        """What C{routing-crust explain --json} says of a node."""
+        with ControlClient(socket_path(self.state_dir), "") as client:
+            return dict(client.ask(ExplainCommand(name=name), ExplainReply, PATIENCE).explanation)
+
     def link(self, name: str) -> dict[str, Any]:
         """What the status says of the link with a node; empty if there is none."""
         return next((each for each in self.status()["links"] if each["peer"] == name), {})
@@ -61,13 +66,21 @@ class Household:
     @ivar homes: the routers of the two, by host.
     """
 
-    def __init__(self, nat: Nat, delay: float = 0.010, others: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        nat: Nat,
+        delay: float = 0.010,
+        others: Mapping[str, int] | None = None,
+        *,
+        homes: Mapping[str, Router] | None = None,
+    ) -> None:
         """
         @param nat: of both routers.
-        @param others: protocols besides, and the port on 127.0.0.1 of each, at both hosts.
         @param delay: of each access to the internet, one way, in seconds.
+        @param others: protocols besides, and the port on 127.0.0.1 of each, at both hosts.
+        @param homes: the routers, where they are not alike.
         """
-        self.homes = {"alice": Router(nat), "bob": Router(nat)}
+        self.homes = {"alice": Router(nat), "bob": Router(nat), **(homes or {})}
         self.lab = Lab(dict(self.homes), delay=delay)
         self._exposed = {"program": (SERVED, FORWARDED)}
         self._exposed |= {protocol: (port, port) for protocol, port in (others or {}).items()}

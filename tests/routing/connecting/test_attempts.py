@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -43,6 +44,41 @@ class AttemptTests(SynchronousTestCase):
         """Have the connector hear that a link to this peer was confirmed."""
         facts = self.core.links.peers[0].facts
         self.core.connector.peer_established(Peer(name, link, use, True, facts, 0.0), None)
+
+    def test_ports_are_guessed_only_for_a_tunnel_in_use_that_crust_would_replace(self) -> None:
+        link = SimpleNamespace(path_kind=PathKind.TUNNEL, seen_at="8.8.8.8")
+        links, crust = (
+            SimpleNamespace(link_to=lambda peer: link),
+            SimpleNamespace(may_guess=lambda link: True),
+        )
+        used = {self.peer.identity.name}
+        self.patch(self.core.attempts, "_links", links)
+        self.patch(self.core.attempts, "_crust", crust)
+        self.patch(self.core.attempts, "_in_use", used.__contains__)
+        name = self.peer.identity.name
+        self.assertEqual(self.core.attempts.guess_at(name), "8.8.8.8")
+        crust.may_guess = lambda link: False
+        self.assertEqual(self.core.attempts.guess_at(name), "")
+        crust.may_guess = lambda link: True
+        link.path_kind = PathKind.PUNCHED
+        self.assertEqual(self.core.attempts.guess_at(name), "")
+        link.path_kind = PathKind.TUNNEL
+        used.clear()
+        self.assertEqual(self.core.attempts.guess_at(name), "")
+
+    def test_attempt_for_which_ports_are_guessed_makes_no_room(self) -> None:
+        """Others to replace the same tunnel do."""
+        name, fulfilled, guessing = self.peer.identity.name, [], {b"old"}
+        tunnel = SimpleNamespace(path_kind=PathKind.TUNNEL)
+        self.patch(self.core.attempts, "_links", SimpleNamespace(link_to=lambda peer: tunnel))
+        self.patch(self.expected, "oldest_of_full", lambda peer, own: SimpleNamespace(nonce=b"old"))
+        self.patch(self.core.attempts.punches, "guesses", lambda peer, nonce: nonce in guessing)
+        self.patch(self.core.attempts, "_fulfil", lambda peer, nonce, link: fulfilled.append(nonce))
+        self.core.attempts.make_room(name)
+        self.assertEqual(fulfilled, [])
+        guessing.clear()
+        self.core.attempts.make_room(name)
+        self.assertEqual(fulfilled, [b"old"])
 
     def test_link_for_a_lesser_use_ends_no_attempt(self) -> None:
         """An attachment may be confirmed while membership is being arranged."""

@@ -8,10 +8,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import Role, Settings
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.errors import ExpectedConnectionExpired, ServiceStopped
+from routing_crust.identity import Identity
 from routing_crust.limits import MAX_ATTEMPTS
 from routing_crust.names import Name
 from routing_crust.routing.messaging.outgoing.waits import MAX_HINT_RETRY_SECONDS
-from routing_crust.wire.messages import EnvelopeKind, LinkUse, NatKind
+from routing_crust.wire.codec import MAX_CONTROL_BYTES, decode
+from routing_crust.wire.messages import ConnectRequest, EnvelopeKind, LinkUse, NatKind, Signed
 from tests.routing.net import Net
 
 
@@ -51,6 +53,42 @@ class RendezvousTests(SynchronousTestCase):
         self.net.until_joined()
         for node in self.net.nodes:
             self.assertEqual(self.net.crust(node).rendezvous, [])
+
+
+class GuessingTests(SynchronousTestCase):
+    def test_only_the_symmetric_end_asks_for_guessed_ports(self) -> None:
+        """Else the requests of the two ends could cross, and each end guess for the one of its own."""
+        net = Net()
+        self.addCleanup(net.stop)
+        node = net.grow(2)[0]
+        core = node._core
+        assert core is not None
+        sent: list[bytes] = []
+        self.patch(core.connector, "_send", lambda kind, name, body, *way: sent.append(body))
+        self.patch(core.attempts, "guess_at", lambda name: "8.8.8.8")
+        asked = []
+        for seed, nat in enumerate((NatKind.CONE, NatKind.SYMMETRIC)):
+            net.crust(node).nat = nat
+            peer = Identity.from_seed(bytes([200 + seed]) * 32).name
+            core.connector.request_link(peer, LinkUse.DIRECT).addErrback(lambda _: None)
+            signed = decode(Signed, sent[-1], MAX_CONTROL_BYTES)
+            asked.append(decode(ConnectRequest, signed.body, MAX_CONTROL_BYTES).guesses)
+        self.assertEqual(asked, [False, True])
+
+    def test_request_for_which_ports_are_guessed_is_not_given_up_for_another(self) -> None:
+        """It has seconds to succeed, and the next chance comes in an hour."""
+        net = Net()
+        self.addCleanup(net.stop)
+        core = net.grow(2)[0]._core
+        assert core is not None
+        peer = net.identity().name
+        core.connector.improve(peer, LinkUse.DIRECT)
+        (first,) = core.connector._requests.to(peer)
+        for is_guessed in (True, False):
+            self.patch(core.attempts.punches, "guesses", lambda name, nonce, says=is_guessed: says)
+            core.connector.improve(peer, LinkUse.DIRECT)
+            (request,) = core.connector._requests.to(peer)
+            self.assertIs(request is first, is_guessed)
 
 
 class WaitingTests(SynchronousTestCase):

@@ -114,7 +114,7 @@ class NewAddressTests(NewAddressCase):
         self.holds(0, 5, 6, public=1, resets=True)
 
     def test_stream_works_soon_where_there_is_a_tunnel(self) -> None:
-        self.holds(4, 13, kind=SYMMETRIC)
+        self.holds(4, 9, kind=SYMMETRIC)
 
     def test_stream_works_soon_after_a_flush(self) -> None:
         self.holds(5, flush=True)

@@ -10,12 +10,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
-from routing_crust.crust.interfaces import ILink, Rendezvous
+from routing_crust.crust.interfaces import Guess, ILink, Rendezvous
 from routing_crust.crust.reachability import Dialable, OwnEndpoint, Reachability, Source
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
 from routing_crust.identity import Identity
-from routing_crust.limits import DIAL_STAGGER_SECONDS
+from routing_crust.limits import DIAL_STAGGER_SECONDS, PUNCH_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.rendezvous import (
     GO_WAIT_SECONDS,
@@ -83,6 +83,7 @@ class HolePunchTests(SynchronousTestCase):
         self.linked = False
         self.tunnels: list[tuple[bytes, tuple[Name, ...]]] = []
         self.gone = 0
+        self.guess_at = ""
         self.make(SMALL)
 
     def make(self, own: Name) -> None:
@@ -94,6 +95,7 @@ class HolePunchTests(SynchronousTestCase):
             lambda _, use: self.reached is not None and self.reached >= use,
             lambda name, use: self.linked,
             self.tunnel,
+            lambda peer: self.guess_at,
         )
 
     def tunnel(self, peer: Name, nonce: bytes, theirs: tuple[Name, ...], awaited: bool) -> Deferred[ILink]:
@@ -114,11 +116,13 @@ class HolePunchTests(SynchronousTestCase):
         nonce: bytes = NONCE,
         use: LinkUse = LinkUse.MEMBER,
         round_trip: float = 0.1,
+        guesses: bool = False,
     ) -> None:
         asked_by = OURSELVES if requester else STRANGER
         self.punches.expect(self.peer, nonce, use, requester, asked_by)
         go = self.go if requester else None
-        self.punches.begin(self.peer, nonce, ENDPOINTS, nat, RELAYS, go, round_trip if requester else 0.0)
+        wait = round_trip if requester else 0.0
+        self.punches.begin(self.peer, nonce, ENDPOINTS, nat, RELAYS, go, wait, guesses)
 
     def end(self, nonce: bytes = NONCE) -> None:
         """Give up, after which nothing is left."""
@@ -135,6 +139,32 @@ class HolePunchTests(SynchronousTestCase):
             self.crust.dials, [(NONCE, OURSELVES, None), (NONCE, OURSELVES, Rendezvous(True, 0.05))]
         )
         self.end()
+
+    def test_ports_are_guessed_only_where_both_ends_agree(self) -> None:
+        for ours, theirs in ((True, False), (False, True), (True, True)):
+            self.guess_at = "8.8.8.8" if ours else ""
+            self.begin(True, NatKind.SYMMETRIC, guesses=theirs)
+            agreed = Guess("8.8.8.8", False) if ours and theirs else None
+            self.assertEqual(self.crust.punched()[-1].guess, agreed)
+            self.end()
+
+    def test_request_for_which_ports_are_guessed_is_preferred(self) -> None:
+        """Only one end asks for that, whose request may be the other one of two that cross."""
+        theirs = b"t" * 16
+        self.guess_at = "8.8.8.8"
+        self.begin(False, NatKind.SYMMETRIC, nonce=theirs)
+        self.begin(True, NatKind.SYMMETRIC, guesses=True)
+        self.assertEqual(
+            [self.punches.guesses(self.peer, each) for each in (NONCE, theirs, b"another")],
+            [True, False, False],
+        )
+        self.assertEqual(len(self.crust.punched()), 1)
+        self.punches.go(self.peer, theirs)
+        self.assertEqual(self.crust.punched(theirs), [])
+        self.clock.advance(PUNCH_TIMEOUT_SECONDS + GO_WAIT_SECONDS)
+        self.assertFalse(self.punches.guesses(self.peer, NONCE))
+        self.punches.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_two_cones_are_punched_and_not_dialled_plainly(self) -> None:
         """Neither end spends a plain dial, which no filter would let in."""

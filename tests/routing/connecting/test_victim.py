@@ -110,7 +110,7 @@ class VictimTests(SynchronousTestCase):
         network.stop()
 
 
-def _nothing(*what: object) -> None:
+def _nothing(*what: object, **options: object) -> None:
     """Dial nobody."""
 
 
