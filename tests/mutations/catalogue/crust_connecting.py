@@ -242,6 +242,31 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.punch.test_guessing.LimitTests.test_attempts_with_whomever_are_apart",),
     ),
     Mutant(
+        "more ports are guessed than was said",
+        "crust/punch/guessing.py",
+        "else random.sample(_PORTS, MAX_GUESSES)",
+        "else random.sample(_PORTS, 2 * MAX_GUESSES)",
+        (
+            "tests.routing.connecting.test_guessed_ports.VictimOfGuessesTests.test_one_attempt_is_made_at_a_victim_even_if_the_relays_lie",
+        ),
+    ),
+    Mutant(
+        "more ports are opened than was said",
+        "crust/punch/guessing.py",
+        "[target.port] * OPEN_PORTS if opens",
+        "[target.port] * (2 * OPEN_PORTS) if opens",
+        ("tests.crust.punch.test_guessing.PortGuessTests",),
+    ),
+    Mutant(
+        "ports are guessed though the setting is off",
+        "crust/punch/puncher.py",
+        "            self.settings.port_guessing\n            and bool(host)",
+        "            bool(host)",
+        (
+            "tests.routing.connecting.test_guessed_ports.VictimOfGuessesTests.test_no_port_is_guessed_where_the_setting_is_off",
+        ),
+    ),
+    Mutant(
         "guesses are never let go",
         "crust/punch/guessing.py",
         "            self._running.pop(number).call_off()\n",
