@@ -206,7 +206,10 @@ def _router(status: Mapping[str, Any]) -> Finding:
 def _nat(status: Mapping[str, Any]) -> Finding:
     kind = status.get("nat", "unknown")
     if kind == "symmetric":
-        advice = "no hole can be punched through it: map or forward a port, or accept relayed links"
+        advice = (
+            "holes can be punched only to some NATs, and ports are guessed only where a link is in use: "
+            "map or forward a port, or accept relayed links"
+        )
         return Finding("NAT", WARN, kind, advice)
     return Finding("NAT", OK, kind)
 

@@ -22,6 +22,8 @@ SEALED, FLIGHT, CONNECT_REQUEST, CONNECT_RESPONSE, GROUP_QUERY, GROUP_ANSWER, CL
 SESSION_UNKNOWN: Final = 12
 DIRECT: Final = 1
 MEMBER: Final = 2
+SYMMETRIC: Final = 3
+"""Of the kinds of NATs."""
 _ids = itertools.count(int(time.time()) << 20)
 
 
@@ -61,12 +63,13 @@ def connect_request(
     source_proxy: bytes = b"",
     relays: Sequence[Any] = (),
     nonce: bytes | None = None,
+    nat: int = 0,
+    guesses: bool = False,
 ) -> list[Any]:
     """An envelope with a ConnectRequest that is in order but for what is given."""
     now = time.time() if issued is None else issued
-    body = pack(
-        [recipient, nonce or os.urandom(16), now, now + lifetime, 1, use, list(candidates), 0, list(relays)]
-    )
+    nonce = nonce or os.urandom(16)
+    body = pack([recipient, nonce, now, now + lifetime, 1, use, list(candidates), nat, list(relays), guesses])
     whole = pack([key.name, body, key.sign("connect-request", network, body)])
     return envelope(key, network, recipient, CONNECT_REQUEST, whole, source_proxy=source_proxy, signed=False)
 

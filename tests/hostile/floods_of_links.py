@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
+import socket
 import struct
 from contextlib import suppress
 
 from .behaviour import HONEST, Target, behaviour
-from .envelopes import group_query, message_part
+from .envelopes import DIRECT, SYMMETRIC, connect_request, group_query, message_part
 from .floods import addresses
 from .keys import Key
 from .keyupdates import key_updates
@@ -115,6 +117,32 @@ def endless_dials_back(target: Target) -> None:
     host, _ = peer.socket.getsockname()
     for number in target.paced(2000):
         peer.say(DIAL_BACK, (number, [[bytes(map(int, host.split("."))), 5483]]))
+
+
+@behaviour("asks for guessed ports at a third party, and says that it sees itself there", flood=True)
+def endless_guesses(target: Target) -> None:
+    """The reaction is how many of the third party's ports were dialled."""
+    victim = f"{HONEST}.7.7"
+    where = socket.inet_aton(victim)
+    doors = [socket.create_server((victim, 0)) for _ in range(64)]
+    places = [(where, door.getsockname()[1]) for door in doors[:1]]
+    dialled: set[socket.socket] = set()
+    key = Key()
+    peer = target.attached(key, nat=SYMMETRIC)
+    try:
+        for number in target.paced(30):
+            proof = os.urandom(32)
+            peer.say(TUNNEL_OPEN, (2 * number + 1, True, Key().name, proof, 65536, True, where))
+            request = connect_request(
+                key, target.network, target.name, candidates=places, use=DIRECT, nat=SYMMETRIC, guesses=True
+            )
+            peer.say(ENVELOPE, request)
+            dialled.update(select.select(doors, [], [], 0.0)[0])
+    finally:
+        guessed = len(dialled.difference(doors[:1]))
+        target.reaction = f"{guessed} of {len(doors) - 1} ports dialled"
+        for door in doors:
+            door.close()
 
 
 @behaviour("acknowledges messages that were not sent, as fast as it goes", flood=True)

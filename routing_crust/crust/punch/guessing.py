@@ -45,6 +45,8 @@ MAX_CONNECTED: Final = 8
 """Connections at the symmetric end that show that a server takes them: few guesses of a peer are right."""
 SAME_INTERVAL_SECONDS: Final = 3600.0
 """Seconds between two attempts with a peer, and between two at an address."""
+MAX_PER_PREFIX: Final = 4
+"""Attempts in that time at the addresses of one /24 or /48: a carrier's NAT has many nodes behind a few."""
 INTERVAL_SECONDS: Final = 20.0
 """Seconds between two attempts with whomever."""
 DESCRIPTORS: Final = 512
@@ -63,11 +65,14 @@ class GuessLimits:
         self._seconds = seconds
         self._last = float("-inf")
         self._lately: BoundedDict[Name | str, float] = BoundedDict(MAX_REMEMBERED)
+        self._by_prefix: BoundedDict[str, tuple[float, ...]] = BoundedDict(MAX_REMEMBERED)
 
     def may(self, peer: Name, host: str) -> bool:
         """Whether an attempt with this peer at this address may begin now."""
         now = self._seconds()
         before = max(self._lately.get(each, float("-inf")) for each in (peer, host))
+        if len(self._nearby(host)) >= MAX_PER_PREFIX:
+            return False
         return now >= self._last + INTERVAL_SECONDS and now >= before + SAME_INTERVAL_SECONDS
 
     def began(self, peer: Name, host: str) -> None:
@@ -75,6 +80,12 @@ class GuessLimits:
         self._last = self._seconds()
         for each in (peer, host):
             self._lately.put(each, self._last)
+        self._by_prefix.put(_prefix(host), (*self._nearby(host), self._last))
+
+    def _nearby(self, host: str) -> tuple[float, ...]:
+        """When attempts began at the addresses of the same prefix, as far as they count."""
+        since = self._seconds() - SAME_INTERVAL_SECONDS
+        return tuple(each for each in self._by_prefix.get(_prefix(host), ()) if each > since)
 
 
 class GuessDial(Protocol):
@@ -193,3 +204,7 @@ def target_of(guess: Guess, endpoints: tuple[Endpoint, ...]) -> Endpoint | None:
     """What is dialled: one of the peer's own endpoints, at the address where its relay sees it."""
     fitting = (each for each in endpoints if each.host == guess.host and not is_local_only(each))
     return next(fitting, None)
+
+
+def _prefix(host: str) -> str:
+    return Endpoint(host, 1).prefix

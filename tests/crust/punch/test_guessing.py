@@ -26,6 +26,7 @@ from routing_crust.crust.punch.guessing import (
     HOLD_SECONDS,
     INTERVAL_SECONDS,
     MAX_GUESSES,
+    MAX_PER_PREFIX,
     MAX_REFUSED,
     OPEN_PORTS,
     SAME_INTERVAL_SECONDS,
@@ -183,6 +184,16 @@ class LimitTests(SynchronousTestCase):
         self.assertTrue(self.limits.may(name(3), "9.9.9.9"))
         self.clock.advance(1)
         self.assertTrue(self.limits.may(name(2), HOST))
+
+    def test_addresses_of_one_prefix_have_a_few_attempts_an_hour(self) -> None:
+        for number in range(MAX_PER_PREFIX):
+            self.assertTrue(self.limits.may(name(2 + number), f"8.8.8.{1 + number}"))
+            self.limits.began(name(2 + number), f"8.8.8.{1 + number}")
+            self.clock.advance(INTERVAL_SECONDS)
+        self.assertFalse(self.limits.may(name(9), "8.8.8.99"))
+        self.assertTrue(self.limits.may(name(9), "8.8.9.99"))
+        self.clock.advance(SAME_INTERVAL_SECONDS - MAX_PER_PREFIX * INTERVAL_SECONDS)
+        self.assertTrue(self.limits.may(name(9), "8.8.8.99"))
 
     def test_attempts_with_whomever_are_apart(self) -> None:
         self.limits.began(name(2), HOST)

@@ -267,6 +267,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "ports are guessed at each address of a network in turn",
+        "crust/punch/guessing.py",
+        "if len(self._nearby(host)) >= MAX_PER_PREFIX:",
+        "if len(self._nearby(host)) > 9 * MAX_PER_PREFIX:",
+        (
+            "tests.crust.punch.test_guessing.LimitTests.test_addresses_of_one_prefix_have_a_few_attempts_an_hour",
+        ),
+    ),
+    Mutant(
         "guesses are never let go",
         "crust/punch/guessing.py",
         "            self._running.pop(number).call_off()\n",
