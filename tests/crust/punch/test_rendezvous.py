@@ -38,7 +38,7 @@ def deafen(crust: CrustService) -> None:
         raise SkipTest("only Linux has filters for sockets")
     drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0
     program = struct.pack("HP", 1, ctypes.addressof(drop))
-    for port in crust._ports:
+    for port in crust._ports._fixed.values():
         port.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)  # type: ignore[attr-defined]
 
 
@@ -236,7 +236,7 @@ class RendezvousTests(ServiceTests):
     async def test_port_that_is_not_shared_cannot_be_dialled_from(self) -> None:
         """The error says so, and nothing else is tried."""
         self.two()
-        self.patch(self.one, "_listening", (self.silent_port(),))
+        self.patch(self.one._ports, "_fixed", {self.silent_port(): None})
         self.assertEqual(await self.fails(*self.two_.endpoints), ["address already in use"])
 
     async def test_between_two_ports_there_can_be_one_connection(self) -> None:
