@@ -22,9 +22,10 @@ from ...limits import REQUEST_INTERVAL_SECONDS
 from ...names import Name
 from ...quietlog import QuietLog
 from ...wire.codec import MAX_CONTROL_BYTES, decode
-from ...wire.messages import ConnectRequest, LinkUse, Signed
+from ...wire.messages import ConnectRequest, LinkUse, NatKind, Signed
 from ..links.peer import Accept
 from ..links.registry import LinkRegistry
+from ..nat_pairs import told_nat
 from ..node import Node
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest
 from .rendezvous import PunchSchedule
@@ -172,6 +173,10 @@ class Attempts:
         if link is None or link.path_kind is not PathKind.TUNNEL or not self._in_use(peer):
             return ""
         return link.seen_at if self._crust.may_guess(link) else ""
+
+    def asks_to_guess(self, peer: Name) -> bool:
+        """Whether we ask for guessed ports. One of the two does, so that no two requests for it cross."""
+        return told_nat(self._crust) is NatKind.SYMMETRIC and bool(self.guess_at(peer))
 
     def make_room(self, peer: Name, own: bool = False, issued: float = float("-inf")) -> None:
         """

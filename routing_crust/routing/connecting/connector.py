@@ -32,7 +32,7 @@ from ...quietlog import QuietLog
 from ...timing.waiters import Waiters
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.fields import NONCE_BYTES
-from ...wire.messages import ConnectRequest, ConnectResponse, Envelope, LinkUse, NatKind, Signed
+from ...wire.messages import ConnectRequest, ConnectResponse, Envelope, LinkUse, Signed
 from ..control import SendControl
 from ..links.peer import Accept, Peer, PeerListener
 from ..links.registry import LinkRegistry
@@ -320,7 +320,6 @@ class Connector(PeerListener):
         node = self._node
         issued = node.network_now()
         nonce = node.random.randbytes(NONCE_BYTES)
-        nat = told_nat(node.crust)
         message = ConnectRequest(
             name.raw,
             nonce,
@@ -329,10 +328,9 @@ class Connector(PeerListener):
             node.incarnation,
             use,
             self._candidates.ours(),
-            nat,
+            told_nat(node.crust),
             self._relays.to_name(name),
-            # one of the two asks, so that no two requests for it cross
-            nat is NatKind.SYMMETRIC and bool(self._attempts.guess_at(name)),
+            self._attempts.asks_to_guess(name),
         )
         token = sign(node, REQUEST_LABEL, message)
         timer = node.clock.callLater(REQUEST_INTERVAL_SECONDS, self._give_up, name, use)

@@ -98,9 +98,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "both ends ask for guessed ports",
-        "routing/connecting/connector.py",
-        "nat is NatKind.SYMMETRIC and bool(self._attempts.guess_at(name)),",
-        "bool(self._attempts.guess_at(name)),",
+        "routing/connecting/attempts.py",
+        "return told_nat(self._crust) is NatKind.SYMMETRIC and bool(self.guess_at(peer))",
+        "return bool(self.guess_at(peer))",
         (
             "tests.routing.connecting.test_connector.GuessingTests.test_only_the_symmetric_end_asks_for_guessed_ports",
         ),
