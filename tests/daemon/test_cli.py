@@ -193,6 +193,12 @@ class UsageTests(CliTestCase):
             "--state-dir, --network or --config\n",
         )
 
+    def test_no_daemon_of_a_network_that_is_here_is_started_by_the_command_for_it(self) -> None:
+        create_identity(self.folder / "key.pem")
+        (self.folder / "config.toml").write_text("")
+        self.assertEqual(self.run_script(*self.here("status")), 1)
+        self.assertIn(f"start one with 'routing-crust start --state-dir={self.folder}'", self.err.getvalue())
+
 
 class DaemonTests(CliTestCase):
     """What the daemon is asked for. The script is in a thread, since it blocks."""

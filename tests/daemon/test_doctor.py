@@ -228,6 +228,15 @@ class DoctorTests(CliTestCase):
         texts = [each["text"] for each in found if each["check"] == "contact"]
         self.assertEqual(texts, [f"{good} answers", f"{bad}: Connection refused"])
 
+    async def test_settings_file_that_cannot_be_used_is_one_finding_among_the_others(self) -> None:
+        self.serve()
+        (self.folder / "config.toml").write_text("max_links = 0\n")
+        code, found = await self.doctor()
+        (settings,) = (each for each in found if each["check"] == "settings")
+        self.assertEqual((code, settings["verdict"]), (1, FAIL))
+        self.assertIn("max_links: 0 is out of range", settings["text"])
+        self.assertIn("key file", [each["check"] for each in found])
+
     async def test_certificate_of_a_private_network_is_looked_at(self) -> None:
         self.facts["membership"] = {"until": "Monday", "seconds_left": -1, "problem": "it has ended"}
         self.serve()

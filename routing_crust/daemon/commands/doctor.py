@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ... import __version__
+from ...plain_errors import ConfigurationError
 from ..checkup import (
     FAIL,
     OK,
@@ -50,7 +51,11 @@ def doctor(options: argparse.Namespace) -> int:
     found += of_interfaces(interfaces_in(INTERFACES))
     config = options.config or state_dir / CONFIG_NAME
     if config.exists():
-        found += of_contacts(contacts_in(config))
+        try:
+            found += of_contacts(contacts_in(config))
+        except ConfigurationError as error:
+            # what else was found must not go with it
+            found.append(Finding("settings", FAIL, str(error), f"mend {config}: no daemon starts with it"))
     if options.json:
         print_line(json.dumps([each._asdict() for each in found], indent=2))
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ..control.client import ControlClient
-from ..members.networks_here import settings_path
+from ..members.networks_here import CONFIG_NAME, settings_path
 from ..state_directory import DEFAULT_NETWORK, default_state_dir, socket_path
 from ..text import printable
 
@@ -55,12 +55,14 @@ def connect(options: argparse.Namespace) -> ControlClient:
 
     @raise ClientError: it cannot be reached; the text says what to do.
     """
-    command = ["twistd routing-node"]
+    state_dir = state_dir_of(options)
+    begun = (state_dir / CONFIG_NAME).is_file() and options.config is None
+    command = ["routing-crust start" if begun else "twistd routing-node"]
     for option in ("config", "network", "state_dir"):
         value = getattr(options, option)
         if value is not None:
             command.append(f"--{option.replace('_', '-')}={value}")
-    return ControlClient(socket_path(state_dir_of(options)), " ".join(command))
+    return ControlClient(socket_path(state_dir), " ".join(command))
 
 
 def body_of(text: str) -> bytes:

@@ -50,8 +50,8 @@ def start_daemon(state_dir: Path, *, alone: bool = False) -> int:
     process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if process.returncode:
         raise NotStarted(
-            f"the daemon did not start: {_reason(log) or f'see {log}'}. All else is done, in {state_dir}: "
-            f"when this is mended, 'twistd routing-node --state-dir={state_dir}' starts it"
+            f"the daemon did not start: {_reason(log) or f'see {log}'}. All else is there, in {state_dir}: "
+            f"when this is mended, 'routing-crust start --state-dir={state_dir}' starts it"
         )
     return _wait(state_dir, log, alone)
 

@@ -36,8 +36,8 @@ class FailedStartTests(SynchronousTestCase):
         )
         self.assertEqual(
             self.fails(),
-            f"the daemon did not start: another program listens there. All else is done, in "
-            f"{self.folder}: when this is mended, 'twistd routing-node --state-dir={self.folder}' starts it",
+            f"the daemon did not start: another program listens there. All else is there, in "
+            f"{self.folder}: when this is mended, 'routing-crust start --state-dir={self.folder}' starts it",
         )
 
     def test_log_is_named_where_it_gives_no_reason(self) -> None:
