@@ -335,7 +335,9 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         """The peer of a link owes an answer."""
         if link in self._links:
             self._paths.link_doubted(link)
-            self._events.link_doubted(link)
+            # the path watch may have cut it
+            if link.is_open:
+                self._events.link_doubted(link)
 
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """A link that was up is gone."""

@@ -28,6 +28,7 @@ from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, LinkClosed, WireError
 from ...limits import MAX_UNVERIFIED_BYTES
 from ...names import Name
+from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
 from ...wire.framing import MAX_FRAME_BYTES, UNLIMITED_CHARGE, FrameDecoder, FrameKind
@@ -134,7 +135,7 @@ class Link(FrameSender):
         self.connection = self._plan.tunnel or tcp_connection(self.transport)
         heartbeat = partial(self._owner.heartbeat_after, self.connection.local.prefix)
         tunnel = self.path_kind is PathKind.TUNNEL
-        self._liveness = Liveness(settings, self._queue, heartbeat, self._set_tick, tunnel)
+        self._liveness = Liveness(settings, self._queue, heartbeat, self._set_tick, self._tick_due, tunnel)
         self._share = self._owner.reading.share(self.connection.peer.prefix)
         # Twisted sets no limit to the time that a TLS handshake takes
         self._arm(self.hello_timeout, self._hello_overdue)
@@ -296,6 +297,9 @@ class Link(FrameSender):
     def _set_tick(self) -> None:
         if self._reason is None:
             self._arm(self._liveness.wait, self._tick)
+
+    def _tick_due(self) -> float:
+        return 0.0 if self._timer is None else time_left(self._timer, self._owner.clock)
 
     def _tick(self) -> None:
         self._timer = None

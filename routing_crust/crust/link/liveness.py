@@ -62,6 +62,7 @@ class Liveness:
         "_doubted",
         "_heartbeat",
         "_idle_before",
+        "_left",
         "_probe_seconds",
         "_queue",
         "_quiet",
@@ -84,17 +85,20 @@ class Liveness:
         queue: SendQueue,
         heartbeat: Callable[[], float],
         set_timer: Callable[[], None],
+        left: Callable[[], float],
         tunnel: bool = False,
     ) -> None:
         """
         @param heartbeat: gives the seconds without a frame of ours until a heartbeat.
         @param set_timer: has the next tick come after L{wait} seconds, and none before.
+        @param left: gives the seconds until the next tick.
         @param tunnel: whether the link goes through a relay.
         """
         self._settings = settings
         self._queue = queue
         self._heartbeat = heartbeat
         self._set_timer = set_timer
+        self._left = left
         self._probe_seconds = TUNNEL_PROBE_AFTER_SECONDS if tunnel else PROBE_AFTER_SECONDS
         self._doubt_seconds = TUNNEL_DOUBT_AFTER_SECONDS if tunnel else DOUBT_AFTER_SECONDS
         self._idle_before = 0.0
@@ -160,6 +164,9 @@ class Liveness:
         send, self._asked = not self._asked, True
         # a wait that each call restarts would never end
         if send or urgent:
+            if self.waiting is not None:
+                # what has passed of a tick that does not come
+                self.waiting += max(0.0, min(self.wait, self.wait - self._left()))
             self._begin_wait()
             assert self.waiting is not None
             self._doubt_at = min(self._doubt_at, self.waiting + self._after(ASKED_DOUBT_AFTER_SECONDS))

@@ -7,7 +7,7 @@ from outside, one link is probed every C{SILENCE_SECONDS}, each in its turn, whi
 forward; so is the next one when a link is doubted. If nothing at all comes within C{ANSWER_SECONDS} then, all
 are probed. If a link breaks, the next one is probed at once; when links to two networks have broken within a
 few seconds, or one has and another is doubted while nothing comes, the path has: the others have to answer or
-are cut.
+are cut. Where two networks say so, one that is doubted has had its time, and is cut at once.
 
 Only links count that lead from a private address to a global one. Other networks have no part in this: a host
 that dies takes its own links with it, and a peer's prefix counts once.
@@ -54,7 +54,7 @@ class PathWatch:
         self._breaks: dict[str, float] = {}
         self._turn: list[ILink] = []
         self._answer: IDelayedCall | None = None
-        self._probed_all = self._broke = float("-inf")
+        self._probed_all = self._broke = self._proven = float("-inf")
 
     def through_nat(self) -> list[ILink]:
         """The links that go through a NAT, as far as their addresses show."""
@@ -70,7 +70,9 @@ class PathWatch:
         if not is_through_nat(link):
             return
         now = self._clock.seconds()
-        if any(each.has_heard for each in self.through_nat()):
+        if 0 <= now - self._proven < ANSWER_AFTER_BREAKS_SECONDS:
+            self._demand_answer(link)
+        elif any(each.has_heard for each in self.through_nat()):
             self._probe_next()  # that may have come before the path broke
         elif any(0 <= now - when < BREAKS_WITHIN_SECONDS for when in self._breaks.values()):
             self._path_broke()
@@ -90,6 +92,7 @@ class PathWatch:
         if len(self._breaks) < ENOUGH_BREAKS:
             self._probe_next()
         else:
+            self._proven = now
             self._path_broke()
 
     def stop(self) -> None:
@@ -139,8 +142,14 @@ class PathWatch:
         self._broke = now
         self._breaks.clear()
         for each in self.through_nat():
-            each.must_answer(ANSWER_AFTER_BREAKS_SECONDS)
+            self._demand_answer(each)
         self._broken()
+
+    def _demand_answer(self, link: ILink) -> None:
+        if link.is_doubted and self._proven >= self._broke:
+            link.abort(CloseReason.INACTIVE, "the path has broken, and the peer owed an answer already")
+        else:
+            link.must_answer(ANSWER_AFTER_BREAKS_SECONDS)
 
     def _probe_all(self) -> None:
         now = self._clock.seconds()

@@ -297,6 +297,22 @@ class DoubtTests(LinkCase):
             (reason.reason, reason.detail), (CloseReason.INACTIVE, "the peer did not answer a probe")
         )
 
+    def test_question_of_the_owner_does_not_put_off_doubt(self) -> None:
+        """The time counts that has passed since the frame that nothing came after."""
+        link = self.verified()
+        link.send(200, b"frame")
+        self.settle()
+        self.clock.pump([1, 0.75])
+        link.must_answer(5)
+        self.clock.advance(0.2)
+        self.assertFalse(link.is_doubted)
+        self.clock.advance(0.06)
+        self.assertTrue(link.is_doubted)
+        self.clock.pump([1] * 4)
+        self.assertFalse(self.transport.aborted)
+        self.clock.pump([0.5] * 2)
+        self.assertTrue(self.transport.aborted)
+
     def test_answer_in_time_keeps_a_link_that_must_answer(self) -> None:
         link = self.verified()
         for _ in range(3):

@@ -25,6 +25,7 @@ class FakeLink:
     """A link that counts how often it is probed."""
 
     is_verified = True
+    is_doubted = False
 
     def __init__(self, peer: str, local: str = "192.168.1.2", path_kind: PathKind = PathKind.DIRECT) -> None:
         self.connection = Connection(Protocol.TCP, Endpoint(peer, 5483), Endpoint(local, 5483))
@@ -32,12 +33,16 @@ class FakeLink:
         self.has_heard = False
         self.probes = 0
         self.within: float | None = None
+        self.cut = False
 
     def probe(self) -> None:
         self.probes += 1
 
     def must_answer(self, within: float) -> None:
         self.within = within
+
+    def abort(self, reason: CloseReason, detail: str) -> None:
+        self.cut = True
 
 
 class PathWatchTests(SynchronousTestCase):
@@ -111,6 +116,30 @@ class PathWatchTests(SynchronousTestCase):
         self.lose(links[1])
         self.assertEqual(self.broken, 1)
         self.assertEqual([each.within for each in links[2:]], [ANSWER_AFTER_BREAKS_SECONDS] * 2)
+
+    def test_link_that_owes_an_answer_when_two_networks_have_broken_is_cut_at_once(self) -> None:
+        """Whether it was doubted before or is just after: a router has forgotten it like the others."""
+        links = self.several(5)
+        links[2].is_doubted = True
+        self.lose(links[0])
+        self.lose(links[1])
+        self.assertEqual([each.cut for each in links[2:]], [True, False, False])
+        links[3].is_doubted = True
+        self.watch.link_doubted(cast(ILink, links[3]))
+        self.assertEqual([each.cut for each in links[3:]], [True, False])
+        self.clock.advance(ANSWER_AFTER_BREAKS_SECONDS)
+        links[4].is_doubted = True
+        self.watch.link_doubted(cast(ILink, links[4]))
+        self.assertFalse(links[4].cut)
+
+    def test_link_that_owes_an_answer_is_not_cut_for_the_break_of_one_network(self) -> None:
+        """It may merely be slow: it has as long as all others."""
+        links = self.several(3)
+        links[1].is_doubted = True
+        self.lose(links[0])
+        self.watch.link_doubted(cast(ILink, links[1]))
+        self.assertEqual((self.broken, links[1].cut), (1, False))
+        self.assertEqual(links[1].within, ANSWER_AFTER_BREAKS_SECONDS)
 
     def test_breaks_of_one_network_are_one(self) -> None:
         """A peer with many names, or hosts, has no more to say than one."""

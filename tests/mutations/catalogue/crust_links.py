@@ -224,6 +224,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a question of the owner puts off doubt",
+        "crust/link/liveness.py",
+        "self.waiting += max(0.0, min(self.wait, self.wait - self._left()))",
+        "pass",
+        ("tests.crust.link.test_liveness.DoubtTests.test_question_of_the_owner_does_not_put_off_doubt",),
+    ),
+    Mutant(
         "a silent link is doubted by nobody",
         "crust/link/liveness.py",
         "self.doubt_due = self._doubted = True",

@@ -17,10 +17,28 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a router's new address is noticed link by link",
         "crust/netstate/path_watch.py",
-        "            each.must_answer(ANSWER_AFTER_BREAKS_SECONDS)\n",
+        "            self._demand_answer(each)\n",
         "            each.probe()\n",
         (
             "tests.crust.netstate.test_path_watch.PathWatchTests.test_links_to_two_networks_that_break_mean_that_the_path_has",
+        ),
+    ),
+    Mutant(
+        "a link that a router has forgotten gets another second",
+        "crust/netstate/path_watch.py",
+        "if link.is_doubted and self._proven >= self._broke:",
+        "if False:",
+        (
+            "tests.crust.netstate.test_path_watch.PathWatchTests.test_link_that_owes_an_answer_when_two_networks_have_broken_is_cut_at_once",
+        ),
+    ),
+    Mutant(
+        "a slow link is cut for the break of one other",
+        "crust/netstate/path_watch.py",
+        "if link.is_doubted and self._proven >= self._broke:",
+        "if link.is_doubted:",
+        (
+            "tests.crust.netstate.test_path_watch.PathWatchTests.test_link_that_owes_an_answer_is_not_cut_for_the_break_of_one_network",
         ),
     ),
     Mutant(
