@@ -6,6 +6,9 @@ can be dialled, and else by a request that goes by other nodes. On a dialled one
 link by its mark, so that both ends take the second link for the same use. Then the consolidation decides for
 it, and the handover gets over what the old one may still bring.
 
+Where a host's own path breaks, all of its links are doubted at once. The first few peers are tried at once,
+and the others at random times, later where there are more of them.
+
 A peer that refuses such a link does not know the doubted one any more: then that is dead.
 """
 
@@ -16,11 +19,13 @@ from functools import partial
 from typing import Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from ...crust.interfaces import ILink
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ...timing.shares import OURSELVES
+from ...timing.timers import cancel
 from ..node import Node
 from .handover import mark_of
 from .peer import Peer, PeerListener
@@ -28,6 +33,12 @@ from .registry import LinkRegistry
 
 MIN_INTERVAL_SECONDS: Final = 1.5
 """Between two attempts for one peer, whatever gives reason for them."""
+AT_ONCE: Final = 8
+"""Peers that are tried as soon as they are in doubt, and that are asked by way of a new link."""
+SPREAD_SECONDS: Final = 0.05
+"""For each one more, the time within which it is tried is so much longer,"""
+MAX_SPREAD_SECONDS: Final = 4.0
+"""and no longer than this: doubt comes again."""
 
 
 class SecondLinks(PeerListener):
@@ -43,6 +54,7 @@ class SecondLinks(PeerListener):
         self._dials: dict[Name, Deferred[ILink]] = {}
         # when each doubted peer was tried last
         self._tried: dict[Name, float] = {}
+        self._later: dict[Name, IDelayedCall] = {}
 
     def peer_doubted(self, peer: Peer) -> None:
         now = self._node.clock.seconds()
@@ -50,6 +62,21 @@ class SecondLinks(PeerListener):
             return
         first = peer.name not in self._tried
         self._tried[peer.name] = now
+        # those that were only slow long ago say nothing
+        more = sum(now - when < MAX_SPREAD_SECONDS for when in self._tried.values()) - AT_ONCE
+        if more <= 0:
+            self._try(peer, first)
+        elif peer.name not in self._later:
+            wait = self._node.random.uniform(0, min(more * SPREAD_SECONDS, MAX_SPREAD_SECONDS))
+            self._later[peer.name] = self._node.clock.callLater(wait, self._try_later, peer.name, first)
+
+    def _try_later(self, name: Name, first: bool) -> None:
+        self._later.pop(name, None)
+        peer = self._links.peer(name)
+        if peer is not None and peer.link.is_doubted:
+            self._try(peer, first)
+
+    def _try(self, peer: Peer, first: bool) -> None:
         # a dial needs nobody else; but what could be dialled once may be behind another address now
         if not self._dial(peer) or not first:
             self._request(peer)
@@ -58,9 +85,12 @@ class SecondLinks(PeerListener):
         """A new link may lead to peers that could not be asked so far."""
         if before is None or before.link is not peer.link:
             self._end(peer.name)
-            for other in self._links.peers:
-                if other.name in self._tried and other.link.is_doubted:
-                    self._request(other)
+            doubted = [
+                each for each in self._links.peers if each.name in self._tried and each.link.is_doubted
+            ]
+            # each link that comes brings some more of many
+            for other in self._node.random.sample(doubted, min(len(doubted), AT_ONCE)):
+                self._request(other)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         self._end(peer.name)
@@ -76,7 +106,7 @@ class SecondLinks(PeerListener):
 
     def stop(self) -> None:
         """Dial nobody any more."""
-        for name in list(self._dials):
+        for name in [*self._dials, *self._later]:
             self._end(name)
         self._tried.clear()
 
@@ -103,6 +133,7 @@ class SecondLinks(PeerListener):
 
     def _end(self, name: Name) -> None:
         self._tried.pop(name, None)
+        cancel(self._later.pop(name, None))
         dial = self._dials.pop(name, None)
         if dial is not None:
             dial.cancel()

@@ -254,6 +254,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.links.test_second_links.DeadTests.test_client_finds_its_proxy_again",),
     ),
     Mutant(
+        "all links of a host whose path breaks are tried in one moment",
+        "routing/links/second_links.py",
+        "        if more <= 0:\n",
+        "        if True:\n",
+        (
+            "tests.routing.links.test_second_links.CrowdTests.test_others_are_tried_at_random_times_and_each_of_them_is",
+        ),
+    ),
+    Mutant(
+        "each new link has all doubted peers asked",
+        "routing/links/second_links.py",
+        "min(len(doubted), AT_ONCE)",
+        "len(doubted)",
+        (
+            "tests.routing.links.test_second_links.CrowdTests.test_new_link_has_no_more_than_a_few_of_them_asked",
+        ),
+    ),
+    Mutant(
         "nobody looks for a second link beside a dead one",
         "routing/links/second_links.py",
         "if not self._dial(peer) or not first:",

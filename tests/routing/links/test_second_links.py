@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import RoutingService
 from routing_crust.config import Role
+from routing_crust.errors import CloseReason
+from routing_crust.names import Name
+from routing_crust.routing.links.peer import Peer
+from routing_crust.routing.links.second_links import AT_ONCE, MAX_SPREAD_SECONDS, SecondLinks
 from routing_crust.streams.service import streams_of
 from routing_crust.testing.memory.nat import PORT_RESTRICTED
 from routing_crust.testing.memory.transport import MemoryTransport
@@ -46,6 +53,68 @@ class SecondLinkCase(SynchronousTestCase):
 
     def links_between(self, one: RoutingService, other: RoutingService) -> list[Any]:
         return [each for each in self.net.crust(one).links if each.peer == other.node_name]
+
+
+class CrowdTests(SynchronousTestCase):
+    """Many links are doubted in one moment, as when the path of their host breaks."""
+
+    def setUp(self) -> None:
+        self.clock, self.asked, self.peers = Clock(), [], {}
+        node: Any = SimpleNamespace(clock=self.clock, random=Random(1), crust=None)
+        links: Any = SimpleNamespace(peers=[], peer=self.peers.get, dialled_at=lambda name: None)
+        self.links = links
+        self.second = SecondLinks(node, links, lambda peer: self.asked.append(peer.name))
+
+    def doubted(self, count: int) -> list[Any]:
+        made = [
+            SimpleNamespace(name=Name(bytes([number]) * 32), link=SimpleNamespace(is_doubted=True))
+            for number in range(count)
+        ]
+        self.peers.update({each.name: each for each in made})
+        self.links.peers[:] = made
+        for each in made:
+            self.second.peer_doubted(cast(Peer, each))
+        return made
+
+    def test_a_few_are_tried_at_once(self) -> None:
+        self.doubted(AT_ONCE)
+        self.assertEqual(len(self.asked), AT_ONCE)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_others_are_tried_at_random_times_and_each_of_them_is(self) -> None:
+        self.doubted(100)
+        self.assertEqual(len(self.asked), AT_ONCE)
+        most = 0
+        for _ in range(40):
+            before = len(self.asked)
+            self.clock.advance(MAX_SPREAD_SECONDS / 40)
+            most = max(most, len(self.asked) - before)
+        self.assertEqual(sorted(self.asked), sorted(self.peers))
+        self.assertLess(most, 20)
+
+    def test_one_that_has_answered_meanwhile_or_is_lost_is_not_tried(self) -> None:
+        made = self.doubted(AT_ONCE + 2)
+        made[-2].link.is_doubted = False
+        self.second.peer_lost(cast(Peer, made[-1]), CloseReason.CONNECTION_LOST, "")
+        self.clock.advance(MAX_SPREAD_SECONDS)
+        self.assertEqual(len(self.asked), AT_ONCE)
+
+    def test_new_link_has_no_more_than_a_few_of_them_asked(self) -> None:
+        made = self.doubted(100)
+        self.second.peer_established(cast(Peer, made[0]), None)
+        self.assertEqual(len(self.asked), 2 * AT_ONCE)
+
+    def test_doubts_of_long_ago_keep_nobody_waiting(self) -> None:
+        self.doubted(50)
+        self.clock.advance(MAX_SPREAD_SECONDS)
+        self.asked.clear()
+        self.second.peer_doubted(cast(Peer, next(iter(self.peers.values()))))
+        self.assertEqual(len(self.asked), 1)
+
+    def test_stop_leaves_no_timer(self) -> None:
+        self.doubted(50)
+        self.second.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class SlowTests(SecondLinkCase):
