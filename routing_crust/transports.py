@@ -5,9 +5,10 @@ connection. To a protocol they look like Twisted's TCP transport.
 
 from __future__ import annotations
 
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
@@ -16,6 +17,34 @@ from twisted.python.failure import Failure
 _Address = TypeVar("_Address", bound=IAddress)
 
 log = Logger()
+
+KEEPALIVE_IDLE_SECONDS: Final = 60
+"""Idleness of a local program's TCP connection after which its host is asked whether it is there;"""
+KEEPALIVE_INTERVAL_SECONDS: Final = 20
+"""and again, as often as C{KEEPALIVE_PROBES} times, until it answers or the connection is over."""
+KEEPALIVE_PROBES: Final = 3
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+# names of the options by platform: macOS has another for the first
+_KEEPALIVE: Final = (
+    (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), KEEPALIVE_IDLE_SECONDS),
+    (("TCP_KEEPINTVL",), KEEPALIVE_INTERVAL_SECONDS),
+    (("TCP_KEEPCNT",), KEEPALIVE_PROBES),
+)
+
+
+def keep_alive(transport: Any) -> None:
+    """
+    Have the kernel find out that the other end of a TCP connection is gone without a word: its host is off,
+    or has another address. For any other transport, does nothing.
+    """
+    # no TCP_USER_TIMEOUT: it also ends the connection of a program that is there and does not read
+    handle = transport.getHandle() if hasattr(transport, "getHandle") else None
+    if handle is None or getattr(handle, "family", None) not in _INTERNET:
+        return
+    transport.setTcpKeepAlive(True)
+    for names, value in _KEEPALIVE:
+        for option in [getattr(socket, name) for name in names if hasattr(socket, name)][:1]:
+            handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def write_now(descriptor: Any) -> None:

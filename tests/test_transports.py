@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.transports import write_at_once
+from routing_crust.transports import KEEPALIVE_IDLE_SECONDS, keep_alive, write_at_once
 from tests.crust.link.test_prompt_writes import Reactor, Socket
 
 
@@ -28,6 +31,31 @@ class Source:
     def stopProducing(self) -> None:
         """See C{IPushProducer}."""
         self.told.append("stop")
+
+
+class KeepAliveTests(SynchronousTestCase):
+    """What the kernel is told of a connection to a local program."""
+
+    def told(self, family: int) -> tuple[socket.socket, list[bool]]:
+        """What became of a transport with a socket of this family."""
+        handle, told = socket.socket(family), []
+        self.addCleanup(handle.close)
+        transport: Any = SimpleNamespace(getHandle=lambda: handle, setTcpKeepAlive=told.append)
+        keep_alive(transport)
+        return handle, told
+
+    def test_host_of_a_tcp_connection_is_asked_when_it_has_been_idle(self) -> None:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            handle, told = self.told(family)
+            self.assertEqual(told, [True])
+            option = getattr(socket, "TCP_KEEPIDLE", None) or socket.TCP_KEEPALIVE  # type: ignore[attr-defined,unused-ignore]
+            self.assertEqual(handle.getsockopt(socket.IPPROTO_TCP, option), KEEPALIVE_IDLE_SECONDS)
+
+    def test_connection_of_another_kind_has_no_host_to_be_asked(self) -> None:
+        _, told = self.told(socket.AF_UNIX)
+        self.assertEqual(told, [])
+        keep_alive(SimpleNamespace(setTcpKeepAlive=told.append))
+        self.assertEqual(told, [])
 
 
 class WriteAtOnceTests(SynchronousTestCase):

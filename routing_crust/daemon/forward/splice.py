@@ -28,7 +28,7 @@ from zope.interface import Interface, implementer
 
 from ...streams import ISuspensionListener, StreamReason
 from ...streams.multiplexing.scheduler import LONE_QUANTUM
-from ...transports import write_at_once
+from ...transports import keep_alive, write_at_once
 from .unix_sockets import close_cleanly
 
 READ_BYTES: Final = 4 * LONE_QUANTUM
@@ -162,6 +162,8 @@ class SpliceEnd(TwistedProtocol):
             self.transport.bufferSize = self.transport.SEND_LIMIT = READ_BYTES
         if IUNIXTransport.providedBy(self.transport):
             close_cleanly(self.transport, self.dataReceived)
+        # a suspended stream must not wait for a program whose host is gone
+        keep_alive(self.transport)
         self.transport.pauseProducing()
         self._splice.made(self)
 

@@ -10,6 +10,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust.daemon.forward import splice as splice_module
 from routing_crust.daemon.forward.splice import READ_BYTES, Splice
 from tests.crust.link.test_prompt_writes import Reactor, Socket
 
@@ -35,6 +36,14 @@ class FullSocketTests(SynchronousTestCase):
         while self.socket in self.reactor.writers:
             self.socket.room = size
             self.socket.doWrite()
+
+    def test_host_of_the_program_is_asked_whether_it_is_there(self) -> None:
+        """A stream that is suspended would wait for a program that is gone."""
+        kept: list[Any] = []
+        self.patch(splice_module, "keep_alive", kept.append)
+        owner: Any = SimpleNamespace()
+        Splice(owner).near.makeConnection(self.socket)
+        self.assertEqual(kept, [self.socket])
 
     def test_bytes_of_a_stream_are_with_the_kernel_at_once(self) -> None:
         self.stream.send(b"now")

@@ -17,6 +17,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "the host of a program is not asked after",
+        "daemon/forward/splice.py",
+        "        keep_alive(self.transport)\n",
+        "",
+        (
+            "tests.daemon.forward.test_splice.FullSocketTests.test_host_of_the_program_is_asked_whether_it_is_there",
+        ),
+    ),
+    Mutant(
         "a redirect is followed without the protocol that it came from",
         "daemon/endpoints/agent.py",
         "if address != uri:",

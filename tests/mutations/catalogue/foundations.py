@@ -94,6 +94,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.test_identity.SignatureTests.test_nothing_holds_for_a_key_that_anybody_can_sign_for",),
     ),
     Mutant(
+        "a local program whose host is gone is never asked after",
+        "transports.py",
+        "    transport.setTcpKeepAlive(True)\n",
+        "",
+        (
+            "tests.test_transports.KeepAliveTests.test_host_of_a_tcp_connection_is_asked_when_it_has_been_idle",
+        ),
+    ),
+    Mutant(
         "TLS: the rest of a write at once is no copy",
         "transports.py",
         "    descriptor.write(bytes(data))",
