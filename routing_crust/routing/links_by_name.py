@@ -36,6 +36,7 @@ class LinksByName(MessagesByName):
         self.stream_layer: StreamLayer | None = None
         self._waiting_for_state: Waiters[None] = Waiters()
         self._waiting_for_group: Waiters[None] = Waiters()
+        self._waiting_for_way: Waiters[None] = Waiters()
         self._observers.add(StateChanged, self._state_changed)
         self._observers.add(GroupConnectedChanged, self._group_changed)
 
@@ -63,6 +64,13 @@ class LinksByName(MessagesByName):
         """
         return self._when(self.state is State.CONNECTED, self._waiting_for_state)
 
+    def when_bootstrapped(self) -> Deferred[None]:
+        """
+        @return: as L{when_connected}, once L{bootstrapped} is true, which is earlier: a proxy carries
+            requests for links before this node has its place in the network.
+        """
+        return self._when(self.bootstrapped or self.state is State.CONNECTED, self._waiting_for_way)
+
     def when_group_connected(self) -> Deferred[None]:
         """
         @return: as L{when_connected}, once L{group_connected} is true. Clients never are.
@@ -85,7 +93,7 @@ class LinksByName(MessagesByName):
         """
         to = self.name_of(name)
         return self._running(
-            lambda core: core.direct_links.connect(to, self.when_connected).addCallback(ApplicationLink)
+            lambda core: core.direct_links.connect(to, self.when_bootstrapped).addCallback(ApplicationLink)
         )
 
     def borrow(self, name: Name, patient: bool = False) -> Deferred[ILink]:
@@ -93,10 +101,10 @@ class LinksByName(MessagesByName):
         As L{connect}, for a layer above such as that of streams, which gives the link back with
         L{give_back}. Other users of a link to the peer share it.
 
-        @param patient: whether to wait until the service is connected instead of failing with
+        @param patient: whether to wait until the service is bootstrapped instead of failing with
             L{NotConnected}; no longer than L{connect} does.
         """
-        return self._running(lambda core: core.direct_links.borrow(name, self.when_connected, patient))
+        return self._running(lambda core: core.direct_links.borrow(name, self.when_bootstrapped, patient))
 
     def ask_again(self, name: Name) -> None:
         """
@@ -148,10 +156,15 @@ class LinksByName(MessagesByName):
     def _state_changed(self, event: StateChanged) -> None:
         if event.new is State.CONNECTED:
             self._waiting_for_state.fire(None)
+            self._waiting_for_way.fire(None)
         elif event.new is State.TERMINATED:
             self._started = False
-            self._waiting_for_state.fail(ServiceStopped("the service has been stopped"))
-            self._waiting_for_group.fail(ServiceStopped("the service has been stopped"))
+            for each in (self._waiting_for_state, self._waiting_for_way, self._waiting_for_group):
+                each.fail(ServiceStopped("the service has been stopped"))
+
+    def _proxy_changed(self, proxy: Name | None) -> None:
+        if proxy is not None:
+            self._waiting_for_way.fire(None)
 
     def _group_changed(self, event: GroupConnectedChanged) -> None:
         if event.connected:

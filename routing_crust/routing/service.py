@@ -166,6 +166,7 @@ class RoutingService(LinksByName, Service):
             members,
         )
         self._core = RoutingCore(node, network_time, self._observers)
+        self._core.neighbourhood.watch_proxy(self._proxy_changed)
         self._started = True
         self._core.messenger.set_message_handler(self._message_handler)
         self._core.messenger.set_request_handler(self._request_handler)

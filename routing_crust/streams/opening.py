@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 
 from ..errors import PeerUnreachable, ServiceStopped
 from ..timing.timers import cancel
-from .errors import StreamRefused, StreamReset
-from .frames import StreamReason
+from .errors import SessionEnded, StreamRefused, StreamReset
+from .frames import Ended, StreamReason
 from .multiplexing.stream import IgnoringHandler, Stream
 
 STREAM_OPEN_TIMEOUT_SECONDS: Final = 30.0
@@ -24,16 +24,19 @@ STREAM_OPEN_TIMEOUT_SECONDS: Final = 30.0
 class OutgoingOpen(IgnoringHandler):
     """
     Waits for the peer's answer to our OPEN. The time that the peer has for it stops while the stream is
-    suspended, or the link may be dead: then the peer cannot answer, and the stream's own survival counts.
+    suspended, or the link may be dead: then the peer cannot answer, and is looked for.
 
     @ivar answer: fires with C{None} when the peer accepts; fails with L{StreamRefused} when it does not, or
         not in time, and with L{PeerUnreachable} or L{ServiceStopped} when the link is lost for good.
         Cancelling it gives the stream up.
+    @ivar may_repeat: whether the peer may be asked once more after C{answer} has failed, since it was not out
+        of reach for as long as anybody waits.
     @ivar ended: what ended the stream after the answer and before anything else uses it.
     """
 
     def __init__(self) -> None:
         self.answer: Deferred[None] = Deferred(self._cancelled)
+        self.may_repeat = True
         self.ended: Exception | None = None
         self._stream: Stream | None = None
         self._timer: IDelayedCall | None = None
@@ -81,8 +84,10 @@ class OutgoingOpen(IgnoringHandler):
 
     def lost(self, problem: Exception) -> None:
         """The link is gone."""
+        expired = isinstance(problem, SessionEnded) and problem.why is Ended.EXPIRED and not problem.by_peer
+        self.may_repeat = not expired and not isinstance(problem, PeerUnreachable)
         # a stop is the caller's own doing, and no fault of the peer
-        if not isinstance(problem, ServiceStopped):
+        if not isinstance(problem, (ServiceStopped, PeerUnreachable)):
             problem = PeerUnreachable(f"the link was lost while the stream was opened: {problem}")
         self._fail(problem)
 

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from ..crust.interfaces import ILink
 from ..errors import LinkClosed, NotConnected, PeerUnreachable, ServiceStopped
+from ..limits import UNREACHABLE_SECONDS
 from ..names import Name
 from ..quietlog import QuietLog
 from ..routing.service import RoutingService
@@ -120,7 +121,8 @@ class Streams:
         @return: fires with the protocol when it is connected. Fails with L{StreamRefused} when the peer
             does not accept, or not within C{STREAM_OPEN_TIMEOUT_SECONDS} seconds, of which those without a
             link do not count; with
-            L{PeerUnreachable<routing_crust.errors.PeerUnreachable>} when the link is lost for good;
+            L{PeerUnreachable<routing_crust.errors.PeerUnreachable>} when the link is lost, and no other comes
+            while one is looked for, which ends as for L{RoutingService.connect};
             with L{LimitReached<routing_crust.errors.LimitReached>} when C{max_streams} are open; with
             C{NoProtocol} when the factory makes none; and as L{RoutingService.connect} when there is no link
             and none can be made. Cancelling it gives up.
@@ -172,8 +174,7 @@ class Streams:
         Ask a peer for a stream. If it ends with its link before the answer, as one does that may not be
         suspended, or whose peer has restarted, the peer is asked once more over the next link.
         """
-        longest = self.settings.stream_survival if survival is None else survival
-        deadline = self.clock.seconds() + max(STREAM_OPEN_TIMEOUT_SECONDS, longest)
+        deadline = self.clock.seconds() + UNREACHABLE_SECONDS
         lost: PeerUnreachable | None = None
         while True:
             try:
@@ -192,7 +193,8 @@ class Streams:
                 await opening.wait(stream, self.clock, STREAM_OPEN_TIMEOUT_SECONDS, peer.is_heard)
             except PeerUnreachable as problem:
                 # when the link was lost because of a stop, there will be no other
-                if lost is not None or self.clock.seconds() >= deadline or not self._service.running:
+                over = not opening.may_repeat or self.clock.seconds() >= deadline
+                if lost is not None or over or not self._service.running:
                     raise
                 lost = problem
                 turn: Deferred[None] = Deferred()
@@ -340,8 +342,7 @@ class Streams:
 
     async def reconnect(self, name: Name) -> None:
         """Get a link to this peer, whose streams are suspended."""
-        await self._service.when_connected()
-        await self._service.borrow(name)
+        await self._service.borrow(name, patient=True)
 
     def ask_again(self, name: Name) -> None:
         """Ask this peer for a link once more; L{reconnect} is under way."""

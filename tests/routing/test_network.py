@@ -293,7 +293,7 @@ class TalkingTests(NetworkCase):
         other = self.net.identity().name
         self.failureResultOf(node.close_group(other), NotConnected)
         self.failureResultOf(node.connect(other), NotConnected)
-        waiting = [node.when_connected(), node.when_group_connected()]
+        waiting = [node.when_connected(), node.when_bootstrapped(), node.when_group_connected()]
         self.net.result(node.stopService())
         for each in waiting:
             self.failureResultOf(each, ServiceStopped)

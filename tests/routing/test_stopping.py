@@ -312,6 +312,7 @@ IN_A_NETWORK: Final[dict[str, Arrange]] = {
 
 FROM_THE_START: Final[dict[str, Arrange]] = {
     "when_connected": lambda service, other, stop: _when(service.when_connected(), stop),  # type: ignore[arg-type]
+    "when_bootstrapped": lambda service, other, stop: _when(service.when_bootstrapped(), stop),  # type: ignore[arg-type]
     "when_group_connected": lambda service, other, stop: _when(service.when_group_connected(), stop),  # type: ignore[arg-type]
     **{
         event.__name__: _observer(event)

@@ -13,12 +13,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ...config import Settings
 from ...crust.interfaces import ILink
 from ...endpoints import is_local_only
-from ...errors import CloseReason, LinkClosed, WireError
+from ...errors import CloseReason, LinkClosed, PeerUnreachable, WireError
+from ...limits import UNREACHABLE_SECONDS
 from ...names import Name
 from ...timing.eventual import EventualQueue
 from ...timing.timers import cancel
 from ..errors import SessionEnded
 from ..frames import Ended, Resume, StreamFrame, read_count, read_resume
+from ..multiplexing.machine import Phase
 from ..multiplexing.mux import Mux
 from ..multiplexing.stream import Stream
 from .session import ACK_AFTER_SECONDS, Outcome, Session
@@ -158,7 +160,7 @@ class PeerStreams:
         if self.suspended_since is None:
             return []
         over = self.suspended_since - self._owner.clock.seconds()
-        return [over + each.survival for each in self.mux.streams.values() if not each.given_up]
+        return [over + _survival(each) for each in self.mux.streams.values() if not each.given_up]
 
     def is_heard(self) -> bool:
         """Whether the peer could answer now, as far as is known."""
@@ -224,7 +226,7 @@ class PeerStreams:
         now = self._owner.clock.seconds()
         waits: list[float] = []
         for stream in list(self.mux.streams.values()):
-            left = since + stream.survival - now
+            left = since + _survival(stream) - now
             # nobody waits for one that was given up
             if left > 0 and not stream.given_up:
                 waits.append(left)
@@ -237,6 +239,18 @@ class PeerStreams:
             return False
         self._expiry = self._owner.clock.callLater(min(waits), self._expire_or_end)
         return True
+
+    def unreachable(self, problem: PeerUnreachable) -> None:
+        """
+        While the streams wait for a link, the peer has turned out to be gone, or was not reached: what we
+        were opening fails, as it would if it began now.
+        """
+        opening = [each for each in self.mux.streams.values() if each.phase is Phase.OPENING]
+        for stream in opening:
+            self.mux.expire(stream, problem)
+        # the user of a stream may have stopped the service
+        if opening and not self._over:
+            self._expire_or_end()
 
     def _expire_or_end(self) -> None:
         if not self._expire():
@@ -322,3 +336,8 @@ class PeerStreams:
         """Call this once, after C{seconds}, in place of a call that is still to come."""
         cancel(self._resets)
         self._resets = self._owner.clock.callLater(seconds, call)
+
+
+def _survival(stream: Stream) -> float:
+    """For how long a stream may be suspended: one that we are opening only while a link is looked for."""
+    return min(stream.survival, UNREACHABLE_SECONDS) if stream.phase is Phase.OPENING else stream.survival

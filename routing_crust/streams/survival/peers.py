@@ -34,6 +34,8 @@ oldest goes of the prefix that has most: each link has a session, and links come
 """
 MAX_LAID_ASIDE_BYTES: Final = 64 * KIB
 """What is kept for each of them."""
+LINES_AT_ONCE: Final = 4
+"""Lines of the log about peers of one prefix whose links are lost, or that are back."""
 
 
 class StreamsOwner(NodeStreams, Protocol):
@@ -58,7 +60,8 @@ class Peers:
         self.random = owner.random
         self.eventually = owner.eventually
         self._owner = owner
-        self._quiet = QuietLog(self.log, owner.clock.seconds)
+        # several peers may be behind the address of one relay
+        self._quiet = QuietLog(self.log, owner.clock.seconds, LINES_AT_ONCE)
         self._peers: dict[Name, PeerStreams] = {}
         self._reconnections: dict[Name, Reconnection] = {}
         self._laid_aside: dict[Name, PeerStreams] = {}
@@ -147,7 +150,7 @@ class Peers:
             by=peer.prefix,
             peer=name,
             reason=reason,
-            count=len(peer.mux.streams),
+            count=len(peer.waiting),
         )
         self._stop_asking(name)
         self._reconnections[name] = Reconnection(
@@ -156,6 +159,7 @@ class Peers:
             lambda: self._owner.reconnect(name),
             lambda: self._owner.ask_again(name),
             lambda: len(self._reconnections),
+            peer.unreachable,
         )
         self._bound()
 
@@ -230,13 +234,16 @@ class Peers:
     def resumed(self, peer: PeerStreams, size: int) -> None:
         """The streams with this peer go on."""
         since = peer.suspended_since
+        # where no stream has waited, nobody has missed anything
+        if not peer.waiting:
+            return
         self._quiet.info(
             "resumed",
             "{peer} is back after {seconds:.1f} s: {count} streams go on, {size} bytes are sent again",
             by=peer.prefix,
             peer=peer.name,
             seconds=0.0 if since is None else self.clock.seconds() - since,
-            count=len(peer.mux.streams),
+            count=len(peer.waiting),
             size=size,
         )
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ...errors import RoutingCrustError
+from ...errors import PeerUnreachable, RoutingCrustError
 from ...timing.backoff import Backoff
 from ...timing.timers import cancel
 
@@ -34,16 +34,19 @@ class Reconnection:
         connect: Callable[[], Coroutine[Deferred[Any], Any, object]],
         ask_again: Callable[[], object],
         peers: Callable[[], int],
+        unreachable: Callable[[PeerUnreachable], object],
     ) -> None:
         """
         @param connect: gets a link; is cancelled by L{stop}.
         @param ask_again: has the peer asked once more while that is under way.
         @param peers: how many peers there are for which this is done.
+        @param unreachable: told each time when the peer has turned out to be gone, or was not reached.
         """
         self._clock = clock
         self._connect = connect
         self._ask_again = ask_again
         self._peers = peers
+        self._unreachable = unreachable
         self._random = random
         self._backoff = Backoff(FIRST_WAIT_SECONDS, 2, LONGEST_WAIT_SECONDS, jitter=1, random=random)
         self._timer: IDelayedCall | None = None
@@ -98,6 +101,9 @@ class Reconnection:
         cancel(self._timer)
         failure.trap(RoutingCrustError, ConnectError, CancelledError)
         self._problem = failure.getErrorMessage()
+        if failure.check(PeerUnreachable):
+            # with nothing left to wait for, this is stopped
+            self._unreachable(failure.value)
         if not self._stopped:
             self._wait()
 

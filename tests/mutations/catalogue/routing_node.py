@@ -65,8 +65,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "those who wait for the group are forgotten at the stop",
         "routing/links_by_name.py",
-        '            self._waiting_for_group.fail(ServiceStopped("the service has been stopped"))\n',
-        "",
+        "self._waiting_for_way, self._waiting_for_group):",
+        "self._waiting_for_way):",
+        ("tests.routing.test_network.TalkingTests.test_calls_fail_at_once_without_a_link_or_after_the_stop",),
+    ),
+    Mutant(
+        "those who wait for a way into the network are forgotten at the stop",
+        "routing/links_by_name.py",
+        "self._waiting_for_way, self._waiting_for_group):",
+        "self._waiting_for_group):",
         ("tests.routing.test_network.TalkingTests.test_calls_fail_at_once_without_a_link_or_after_the_stop",),
     ),
     Mutant(

@@ -247,6 +247,42 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.survival.test_peers.OpeningTests.test_peer_has_all_its_time_over_the_next_link",),
     ),
     Mutant(
+        "a stream that is being opened waits as long as one that is open",
+        "streams/survival/peer.py",
+        "left = since + _survival(stream) - now",
+        "left = since + stream.survival - now",
+        (
+            "tests.streams.survival.test_peers.OpeningTests.test_it_fails_with_the_reason_when_no_link_has_come_for_as_long_as_one_is_looked_for",
+        ),
+    ),
+    Mutant(
+        "who opens a stream does not hear that the peer is gone",
+        "streams/survival/reconnection.py",
+        "            self._unreachable(failure.value)",
+        "            pass",
+        (
+            "tests.streams.survival.test_peers.OpeningTests.test_it_fails_as_soon_as_the_peer_is_known_to_be_gone",
+        ),
+    ),
+    Mutant(
+        "a peer that is gone is asked for a stream once more",
+        "streams/opening.py",
+        "self.may_repeat = not expired and not isinstance(problem, PeerUnreachable)",
+        "pass",
+        (
+            "tests.streams.survival.test_peers.OpeningTests.test_it_fails_with_the_reason_when_no_link_has_come_for_as_long_as_one_is_looked_for",
+        ),
+    ),
+    Mutant(
+        "a link is asked for only when the node has its place again",
+        "routing/links_by_name.py",
+        "core.direct_links.borrow(name, self.when_bootstrapped, patient)",
+        "core.direct_links.borrow(name, self.when_connected, patient)",
+        (
+            "tests.streams.survival.test_peers.ResumingTests.test_link_is_asked_for_before_the_node_has_its_place_in_the_network_again",
+        ),
+    ),
+    Mutant(
         "a stream that is asked for over a dead link fails with it",
         "streams/opening.py",
         "        if self._is_heard():",
@@ -320,7 +356,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "suspended streams never expire",
         "streams/survival/peer.py",
-        "left = since + stream.survival - now",
+        "left = since + _survival(stream) - now",
         "left = 1.0",
         ("tests.streams.survival.test_peers.EndingTests.test_time_is_limited_and_both_ends_say_so",),
     ),

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import Logger, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -15,6 +16,7 @@ from routing_crust import RoutingService
 from routing_crust.config import KIB, MIB, Settings
 from routing_crust.endpoints import Connection, Endpoint, Protocol
 from routing_crust.errors import CloseReason, LinkClosed, PeerUnreachable
+from routing_crust.limits import UNREACHABLE_SECONDS
 from routing_crust.names import Name
 from routing_crust.streams import (
     IStreamAcceptor,
@@ -125,6 +127,29 @@ class ResumingTests(SurvivingCase):
         self.net.run(lambda: len(self.theirs.received) == 100 * KIB, timeout=20)
         self.assertEqual((self.suspended(self.one), self.suspended(self.two_)), ({}, {}))
 
+    def test_log_has_a_line_when_streams_wait_and_one_when_they_go_on(self) -> None:
+        """And none for a peer without a stream that waits."""
+        lines: list[str] = []
+        observer = LogPublisher(lambda event: lines.append(formatEvent(event)))
+        for node in (self.one, self.two_):
+            self.patch(streams_of(node)._peers._quiet, "_log", Logger(observer=observer))
+        self.net.network.partition([[self.net.crust(self.one)], [self.net.crust(self.two_)]])
+        self.mine.transport.write(bytes(1000))
+        self.net.settle(0.5)
+        self.cut()
+        self.net.network.heal()
+        self.net.run(lambda: len(self.theirs.received) == 1000, timeout=20)
+        self.assertEqual(sum("1 streams wait for another one" in each for each in lines), 2)
+        self.assertEqual(sum("1 streams go on, 1" in each for each in lines), 1)
+        self.assertEqual(sum("1 streams go on" in each for each in lines), 2)
+        self.mine.transport.loseConnection()
+        self.net.run(lambda: self.theirs.reason is not None, timeout=20)
+        self.net.settle(5)
+        lines.clear()
+        self.cut()
+        self.net.settle(20)
+        self.assertEqual(lines, [])
+
     def test_what_was_acknowledged_is_not_kept(self) -> None:
         """An idle stream keeps nothing."""
         self.mine.transport.write(bytes(100))
@@ -158,6 +183,14 @@ class ResumingTests(SurvivingCase):
         self.mine.transport.write(b"alive")
         self.net.run(lambda: self.theirs.received == b"alive", timeout=20)
 
+    def test_link_is_asked_for_before_the_node_has_its_place_in_the_network_again(self) -> None:
+        """Its proxy carries the request."""
+        for node in (self.one, self.two_):
+            self.patch(node, "when_connected", Deferred)
+        self.cut()
+        self.mine.transport.write(b"soon")
+        self.net.run(lambda: self.theirs.received == b"soon", timeout=20)
+
     def test_stream_may_be_opened_while_others_wait(self) -> None:
         self.cut()
         again = streams_of(self.two_).open(self.one.node_name, "echo", Keeping())
@@ -168,14 +201,14 @@ class ResumingTests(SurvivingCase):
 class OpeningTests(SurvivingCase):
     """A stream is asked for, and its link is lost before the answer."""
 
-    survival = 100
-
-    def ask(self, silently: bool = False, protocol: str = "echo") -> tuple[list[Any], list[Any]]:
+    def ask(
+        self, silently: bool = False, protocol: str = "echo", survival: float | None = None
+    ) -> tuple[list[Any], list[Any]]:
         """What the stream, and what the failure is, once it is known."""
         self.net.network.partition([[self.net.crust(self.one)], [self.net.crust(self.two_)]])
         opened: list[Any] = []
         failed: list[Any] = []
-        opening = streams_of(self.two_).open(self.one.node_name, protocol, Keeping())
+        opening = streams_of(self.two_).open(self.one.node_name, protocol, Keeping(), survival)
         opening.addCallbacks(opened.append, failed.append)
         if not silently:
             self.cut()
@@ -199,19 +232,40 @@ class OpeningTests(SurvivingCase):
         self.net.network.heal()
         self.net.run(lambda: opened, timeout=20)
 
-    def test_it_fails_with_the_reason_when_its_time_is_over(self) -> None:
+    def test_it_fails_with_the_reason_when_no_link_has_come_for_as_long_as_one_is_looked_for(self) -> None:
+        """That is sooner than the streams that are open, which go on waiting."""
         _, failed = self.ask()
-        self.net.settle(self.survival - 1)
+        self.net.settle(UNREACHABLE_SECONDS - 1)
         self.assertEqual(failed, [])
         self.net.settle(2)
         problem = failed[0].check(PeerUnreachable) and str(failed[0].value)
         self.assertIn("no other link came in time; the last one: the connection was lost", problem)
+        self.assertEqual(self.suspended(self.two_)[str(self.one.node_name)]["streams"], 1)
+        self.net.network.heal()
+        self.mine.transport.write(b"still")
+        self.net.run(lambda: self.theirs.received == b"still", timeout=20)
+        self.assertTrue(all(each.reason for each in self.served.made[1:]))
+
+    def test_it_fails_as_soon_as_the_peer_is_known_to_be_gone(self) -> None:
+        """And those that are open go on waiting, for it may come back as it was."""
+        _, failed = self.ask()
+        self.net.crash(self.one)
+        self.net.network.heal()
+        self.net.run(lambda: failed, timeout=15)
+        self.assertTrue(failed[0].check(PeerUnreachable))
+        self.assertIn("connection refused", str(failed[0].value))
+        self.assertIsNone(self.mine.reason)
+
+    def test_short_survival_is_all_that_it_waits_for(self) -> None:
+        _, failed = self.ask(survival=20)
+        self.net.settle(22)
+        self.assertEqual(len(failed), 1)
 
     def test_peer_that_has_restarted_is_asked_again(self) -> None:
         opened, failed = self.ask()
         self.net.crash(self.one)
         self.net.network.heal()
-        self.net.settle(40)
+        self.net.settle(1)
         streams_of(self.net.restart(self.one)).listen("echo", self.served)
         self.net.run(lambda: opened or failed, timeout=60)
         self.assertEqual(failed, [])

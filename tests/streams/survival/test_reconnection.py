@@ -25,10 +25,18 @@ class ReconnectionTests(SynchronousTestCase):
         self.asked: list[Deferred[Any]] = []
         self.cancelled = self.again = 0
         self.peers = 1
+        self.unreachable: list[Exception] = []
         self.reconnection = self.made()
 
     def made(self) -> Reconnection:
-        return Reconnection(self.clock, Random(1), self.connect, self.ask_again, lambda: self.peers)
+        return Reconnection(
+            self.clock,
+            Random(1),
+            self.connect,
+            self.ask_again,
+            lambda: self.peers,
+            self.unreachable.append,
+        )
 
     def ask_again(self) -> None:
         self.again += 1
