@@ -21,6 +21,7 @@ SYSTEM = (
         "dnsmasq-base",
         "haproxy",
         "iproute2",
+        "microsocks",
         "miniupnpd",
         "nftables",
         "tinyproxy",

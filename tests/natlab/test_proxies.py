@@ -104,6 +104,27 @@ class OutThroughProxyTests(ProxyLabTestCase):
         await inside.wait_for("connected .was bootstrapping")
 
 
+class OutThroughSocksTests(ProxyLabTestCase):
+    program = "microsocks"
+
+    async def test_node_behind_a_socks5_proxy_joins_with_a_login(self) -> None:
+        """The host name of the second one is known to the proxy alone."""
+        self.on("router", "sysctl", "-qw", "net.ipv4.ip_forward=0")
+        name = await self.first(f"{OUTSIDE}:5483")
+        files = Path("/etc/netns", self.name_of("router"))
+        files.mkdir(parents=True)
+        self.addCleanup(shutil.rmtree, files)
+        (files / "hosts").write_text(f"{OUTSIDE} home.example.org\n")
+        self.spawn_on("router", "microsocks", "-i", ROUTER, "-p", "1080", "-u", "me", "-P", SECRET)
+        for kind, host in (("socks5", OUTSIDE), ("socks5h", "home.example.org")):
+            url = f"{kind}://me:{SECRET}@{ROUTER}:1080"
+            config = f'contacts = ["{name}@{host}:5483"]\nproxy = "{url}"\nrole = "client"\n'
+            inside = self.node("one", config=config)
+            # the proxy says nothing when it is there: a dial that comes too early is repeated
+            await inside.wait_for("connected .was bootstrapping")
+            self.assertNotIn(SECRET, inside.out)
+
+
 class InOn443Tests(ProxyLabTestCase):
     program = "haproxy"
 
