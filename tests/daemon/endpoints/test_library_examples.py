@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Coroutine
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,28 @@ class LibraryExampleTests(SynchronousTestCase):
             lines.append(f"{self.client.node_name}: {text}\n")
             said = self.ask(guestbook.write(self.reactor, f"routing:{self.server.node_name}/guests", text))
             self.assertEqual(said, "".join(lines))
+
+    def test_foolscap_finds_an_object_by_a_name(self) -> None:
+        if find_spec("foolscap") is None:
+            raise SkipTest("foolscap is not here: pip install routing-crust[bench]")
+        for module in ("banana", "connection", "eventual", "negotiate", "pb"):
+            self.patch(import_module(f"foolscap.{module}"), "reactor", self.net.clock)
+        self.patch(import_module("foolscap.eventual")._theSimpleQueue, "_timer", None)
+        quotes = self.example("quotes")
+        self.patch(strings, "running_services", lambda: (self.server,))
+        serving = Deferred.fromCoroutine(quotes.serve(self.reactor, str(self.server.node_name)))
+        self.addCleanup(self.failureResultOf, serving)
+        self.addCleanup(serving.cancel)
+        furl = self.printed.pop().strip()
+        self.assertIn(f"@routing:{self.server.node_name}:quotes/", furl)
+        self.assertEqual(self.ask(quotes.ask(self.reactor, furl, "crust")), "crust: 5\n")
+
+    def test_hint_of_foolscap_that_cannot_be_one_is_refused(self) -> None:
+        if find_spec("foolscap") is None:
+            raise SkipTest("foolscap is not here: pip install routing-crust[bench]")
+        quotes = self.example("quotes")
+        hints = quotes.RoutingHints()
+        for hint in ("routing:", "routing:no name:x", f"routing:{self.server.node_name}"):
+            self.assertRaises(
+                quotes.InvalidHintError, hints.hint_to_endpoint, hint, self.reactor, lambda text: None
+            )
