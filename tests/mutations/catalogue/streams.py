@@ -269,9 +269,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/opening.py",
         "self.may_repeat = not expired and not isinstance(problem, PeerUnreachable)",
         "pass",
-        (
-            "tests.streams.survival.test_peers.OpeningTests.test_it_fails_with_the_reason_when_no_link_has_come_for_as_long_as_one_is_looked_for",
-        ),
+        ("tests.streams.survival.test_peers.OpeningTests.test_short_survival_is_all_that_it_waits_for",),
     ),
     Mutant(
         "a link is asked for only when the node has its place again",
@@ -279,7 +277,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "core.direct_links.borrow(name, self.when_bootstrapped, patient)",
         "core.direct_links.borrow(name, self.when_connected, patient)",
         (
-            "tests.streams.survival.test_peers.ResumingTests.test_link_is_asked_for_before_the_node_has_its_place_in_the_network_again",
+            "tests.streams.survival.test_peers.ResumingTests.test_link_is_asked_for_before_the_node_has_its_place_in_the_network",
         ),
     ),
     Mutant(

@@ -183,13 +183,11 @@ class ResumingTests(SurvivingCase):
         self.mine.transport.write(b"alive")
         self.net.run(lambda: self.theirs.received == b"alive", timeout=20)
 
-    def test_link_is_asked_for_before_the_node_has_its_place_in_the_network_again(self) -> None:
+    def test_link_is_asked_for_before_the_node_has_its_place_in_the_network(self) -> None:
         """Its proxy carries the request."""
-        for node in (self.one, self.two_):
-            self.patch(node, "when_connected", Deferred)
-        self.cut()
-        self.mine.transport.write(b"soon")
-        self.net.run(lambda: self.theirs.received == b"soon", timeout=20)
+        node = self.net.node()
+        self.patch(node, "when_connected", Deferred)
+        self.net.result(node.borrow(self.one.node_name, patient=True), timeout=60)
 
     def test_stream_may_be_opened_while_others_wait(self) -> None:
         self.cut()
