@@ -74,6 +74,9 @@ class Owner:
         """A third of C{inactivity_timeout}."""
         return self.settings.inactivity_timeout / 3
 
+    def link_silent(self, link: ILink) -> None:
+        """No link waits for an answer for long."""
+
     def link_doubted(self, link: ILink) -> None:
         """Whatever is slow here is measured."""
 

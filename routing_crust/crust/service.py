@@ -331,6 +331,11 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         """How many seconds a link from this network of ours may be idle."""
         return self._pace.of(network)
 
+    def link_silent(self, link: ILink) -> None:
+        """Nothing has come over a link since we sent something."""
+        if link in self._links:
+            self._paths.link_silent(link)
+
     def link_doubted(self, link: ILink) -> None:
         """The peer of a link owes an answer."""
         if link in self._links:

@@ -75,6 +75,7 @@ class RoutingCore(NodeParts):
                 self.stream_layer,
                 self.connector,
                 self.second_links,
+                self.validator,
                 # What they send is of no use to a peer that another part has just dropped.
                 *(self.private.listeners if self.private is not None else ()),
                 # Applications hear of a link when every part can use it, and of its loss when no part uses

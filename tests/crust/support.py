@@ -68,6 +68,9 @@ class Owner:
         """A third of C{inactivity_timeout}."""
         return self.heartbeat or self.settings.inactivity_timeout / 3
 
+    def link_silent(self, link: Link) -> None:
+        self._heard("silent", link)
+
     def link_doubted(self, link: Link) -> None:
         self._heard("doubted", link)
 

@@ -55,6 +55,16 @@ class JoiningTests(NetworkCase):
         self.net.run(lambda: first.state is State.CONNECTED)
         self.successResultOf(connected)
 
+    def test_node_is_bootstrapped_by_its_proxy_before_it_is_a_member(self) -> None:
+        self.net.grow(3)
+        node = self.net.node()
+        states: list[State] = []
+        for _ in range(2):
+            self.net.result(node.when_bootstrapped().addCallback(lambda _: states.append(node.state)))
+        self.assertEqual(states, [State.BOOTSTRAPPING] * 2)
+        self.net.run(lambda: node.state is State.CONNECTED)
+        self.successResultOf(node.when_bootstrapped())
+
     def test_five_nodes_are_in_each_others_tables(self) -> None:
         for _ in range(5):
             self.net.node()

@@ -148,6 +148,9 @@ class DialBacks:
         """A third of C{inactivity_timeout}."""
         return self.settings.inactivity_timeout / 3
 
+    def link_silent(self, link: ILink) -> None:
+        """As L{link_doubted}."""
+
     def link_doubted(self, link: ILink) -> None:
         """It has no time for that."""
 

@@ -94,7 +94,7 @@ class ILink(Interface):
     def must_answer(within: float | None) -> None:
         """
         As L{probe}, where a path is known to have broken: cut the link if nothing comes within these seconds,
-        or eight round trips; C{None} is a mere probe.
+        or three round trips; C{None} is a mere probe.
         """
 
     def when_writable() -> Deferred[None]:

@@ -311,6 +311,8 @@ class Link(FrameSender):
         self._set_tick()
         if liveness.probe_due:
             self._send_probe()
+            if liveness.waiting:
+                self._owner.link_silent(self)
         if liveness.doubt_due:
             self._owed_since = self._owner.clock.seconds() - (liveness.waiting or 0.0)
             self._owner.link_doubted(self)

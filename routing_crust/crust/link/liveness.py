@@ -33,6 +33,8 @@ TUNNEL_PROBE_AFTER_SECONDS: Final = 0.5
 TUNNEL_DOUBT_AFTER_SECONDS: Final = 1.25
 """The same for a tunnel, where another relay can take the place of one that has died."""
 DOUBT_AFTER_ROUND_TRIPS: Final = 8
+ASKED_ROUND_TRIPS: Final = 3
+"""From such a probe until doubt, or the cut of a link that must answer: it may be lost and sent again."""
 MAX_DOUBT_AFTER_SECONDS: Final = 8.0
 MAX_DOUBT_INTERVAL_SECONDS: Final = 4.0
 """A link that stays silent is doubted again after this time, so that a path that is back is noticed soon."""
@@ -160,7 +162,7 @@ class Liveness:
             self._end_wait()
         urgent = within is not None and (self._cut_in is None or within < self._cut_in)
         if urgent and within is not None:
-            self._cut_in = self._after(within)
+            self._cut_in = self._after(within, ASKED_ROUND_TRIPS)
         send, self._asked = not self._asked, True
         # a wait that each call restarts would never end
         if send or urgent:
@@ -169,7 +171,9 @@ class Liveness:
                 self.waiting += max(0.0, min(self.wait, self.wait - self._left()))
             self._begin_wait()
             assert self.waiting is not None
-            self._doubt_at = min(self._doubt_at, self.waiting + self._after(ASKED_DOUBT_AFTER_SECONDS))
+            self._doubt_at = min(
+                self._doubt_at, self.waiting + self._after(ASKED_DOUBT_AFTER_SECONDS, ASKED_ROUND_TRIPS)
+            )
             self._set_wait()
             self._set_timer()
         return send
@@ -235,11 +239,10 @@ class Liveness:
     def _doubt_after(self) -> float:
         return self._after(self._doubt_seconds)
 
-    def _after(self, seconds: float) -> float:
-        """This time, or C{DOUBT_AFTER_ROUND_TRIPS} round trips if that is longer."""
+    def _after(self, seconds: float, round_trips: int = DOUBT_AFTER_ROUND_TRIPS) -> float:
+        """This time, or so many round trips if that is longer."""
         # a stall looks like a long round trip, and must not keep the next one from being noticed
-        round_trips = DOUBT_AFTER_ROUND_TRIPS * self._round_trip
-        return min(max(seconds, round_trips), MAX_DOUBT_AFTER_SECONDS)
+        return min(max(seconds, round_trips * self._round_trip), MAX_DOUBT_AFTER_SECONDS)
 
     def _begin_wait(self) -> None:
         """Something was written that the peer ought to react to."""

@@ -47,6 +47,9 @@ class LinkOwner(Protocol):
         and is logged.
         """
 
+    def link_silent(self, link: ILink) -> None:
+        """Nothing has come over a link since we sent something, so its peer is probed."""
+
     def link_doubted(self, link: ILink) -> None:
         """The peer of a link owes an answer, and the link may be dead; called again now and then."""
 

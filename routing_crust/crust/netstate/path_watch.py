@@ -29,14 +29,17 @@ from ..interfaces import ILink
 SILENCE_SECONDS: Final = 1.5
 """Between two looks whether anything has come from outside. A link is probed if nothing has."""
 ANSWER_SECONDS: Final = 0.5
-"""For anything to come from outside after such a probe, until all links are probed."""
+"""For anything to come from outside after such a probe, until all links are probed; longer on slow paths."""
+MAX_ANSWER_SECONDS: Final = 2.0
 BREAKS_WITHIN_SECONDS: Final = 10.0
 """Links to several networks that break within this time have broken for one reason."""
 ENOUGH_BREAKS: Final = 2
 ANSWER_AFTER_BREAKS_SECONDS: Final = 1.0
 """For an answer by the others then: a link that is merely slow does not break."""
+MIN_PROBES_INTERVAL_SECONDS: Final = 3.0
+"""Between two times that all links are probed."""
 MIN_INTERVAL_SECONDS: Final = 10.0
-"""Between two times that all links are probed, and between two times that they have to answer."""
+"""Between two times that they have to answer."""
 
 
 class PathWatch:
@@ -64,6 +67,12 @@ class PathWatch:
         """A link is up."""
         if self._timer is None and is_through_nat(link):
             self._timer = self._clock.callLater(SILENCE_SECONDS, self._look)
+
+    def link_silent(self, link: ILink) -> None:
+        """Nothing has come over a link since we sent something: see whether anything comes over others."""
+        if is_through_nat(link) and self._answer is None:
+            self._turn.append(link)  # it is probed already
+            self._probe_next()
 
     def link_doubted(self, link: ILink) -> None:
         """A link may be dead: if nothing else comes from outside, all may be."""
@@ -122,13 +131,15 @@ class PathWatch:
         if not waiting:
             self._turn.clear()
             waiting = links[:1]
-        for each in waiting[:1]:
+        del waiting[1:]
+        for each in waiting:
             self._turn.append(each)
             each.probe()
         if self._answer is None:
             for each in links:
                 each.has_heard = False
-            self._answer = self._clock.callLater(ANSWER_SECONDS, self._see_the_answer)
+            wait = max(map(answer_time, waiting), default=ANSWER_SECONDS)
+            self._answer = self._clock.callLater(wait, self._see_the_answer)
 
     def _see_the_answer(self) -> None:
         self._answer = None
@@ -153,11 +164,17 @@ class PathWatch:
 
     def _probe_all(self) -> None:
         now = self._clock.seconds()
-        if 0 <= now - self._probed_all < MIN_INTERVAL_SECONDS:
+        if 0 <= now - self._probed_all < MIN_PROBES_INTERVAL_SECONDS:
             return
         self._probed_all = now
         for each in self.through_nat():
             each.probe()
+
+
+def answer_time(link: ILink) -> float:
+    """How long an answer over a link may take: as long as TCP would wait for it (RFC 6298), within bounds."""
+    seconds = (link.round_trip.smoothed or 0.0) + 4 * (link.round_trip.variation or 0.0)
+    return min(max(ANSWER_SECONDS, seconds), MAX_ANSWER_SECONDS)
 
 
 def is_through_nat(link: ILink) -> bool:

@@ -21,14 +21,15 @@ from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, from_wire
 from ...wire.messages import ConnectRequest, Envelope, LinkUse, Signed
 from ..links.granted import GrantedLinks
+from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..membership.routing_table import RoutingTable
 from ..messaging.duplicates import MAX_REMEMBERED_IDS, DuplicateFilter
 from ..node import Node
 from .signing import REQUEST_LABEL
 
-PROBE_WAIT_SECONDS: Final = 1.1
-"""For how long a request waits for the answer to a probe: until a silent link is doubted."""
+PROBE_WAIT_SECONDS: Final = 3.3
+"""For how long a request waits at most until the probed link is doubted."""
 _LINKED: Final = "there is such a link already"
 
 
@@ -48,7 +49,7 @@ class Verdicts(Protocol):
         """
 
 
-class ConnectRequestValidator:
+class ConnectRequestValidator(PeerListener):
     """
     Made at each start, and fed with requests. I remember the requests with a good signature, so that none is
     accepted twice.
@@ -81,6 +82,12 @@ class ConnectRequestValidator:
         for each in self._waiting.values():
             cancel(each)
         self._waiting.clear()
+
+    def peer_doubted(self, peer: Peer) -> None:
+        """The probe of its link was not answered: judge its request in the next turn."""
+        waiting = self._waiting.get(peer.name)
+        if waiting is not None:
+            waiting.reset(0)
 
     def request_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """

@@ -231,7 +231,8 @@ class Joiner:
         asking = self._asking
         return (
             self._table.seeks(name)
-            and not asking.is_requesting(name, LinkUse.MEMBER)
+            # one for a stream would get into the way of ours, and gives us a link as well
+            and not any(asking.is_requesting(name, use) for use in (LinkUse.MEMBER, LinkUse.DIRECT))
             and not asking.is_cooling_down(name)
         )
 

@@ -53,6 +53,9 @@ class _Owner:
         """A third of C{inactivity_timeout}."""
         return self.settings.inactivity_timeout / 3
 
+    def link_silent(self, link: object) -> None:
+        """Nor does it listen for silence."""
+
     def link_doubted(self, link: object) -> None:
         """A raider has no doubts."""
 

@@ -10,6 +10,7 @@ from twisted.internet.error import ConnectionAborted
 from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.liveness import (
     ASKED_DOUBT_AFTER_SECONDS,
+    ASKED_ROUND_TRIPS,
     DOUBT_AFTER_ROUND_TRIPS,
     DOUBT_AFTER_SECONDS,
     MEASURE_SECONDS,
@@ -257,20 +258,56 @@ class DoubtTests(LinkCase):
         self.clock.pump([1] * 6)
         self.assertEqual((self.transport.aborted, self.doubts()), (False, doubts))
 
-    def test_path_with_a_long_round_trip_is_not_doubted_early(self) -> None:
-        """Each answer shows how long the next may take: much may be in the buffers on the way."""
+    def slow(self, round_trip: float) -> Link:
+        """A link whose last probe was answered after this time."""
         link = self.verified()
         link.probe()
         self.settle()
-        self.clock.advance(1)
+        self.clock.advance(round_trip)
         link.dataReceived(HEARTBEAT)
         self.clock.advance(2)
-        link.probe()
+        return link
+
+    def test_path_with_a_long_round_trip_is_not_doubted_early(self) -> None:
+        """Each answer shows how long the next may take: much may be in the buffers on the way."""
+        link = self.slow(1)
+        link.send(200, b"a question")
         self.settle()
         self.clock.pump([1] * (DOUBT_AFTER_ROUND_TRIPS - 1))
         self.assertFalse(link.is_doubted)
         self.clock.advance(1)
         self.assertTrue(link.is_doubted)
+
+    def test_link_that_others_have_reason_to_probe_is_doubted_after_few_round_trips(self) -> None:
+        link = self.slow(0.5)
+        link.probe()
+        self.settle()
+        self.clock.advance(0.5 * ASKED_ROUND_TRIPS - 0.1)
+        self.assertFalse(link.is_doubted)
+        self.clock.advance(0.2)
+        self.assertTrue(link.is_doubted)
+
+    def test_link_of_a_broken_path_is_cut_after_few_round_trips(self) -> None:
+        link = self.slow(0.5)
+        link.must_answer(1.0)
+        self.settle()
+        self.clock.advance(0.5 * ASKED_ROUND_TRIPS - 0.1)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(0.2)
+        self.assertTrue(self.transport.aborted)
+
+    def test_silent_link_is_told_of_before_it_is_doubted(self) -> None:
+        """When its probe goes out; not where an idle link has its heartbeat."""
+        link = self.verified()
+        link.send(200, b"a question")
+        self.settle()
+        self.clock.advance(PROBE_AFTER_SECONDS)
+        self.assertEqual([what for what, *_ in self.owner.events], ["up", "silent"])
+        link.dataReceived(HEARTBEAT)
+        self.settle()
+        self.clock.pump([1] * 20)
+        self.assertEqual(self.settle(), PROBE)
+        self.assertEqual([what for what, *_ in self.owner.events], ["up", "silent"])
 
     def test_peer_that_takes_what_waits_is_not_doubted(self) -> None:
         """A line that is full of our own data answers late."""

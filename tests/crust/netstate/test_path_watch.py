@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import cast
 
 from twisted.internet.task import Clock
@@ -12,6 +13,7 @@ from routing_crust.crust.netstate.path_watch import (
     ANSWER_AFTER_BREAKS_SECONDS,
     ANSWER_SECONDS,
     BREAKS_WITHIN_SECONDS,
+    MIN_PROBES_INTERVAL_SECONDS,
     SILENCE_SECONDS,
     PathWatch,
 )
@@ -34,6 +36,7 @@ class FakeLink:
         self.probes = 0
         self.within: float | None = None
         self.cut = False
+        self.round_trip = SimpleNamespace(smoothed=None, variation=None)
 
     def probe(self) -> None:
         self.probes += 1
@@ -89,8 +92,8 @@ class PathWatchTests(SynchronousTestCase):
         self.assertEqual(self.probes(), [1, 0, 0])
         self.clock.advance(ANSWER_SECONDS)
         self.assertEqual(self.probes(), [2, 1, 1])
-        self.clock.pump([0.5] * 8)
-        self.assertLessEqual(sum(self.probes()), 8)
+        self.clock.pump([0.5] * 4)
+        self.assertLessEqual(sum(self.probes()), 6)
 
     def test_no_link_is_probed_while_one_of_them_brings_something(self) -> None:
         one, *_ = self.several(3)
@@ -189,6 +192,41 @@ class PathWatchTests(SynchronousTestCase):
         links[3].has_heard = True
         self.clock.advance(ANSWER_SECONDS)
         self.assertEqual(sum(self.probes()), 1)
+
+    def test_silence_of_one_link_has_the_next_one_asked_and_then_all(self) -> None:
+        """A second before it would be doubted. The silent link itself is probed already."""
+        links = self.several(4)
+        links[3].has_heard = True  # before the path broke, perhaps
+        self.watch.link_silent(cast(ILink, links[0]))
+        self.assertEqual(self.probes(), [0, 1, 0, 0])
+        self.watch.link_silent(cast(ILink, links[2]))
+        self.assertEqual(self.probes(), [0, 1, 0, 0])
+        self.clock.advance(ANSWER_SECONDS)
+        self.assertEqual(self.probes(), [1, 2, 1, 1])
+
+    def test_answer_of_a_slow_link_is_waited_for(self) -> None:
+        """As long as TCP waits: else all would be probed all the time."""
+        links = self.several(3)
+        links[1].round_trip = SimpleNamespace(smoothed=0.4, variation=0.1)
+        self.watch.link_silent(cast(ILink, links[0]))
+        self.clock.advance(0.75)
+        self.assertEqual(self.probes(), [0, 1, 0])
+        self.clock.advance(0.1)
+        self.assertEqual(self.probes(), [1, 2, 1])
+
+    def test_all_are_probed_again_soon(self) -> None:
+        """The silence that made it happen may have been another one."""
+        links = self.several(2)
+        self.watch.link_doubted(cast(ILink, links[0]))
+        self.clock.advance(MIN_PROBES_INTERVAL_SECONDS)
+        before = self.probes()
+        self.watch.link_doubted(cast(ILink, links[0]))
+        self.assertEqual(self.probes(), [each + 1 for each in before])
+
+    def test_silence_of_a_link_that_leads_through_no_nat_means_nothing(self) -> None:
+        self.several(2)
+        self.watch.link_silent(cast(ILink, FakeLink("192.168.1.3")))
+        self.assertEqual(self.probes(), [0, 0])
 
     def test_break_of_one_network_and_silence_mean_that_the_path_has_broken(self) -> None:
         """Where there is one public peer, no second network can break."""

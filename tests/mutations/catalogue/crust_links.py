@@ -217,7 +217,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a link that is merely slow is cut",
         "crust/link/liveness.py",
-        "self._cut_in = self._after(within)",
+        "self._cut_in = self._after(within, ASKED_ROUND_TRIPS)",
         "pass\n        self._cut_in = 8.0",
         (
             "tests.crust.link.test_liveness.DoubtTests.test_link_is_cut_where_the_owner_knows_that_the_path_has_broken",
@@ -247,9 +247,34 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.link.test_liveness.DoubtTests.test_tunnel_is_probed_and_doubted_sooner",),
     ),
     Mutant(
+        "the links of a slow path are cut after eight round trips",
+        "crust/link/liveness.py",
+        "self._cut_in = self._after(within, ASKED_ROUND_TRIPS)",
+        "self._cut_in = self._after(within)",
+        (
+            "tests.crust.link.test_liveness.DoubtTests.test_link_of_a_broken_path_is_cut_after_few_round_trips",
+        ),
+    ),
+    Mutant(
+        "a link that others have reason to probe is doubted after eight round trips",
+        "crust/link/liveness.py",
+        "self._after(ASKED_DOUBT_AFTER_SECONDS, ASKED_ROUND_TRIPS)",
+        "self._after(ASKED_DOUBT_AFTER_SECONDS)",
+        (
+            "tests.crust.link.test_liveness.DoubtTests.test_link_that_others_have_reason_to_probe_is_doubted_after_few_round_trips",
+        ),
+    ),
+    Mutant(
+        "a silent link is told of when it is doubted only",
+        "crust/link/link.py",
+        "self._owner.link_silent(self)",
+        "pass",
+        ("tests.crust.link.test_liveness.DoubtTests.test_silent_link_is_told_of_before_it_is_doubted",),
+    ),
+    Mutant(
         "a link with a long round trip is doubted each time",
         "crust/link/liveness.py",
-        "return min(max(seconds, round_trips), MAX_DOUBT_AFTER_SECONDS)",
+        "return min(max(seconds, round_trips * self._round_trip), MAX_DOUBT_AFTER_SECONDS)",
         "return seconds",
         ("tests.crust.link.test_liveness.DoubtTests.test_path_with_a_long_round_trip_is_not_doubted_early",),
     ),

@@ -67,6 +67,29 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a silent link says nothing of the others until it is doubted",
+        "crust/netstate/path_watch.py",
+        "if is_through_nat(link) and self._answer is None:",
+        "if False:",
+        (
+            "tests.crust.netstate.test_path_watch.PathWatchTests.test_silence_of_one_link_has_the_next_one_asked_and_then_all",
+        ),
+    ),
+    Mutant(
+        "on a slow path all links are probed all the time",
+        "crust/netstate/path_watch.py",
+        "    return min(max(ANSWER_SECONDS, seconds), MAX_ANSWER_SECONDS)\n",
+        "    return ANSWER_SECONDS\n",
+        ("tests.crust.netstate.test_path_watch.PathWatchTests.test_answer_of_a_slow_link_is_waited_for",),
+    ),
+    Mutant(
+        "one false alarm keeps all links from being probed for 10 s",
+        "crust/netstate/path_watch.py",
+        "if 0 <= now - self._probed_all < MIN_PROBES_INTERVAL_SECONDS:",
+        "if 0 <= now - self._probed_all < MIN_INTERVAL_SECONDS:",
+        ("tests.crust.netstate.test_path_watch.PathWatchTests.test_all_are_probed_again_soon",),
+    ),
+    Mutant(
         "a router that restarts once makes heartbeats faster for ever",
         "crust/netstate/heartbeat_pace.py",
         "if any(when - each < ONE_CAUSE_SECONDS for each in deaths):",

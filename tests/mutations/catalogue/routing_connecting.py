@@ -117,6 +117,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "request: the doubt of a link does not end the wait of a request for it",
+        "routing/connecting/connect_request_validator.py",
+        "waiting.reset(0)",
+        "pass",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_request_is_accepted_when_the_link_is_doubted",
+        ),
+    ),
+    Mutant(
         "request: recipient unchecked",
         "routing/connecting/connect_request_validator.py",
         "if request.recipient != self._own:",

@@ -17,6 +17,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a table's request gets into the way of one for a stream",
+        "routing/membership/joining.py",
+        "for use in (LinkUse.MEMBER, LinkUse.DIRECT))",
+        "for use in (LinkUse.MEMBER,))",
+        (
+            "tests.routing.membership.test_joining.AskedLaterTests.test_member_that_a_stream_asks_already_is_asked_later",
+        ),
+    ),
+    Mutant(
         "a search of a close group goes on after it was cancelled",
         "routing/membership/close_group_search.py",
         "if patience.active() and any(isinstance(each, CancelledError) for each in problems):",

@@ -293,6 +293,19 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
             self.clock.advance(PROBE_WAIT_SECONDS / 2)
             self.assertEqual(self.decided(), ["accepted"])
 
+    def test_request_is_accepted_when_the_link_is_doubted(self) -> None:
+        """And waits no longer than for the next turn: the link knows how long a round trip takes."""
+        link = self.link_with_peer()
+        self.ask()
+        self.clock.advance(1)
+        link.is_doubted = True
+        assert self.links.known is not None
+        self.validator.peer_doubted(self.links.known)
+        self.assertEqual(self.decided(), [])
+        self.clock.advance(0)
+        self.assertEqual(self.decided(), ["accepted"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_copy_that_comes_once_the_link_is_doubted_is_the_one_that_counts(self) -> None:
         """The first one has waited for the probe, and is not told as refused."""
         link = self.link_with_peer()

@@ -32,6 +32,7 @@ class SilentPeers:
         self._clock = clock
         self.cooldown = RequestCooldown(clock.seconds)
         self.asked: list[tuple[float, Name]] = []
+        self.requested: set[tuple[Name, LinkUse]] = set()
 
     def request_link(
         self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
@@ -41,7 +42,7 @@ class SilentPeers:
         return fail(ExpectedConnectionExpired("nobody answers"))
 
     def is_requesting(self, name: Name, use: LinkUse) -> bool:
-        return False
+        return (name, use) in self.requested
 
     def is_cooling_down(self, name: Name) -> bool:
         return self.cooldown.left(name) > 0
@@ -84,6 +85,18 @@ class AskedLaterTests(SynchronousTestCase):
         self.assertEqual([each for _, each in self.asking.asked][:2], [self.silent] * 2)
         later = self.asking.asked[1][0] - first
         self.assertTrue(10 <= later <= 35, later)
+        self.joiner.rest()
+
+    def test_member_that_a_stream_asks_already_is_asked_later(self) -> None:
+        """Two requests between the same ports get into each other's way; a link for one serves both."""
+        self.asking.requested.add((self.silent, LinkUse.DIRECT))
+        self.joiner.wake()
+        self.clock.pump([0.25] * 40)
+        self.assertEqual(self.asking.asked, [])
+        self.assertFalse(self.joiner.group_connected)
+        self.asking.requested.clear()
+        self.clock.pump([0.25] * 80)
+        self.assertEqual([each for _, each in self.asking.asked][:1], [self.silent])
         self.joiner.rest()
 
 
