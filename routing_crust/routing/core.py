@@ -273,6 +273,7 @@ class RoutingCore(NodeParts):
         if self.state is State.CONNECTED and not self.is_client:
             self.joiner.wake()
         self.lifecycle.network_changed()
+        self.attachment.network_changed()
 
     def _new_link(self, link: ILink) -> None:
         if self.state is State.TERMINATED:

@@ -142,7 +142,8 @@ class Connector(PeerListener):
     def ask_again(self, name: Name) -> None:
         """Send requests to a node that are under way, and have no answer, once more by another way."""
         for request in self._requests.to(name):
-            request.ask_again()
+            if not self._renewed(request):
+                request.ask_again()
 
     def tunnel_lost(self, name: Name, use: LinkUse, since: float) -> None:
         """
@@ -200,7 +201,7 @@ class Connector(PeerListener):
             return
         self.time_moved()
         for request in self._requests:
-            if not request.answered:
+            if not request.answered and not self._renewed(request):
                 request.send(None, None)
 
     def time_moved(self) -> None:
@@ -320,6 +321,7 @@ class Connector(PeerListener):
         node = self._node
         issued = node.network_now()
         nonce = node.random.randbytes(NONCE_BYTES)
+        candidates = self._candidates.ours()
         message = ConnectRequest(
             name.raw,
             nonce,
@@ -327,7 +329,7 @@ class Connector(PeerListener):
             issued + EXPECTED_TIMEOUT_SECONDS,
             node.incarnation,
             use,
-            self._candidates.ours(),
+            candidates,
             told_nat(node.crust),
             self._relays.to_name(name),
             self._attempts.asks_to_guess(name),
@@ -335,7 +337,8 @@ class Connector(PeerListener):
         token = sign(node, REQUEST_LABEL, message)
         timer = node.clock.callLater(REQUEST_INTERVAL_SECONDS, self._give_up, name, use)
         request = OutgoingRequest(node, name, use, nonce, token, timer, self._send)
-        request.waiting = Waiters(partial(self._left, request))
+        request.candidates = candidates
+        request.waiting = Waiters(partial(self._abandon, name, use))
         self._requests.add(request)
         # before it is sent: the responder dials as it answers, and its connection may be here first
         self._attempts.punches.expect(name, nonce, use, requester=True)
@@ -349,6 +352,21 @@ class Connector(PeerListener):
         if use is LinkUse.DIRECT or self._links.link_to(name) is not None:
             request.repeat(partial(self._attempts.lacks_link, name))
         return request
+
+    def _renewed(self, request: OutgoingRequest) -> bool:
+        """
+        Make a request anew that has no answer, if it names addresses that are not ours any more: what the
+        peer dials for it would be in vain, and so would be what we dial.
+
+        @return: whether it was.
+        """
+        if request.answered or request.candidates == self._candidates.ours():
+            return False
+        self._attempts.withdraw(request.name, request.nonce)
+        self._requests.remove(request)
+        request.stop()
+        self._request(request.name, request.use, None, None).waiting = request.waiting
+        return True
 
     def _dial(
         self, request: OutgoingRequest, response: ConnectResponse, endpoints: tuple[Endpoint, ...]
@@ -384,11 +402,6 @@ class Connector(PeerListener):
             self._attempts.withdraw(name, request.nonce)
             self._requests.remove(request)
             request.stop()
-
-    def _left(self, request: OutgoingRequest) -> None:
-        """A caller does not want the link any more; without another one, nothing more is sent or dialled."""
-        if request in self._requests:
-            self._abandon(request.name, request.use)
 
     def _settle(self, request: OutgoingRequest, result: ILink | Failure) -> None:
         # first, since a callback may request the same link again

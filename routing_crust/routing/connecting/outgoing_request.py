@@ -16,6 +16,7 @@ from ...names import Name
 from ...timing.timers import cancel
 from ...timing.waiters import Waiters
 from ...wire.codec import encode
+from ...wire.fields import WireEndpoint
 from ...wire.messages import ConnectGo, EnvelopeKind, LinkUse
 from ..control import SendControl
 from ..messaging.outgoing.waits import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
@@ -41,12 +42,14 @@ class OutgoingRequest:
     @ivar issued: when it was made, by the network's time, as the request says.
     @ivar timer: the delayed call that gives the request up.
     @ivar answered: whether a response has come.
-    @ivar waiting: the callers that wait for the link.
+    @ivar waiting: the callers that wait for the link; the last that leaves has it given up.
+    @ivar candidates: the addresses of ours that it names.
     """
 
     __slots__ = (
         "_envelopes", "_node", "_repeat", "_retry", "_send", "_way",
-        "answered", "issued", "name", "nonce", "sent", "sent_last", "timer", "token", "use", "waiting",
+        "answered", "candidates", "issued", "name", "nonce", "sent", "sent_last", "timer", "token", "use",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +71,7 @@ class OutgoingRequest:
         self.issued = node.network_now()
         self.answered = False
         self.waiting: Waiters[ILink] = Waiters()
+        self.candidates: tuple[WireEndpoint, ...] = ()
         self._node = node
         self._send = send
         self._way: tuple[Name | None, ILink | None, int] = (None, None, 0)

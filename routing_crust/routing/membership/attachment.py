@@ -36,6 +36,8 @@ from .neighbourhood import Neighbourhood
 from .partition_probe import Prober
 from .proxy_trial import ProxyTrial
 
+BESIDE_SECONDS: Final = 10.0
+"""For how long after a break of the path a proxy is taken beside the links that may be dead."""
 SERVED_AFTER_SECONDS: Final = 10.0
 """From the confirmation of a proxy until a node that has not joined is served by it as a client is."""
 
@@ -67,6 +69,7 @@ class Attachment(PeerListener):
         self._join_deadline: IDelayedCall | None = None
         self._serve_timer: IDelayedCall | None = None
         self._is_served = False
+        self._broke = float("-inf")
         self._when_served: Callable[[Name | None], object] = lambda _: None
         self._when_cut_off: tuple[Callable[[], object], ...] = ()
 
@@ -85,6 +88,16 @@ class Attachment(PeerListener):
     def when_cut_off(self, *actions: Callable[[], object]) -> None:
         """Call these when the last link that made us part of the network is lost."""
         self._when_cut_off += actions
+
+    def network_changed(self) -> None:
+        """
+        The path may have broken, or be another one. If nothing has come over any link that makes us part of
+        the network, look for a proxy beside them: until they are known to be dead is too long to wait.
+        """
+        ways_in = [each.link for each in self._links.peers if self._is_a_way_in(each)]
+        if self._lifecycle.state is State.CONNECTED and not any(each.has_heard for each in ways_in):
+            self._broke = self._node.clock.seconds()
+            self._node.crust.bootstrap()
 
     def stop(self) -> None:
         """Cancel the timers."""
@@ -167,7 +180,9 @@ class Attachment(PeerListener):
             return
         former = self._neighbourhood.proxy
         # several contacts are dialled at once, and one proxy that leads somewhere is enough
-        if not (self._trial.seeking or (former is None and self._lifecycle.state is not State.CONNECTED)):
+        since = self._node.clock.seconds() - self._broke
+        needs_one = self._lifecycle.state is not State.CONNECTED or 0 <= since < BESIDE_SECONDS
+        if not (self._trial.seeking or (former is None and needs_one)):
             if peer.link.bootstrap:
                 self._links.close(peer.link, CloseReason.NO_LONGER_NEEDED)
             return

@@ -229,6 +229,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a request goes on naming the address that a router had before",
+        "routing/connecting/connector.py",
+        "request.answered or request.candidates == self._candidates.ours()",
+        "True",
+        (
+            "tests.routing.connecting.test_connector.WayTests.test_request_that_names_an_address_that_is_not_ours_any_more_is_made_anew",
+        ),
+    ),
+    Mutant(
         "a request that vanished in a dead link is not sent again",
         "routing/connecting/outgoing_request.py",
         "            self._repeat = self._node.clock.callLater(waits[0], again)",
@@ -364,8 +373,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a request goes on when nobody waits for it",
         "routing/connecting/connector.py",
-        "            self._abandon(request.name, request.use)\n",
-        "            pass\n",
+        "Waiters(partial(self._abandon, name, use))",
+        "Waiters()",
         ("tests.routing.connecting.test_connector.WayTests.test_cancelled_connect_asks_no_more",),
     ),
     Mutant(

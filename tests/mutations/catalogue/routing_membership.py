@@ -17,6 +17,33 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a member all of whose links are silent looks for no proxy",
+        "routing/membership/attachment.py",
+        "            self._node.crust.bootstrap()\n",
+        "            pass\n",
+        (
+            "tests.routing.membership.test_ways_in.BrokenPathTests.test_node_looks_for_a_proxy_beside_links_that_are_silent",
+        ),
+    ),
+    Mutant(
+        "a member takes no proxy beside links that may be dead",
+        "routing/membership/attachment.py",
+        "or 0 <= since < BESIDE_SECONDS",
+        "or False",
+        (
+            "tests.routing.membership.test_ways_in.BrokenPathTests.test_node_looks_for_a_proxy_beside_links_that_are_silent",
+        ),
+    ),
+    Mutant(
+        "a member looks for a proxy although a link brings something",
+        "routing/membership/attachment.py",
+        "and not any(each.has_heard for each in ways_in)",
+        "",
+        (
+            "tests.routing.membership.test_ways_in.BrokenPathTests.test_node_looks_for_none_while_a_link_brings_something",
+        ),
+    ),
+    Mutant(
         "a table's request gets into the way of one for a stream",
         "routing/membership/joining.py",
         "for use in (LinkUse.MEMBER, LinkUse.DIRECT))",

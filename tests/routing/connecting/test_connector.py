@@ -11,8 +11,10 @@ from routing_crust.errors import ExpectedConnectionExpired, ServiceStopped
 from routing_crust.identity import Identity
 from routing_crust.limits import MAX_ATTEMPTS
 from routing_crust.names import Name
+from routing_crust.routing.connecting.candidates import CandidateExchange
 from routing_crust.routing.messaging.outgoing.waits import MAX_HINT_RETRY_SECONDS
 from routing_crust.wire.codec import MAX_CONTROL_BYTES, decode
+from routing_crust.wire.fields import WireEndpoint
 from routing_crust.wire.messages import ConnectRequest, EnvelopeKind, LinkUse, NatKind, Signed
 from tests.routing.net import Net
 
@@ -262,6 +264,25 @@ class WayTests(SynchronousTestCase):
         with self.assertRaises(ExpectedConnectionExpired):
             self.net.result(asked)
         self.assertEqual(sent, [0, 1, 3, 7])
+
+    def test_request_that_names_an_address_that_is_not_ours_any_more_is_made_anew(self) -> None:
+        """Its callers wait for the other one; an answer to the first leads to nothing."""
+        core = self.nodes[0]._core
+        assert core is not None
+        connector, nobody = core.connector, self.net.identity().name
+        asked = connector.request_link(nobody, LinkUse.DIRECT)
+        (first,) = connector._requests.to(nobody)
+        connector.ask_again(nobody)
+        self.assertEqual(connector._requests.to(nobody), [first])
+        self.patch(CandidateExchange, "ours", lambda _: (WireEndpoint(bytes((5, 5, 5, 5)), 5483),))
+        connector.proxy_changed(self.nodes[1].node_name)
+        (second,) = connector._requests.to(nobody)
+        self.assertNotEqual((first.nonce, first.token), (second.nonce, second.token))
+        self.assertNoResult(asked)
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.assertEqual(connector._requests.to(nobody), [])
+        self.assertEqual(self.net.crust(self.nodes[0]).expected, [])
 
     def test_settled_request_sends_nothing_more(self) -> None:
         """Even if it was to be sent again."""

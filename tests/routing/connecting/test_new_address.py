@@ -27,7 +27,7 @@ from ...streams.protocols import Echo, Keeping, Noting
 
 MAX_SECONDS = 8.0
 """From the change until a new stream works, at either end."""
-MAX_SLOW_SECONDS = 13.0
+MAX_SLOW_SECONDS = 14.0
 """The same where each way takes 50 to 300 ms."""
 IDLE_SECONDS = 14.0
 RESET_SECONDS = 0.06

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
 from routing_crust.routing.core import RoutingCore
+from routing_crust.routing.membership.attachment import BESIDE_SECONDS
 from routing_crust.routing.state import State
 from routing_crust.testing.simulation import SimulatedNetwork
 
@@ -62,3 +63,50 @@ class WayInTests(SynchronousTestCase):
         self.assertIs(self.core.state, State.BOOTSTRAPPING)
         self.lose(proxy)
         self.assertIs(self.core.state, State.DISCONNECTED)
+
+
+class BrokenPathTests(SynchronousTestCase):
+    """A member whose path may have broken, and which is still linked with one other."""
+
+    def setUp(self) -> None:
+        self.net = SimulatedNetwork(seed=5)
+        self.addCleanup(self.net.stop)
+        cores = [each.core for each in self.net.nodes(4) if each.core is not None]
+        self.net.run_for(10)
+        for each in cores:  # nobody asks for the lost links
+            each.joiner.rest()
+            self.patch(each.joiner, "wake", lambda: None)
+        self.core = cores[1]
+        *others, silent = self.core.links.peers  # the first is its contact
+        for other in others:
+            self.core.links.drop(other.name, CloseReason.CONNECTION_LOST)
+        self.net.run_for(0.2)  # until these links are gone altogether
+        self.silent = silent.name
+
+    def change(self, has_heard: bool) -> None:
+        """The network has changed."""
+        for each in self.core.links.peers:
+            each.link.has_heard = has_heard
+        self.core.network_changed()
+
+    def test_node_looks_for_a_proxy_beside_links_that_are_silent(self) -> None:
+        """It is connected all the while, and the proxy carries what it asks."""
+        proxies: list[Name | None] = []
+        self.core.neighbourhood.watch_proxy(proxies.append)
+        self.change(has_heard=False)
+        self.net.run_for(2)
+        self.assertTrue(proxies)
+        self.assertIs(self.core.state, State.CONNECTED)
+        self.assertIn(self.silent, self.core.table)
+
+    def test_node_looks_for_none_while_a_link_brings_something(self) -> None:
+        self.change(has_heard=True)
+        self.net.run_for(5)
+        self.assertIsNone(self.core.proxy)
+
+    def test_node_takes_no_other_proxy_once_that_is_long_ago(self) -> None:
+        self.core.attachment.network_changed()
+        self.net.run_for(BESIDE_SECONDS)
+        self.core.crust.bootstrap()
+        self.net.run_for(5)
+        self.assertIsNone(self.core.proxy)
