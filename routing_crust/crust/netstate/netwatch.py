@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor, IWriteDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -65,7 +65,7 @@ def seconds_slept() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-@implementer(IReadDescriptor)
+@implementer(IReadDescriptor, IWriteDescriptor)
 class NetWatch:
     """
     Made by L{CrustService<routing_crust.crust.service.CrustService>}, fed by the reactor. It can be started
@@ -99,13 +99,17 @@ class NetWatch:
         self._timer: IDelayedCall | None = None
         self._told = float("-inf")
         self._looks: IDelayedCall | None = None
+        self._was_lost = False
         self._due = self._slept_before = 0.0
 
     def start(self) -> None:
         """Watch from now on."""
         self._next_look()
-        if getattr(self._reactor, "addReader", None) is None:
-            return
+        if getattr(self._reactor, "addReader", None) is not None:
+            self._open()
+
+    def _open(self) -> None:
+        self._was_lost = False
         try:
             self._socket = self._open_socket()
         except OSError as error:
@@ -121,6 +125,7 @@ class NetWatch:
         for timer in (self._timer, self._looks):
             cancel(timer)
         self._timer = self._looks = None
+        self._was_lost = False
         self._close()
 
     def _close(self) -> None:
@@ -141,6 +146,10 @@ class NetWatch:
         slept = self._slept() - self._slept_before
         late = self._clock.seconds() - self._due
         self._next_look()
+        if self._was_lost:
+            self._open()
+            # nobody knows what has happened meanwhile
+            self._tell_soon()
         if slept >= SLEPT_SECONDS or late >= LATE_SECONDS:
             self._changed(f"this host, or this process, stood still for {max(slept, late):.0f} s")
 
@@ -171,13 +180,22 @@ class NetWatch:
             if sender[0] == 0 and self._news.matters(data):
                 self._tell_soon()
 
+    def doWrite(self) -> None:
+        """
+        Nothing is ever written. But an event may be meant for another descriptor, which had the number of
+        ours and was closed while the reactor dealt with the events of one turn.
+        """
+
     def connectionLost(self, reason: Failure) -> None:
+        """The socket has failed, or such an event says so: it is opened again with the next look."""
         if self._socket is not None:
             self.log.warn(
-                "changes of the network are not noticed at once any more: {problem}",
+                "changes of the network are not noticed at once for {seconds:.0f} s: {problem}",
+                seconds=PERIOD_SECONDS,
                 problem=reason.getErrorMessage(),
             )
             self._close()
+            self._was_lost = True
 
     def _tell_soon(self) -> None:
         if self._timer is None:

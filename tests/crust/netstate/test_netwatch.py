@@ -156,6 +156,31 @@ class NetWatchTests(SynchronousTestCase):
         self.watch.doRead()
         self.watch.connectionLost(Failure(OSError("again")))
 
+    def test_socket_that_fails_is_opened_again(self) -> None:
+        """With the next look, and what may have happened meanwhile is told as a change."""
+        self.news(OSError(errno.EIO, "broken"))
+        self.socket = Socket()
+        self.reactor.advance(PERIOD_SECONDS)
+        self.assertEqual(self.reactor.readers, [self.watch])
+        self.reactor.advance(PAUSE_SECONDS)
+        self.news(NEWS)
+        self.reactor.advance(PAUSE_SECONDS)
+        self.assertEqual(len(self.told), 2)
+
+    def test_event_of_another_descriptor_ends_nothing(self) -> None:
+        """One that had our number before: there is nothing to write, and the watch goes on."""
+        self.watch.doWrite()
+        self.news(NEWS)
+        self.reactor.advance(1)
+        self.assertEqual(len(self.told), 1)
+
+    def test_watch_that_was_stopped_after_a_failure_stays_stopped(self) -> None:
+        self.news(OSError(errno.EIO, "broken"))
+        self.watch.stop()
+        self.watch.start()
+        self.reactor.advance(PERIOD_SECONDS)
+        self.assertEqual(self.told, [])
+
     def test_stopped_watch_reports_nothing(self) -> None:
         """It can be started again."""
         self.news(NEWS)

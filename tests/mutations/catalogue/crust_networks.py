@@ -15,6 +15,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.netstate.test_path_watch.PathWatchTests.test_breaks_of_one_network_are_one",),
     ),
     Mutant(
+        "a watch over the network that has failed stays deaf",
+        "crust/netstate/netwatch.py",
+        "self._was_lost = True",
+        "self._was_lost = False",
+        ("tests.crust.netstate.test_netwatch.NetWatchTests.test_socket_that_fails_is_opened_again",),
+    ),
+    Mutant(
         "a router's new address is noticed link by link",
         "crust/netstate/path_watch.py",
         "            self._demand_answer(each)\n",
