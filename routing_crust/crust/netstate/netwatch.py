@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor, IWriteDescriptor
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -109,16 +109,19 @@ class NetWatch:
             self._open()
 
     def _open(self) -> None:
-        self._was_lost = False
         try:
             self._socket = self._open_socket()
         except OSError as error:
-            self.log.info(
-                "changes of the network are not noticed at once: {problem}",
-                problem=error.strerror or str(error),
-            )
+            # where the first one could be had, another may be had later: descriptors run out, and come back
+            level = LogLevel.debug if self._was_lost else LogLevel.info
+            text = "changes of the network are not noticed at once: {problem}"
+            self.log.emit(level, text, problem=error.strerror or str(error))
             return
         self._reactor.addReader(self)
+        if self._was_lost:
+            self._was_lost = False
+            # nobody knows what has happened meanwhile
+            self._tell_soon()
 
     def stop(self) -> None:
         """Watch no more. Idempotent."""
@@ -148,8 +151,6 @@ class NetWatch:
         self._next_look()
         if self._was_lost:
             self._open()
-            # nobody knows what has happened meanwhile
-            self._tell_soon()
         if slept >= SLEPT_SECONDS or late >= LATE_SECONDS:
             self._changed(f"this host, or this process, stood still for {max(slept, late):.0f} s")
 
@@ -187,10 +188,11 @@ class NetWatch:
         """
 
     def connectionLost(self, reason: Failure) -> None:
-        """The socket has failed, or such an event says so: it is opened again with the next look."""
+        """The socket has failed, or such an event says so: each look tries to open another."""
         if self._socket is not None:
             self.log.warn(
-                "changes of the network are not noticed at once for {seconds:.0f} s: {problem}",
+                "changes of the network are not noticed at once: {problem}. This is tried again every "
+                "{seconds:.0f} s",
                 seconds=PERIOD_SECONDS,
                 problem=reason.getErrorMessage(),
             )

@@ -167,6 +167,22 @@ class NetWatchTests(SynchronousTestCase):
         self.reactor.advance(PAUSE_SECONDS)
         self.assertEqual(len(self.told), 2)
 
+    def test_socket_that_cannot_be_opened_again_is_tried_until_it_can(self) -> None:
+        """As when the descriptors of the process have run out for a while."""
+        refused: list[OSError] = [OSError(errno.EMFILE, "too many"), OSError(errno.EMFILE, "too many")]
+
+        def open_socket() -> Any:
+            if refused:
+                raise refused.pop()
+            return self.socket
+
+        self.watch._open_socket = open_socket
+        self.news(OSError(errno.EIO, "broken"))
+        self.reactor.pump([PERIOD_SECONDS] * 2)
+        self.assertEqual((self.reactor.readers, self.told), ([], []))
+        self.reactor.pump([PERIOD_SECONDS, PAUSE_SECONDS])
+        self.assertEqual((self.reactor.readers, len(self.told)), ([self.watch], 1))
+
     def test_event_of_another_descriptor_ends_nothing(self) -> None:
         """One that had our number before: there is nothing to write, and the watch goes on."""
         self.watch.doWrite()
