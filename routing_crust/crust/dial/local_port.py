@@ -25,12 +25,15 @@ def origin_for(listening: Iterable[Endpoint], remote: Endpoint) -> Endpoint | No
     From which of our listening ports an endpoint can be dialled.
 
     @param listening: where we listen, with the real ports; wildcards are as good as any.
-    @return: the first that fits, by its family, and since nothing leaves the host from a loopback address;
-        C{None} if none does.
+    @return: the first that fits, by its family, and since nothing leaves the host from a loopback address,
+        nor the network from a link-local one; C{None} if none does.
     """
     for each in listening:
-        stays_here = each.address.is_loopback and not remote.address.is_loopback
-        if each.is_v6 == remote.is_v6 and not stays_here:
+        here, there = each.address, remote.address
+        stays_here = here.is_loopback and not there.is_loopback
+        # no router forwards what comes from one, and the system does not object
+        stays_near = here.is_link_local and not there.is_link_local
+        if each.is_v6 == remote.is_v6 and not stays_here and not stays_near:
             return each
     return None
 

@@ -60,8 +60,8 @@ def dialable_endpoints(
     @param listening: where we listen, with the real ports. A wildcard stands for all addresses of its
         family but the link-local ones, which mean nothing on another host.
     @param most: how many there may be.
-    @return: global addresses before private ones before link-local ones; loopback only if there is
-        nothing else.
+    @return: global addresses before private ones before link-local ones; loopback, and addresses with a zone,
+        only if there is nothing else.
     """
     concrete: list[Endpoint] = []
     for endpoint in listening:
@@ -74,7 +74,8 @@ def dialable_endpoints(
             if each.address.version == endpoint.address.version and not each.address.is_link_local
         )
     concrete = sorted(dict.fromkeys(concrete), key=_remoteness)
-    others = [each for each in concrete if not each.address.is_loopback]
+    # a zone is the name of an interface of ours, and without one nobody can dial such an address
+    others = [each for each in concrete if not each.address.is_loopback and "%" not in each.host]
     return tuple((others or concrete)[:most])
 
 

@@ -39,6 +39,13 @@ class OriginTests(SynchronousTestCase):
         self.assertIsNone(origin_for((here,), FAR))
         self.assertEqual(origin_for((here,), at("127.0.0.2:5483")), here)
 
+    def test_link_local_port_is_no_origin_for_dials_off_the_network(self) -> None:
+        """An interface that comes up has such an address before any other."""
+        near, far = at("[fe80::5%eth0]:5483"), at("[2606:4700::5]:5483")
+        self.assertEqual(origin_for((near, far), at("[2606:4700::1]:1024")), far)
+        self.assertIsNone(origin_for((near,), at("[2606:4700::1]:1024")))
+        self.assertEqual(origin_for((near, far), at("[fe80::6%eth0]:1024")), near)
+
     def test_errors_of_the_origin_are_told_from_those_of_the_far_end(self) -> None:
         for mine in (
             error.ConnectBindError(errno.EADDRINUSE, "in use"),

@@ -39,6 +39,12 @@ class HostTests(SynchronousTestCase):
         self.assertEqual(dialable_endpoints(listening, HOST, 8), tuple(reversed(listening)))
         self.assertEqual(dialable_endpoints([], HOST, 8), ())
 
+    def test_address_with_a_zone_is_offered_only_if_there_is_nothing_else(self) -> None:
+        """It is one of an interface that is listened on; nobody else knows the zone."""
+        near, here = at("[fe80::5%eth0]:9"), at("192.168.1.5:9")
+        self.assertEqual(dialable_endpoints([near, here], HOST, 8), (here,))
+        self.assertEqual(dialable_endpoints([near], HOST, 8), (near,))
+
     def test_every_host_has_a_loopback_address(self) -> None:
         addresses = read_host_addresses()
         loopback = next(each for each in addresses if str(each.address) == "127.0.0.1")
