@@ -187,7 +187,8 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
 
     def bootstrap(self) -> None:
         if self._running and not self._bootstrapper.active:
-            self._host.look(self._listening)
+            # where the system reports no changes, they are found here
+            self._look_at_the_host()
             self._bootstrapper.begin([each.peer for each in self._links])
 
     def end_bootstrap(self, winner: ILink | None) -> None:
@@ -362,9 +363,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
 
     def _network_changed(self, what: str) -> None:
         """Nothing that was known of the network needs to hold any more."""
-        if self._ports.follow():
-            self._mapper.start(self._listening)
-        gone = self._host.look(self._listening)
+        gone = self._look_at_the_host()
         self._outside.network_changed()
         self._dial_paths.network_changed()
         self.log.info("{what}; {links} links are looked at", what=what, links=len(self._links))
@@ -376,6 +375,12 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
             else:
                 link.must_answer(ANSWER_WITHIN_SECONDS)
         self._retry()
+
+    def _look_at_the_host(self) -> frozenset[str]:
+        """See which addresses there are now. Returns those that this host has lost."""
+        if self._ports.follow():
+            self._mapper.start(self._listening)
+        return self._host.look(self._listening)
 
     def _path_broken(self) -> None:
         """The NAT in front of us has forgotten its connections, or is another one."""

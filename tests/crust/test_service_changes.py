@@ -102,6 +102,14 @@ class ChangeTests(ServiceTests):
         two, _ = self.start(2)
         await two.connect(crust._listening, name(1), b"", OURSELVES)
 
+    async def test_new_addresses_are_listened_on_before_a_bootstrap(self) -> None:
+        """Not all systems report that there are new ones."""
+        free = self.closed_port().port
+        crust, _ = self.start(1, listen=(InterfacePort("eth7", free),))
+        self.host = (*HOST, host_address("eth7", 7, "127.77.0.7/8"))
+        crust.bootstrap()
+        self.assertEqual(crust._listening, (Endpoint("127.77.0.7", free),))
+
     async def test_what_closed_links_showed_of_our_ports_is_in_doubt(self) -> None:
         crust, events = self.start(1)
         doubts: list[None] = []

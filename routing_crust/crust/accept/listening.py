@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
 
 from ...config import Role, Settings
 from ...endpoints import Endpoint
@@ -44,6 +45,7 @@ class ListeningPorts:
         self._factory: IProtocolFactory | None = None
         self._fixed: dict[Endpoint, IListeningPort] = {}
         self._at_interfaces: dict[Endpoint, IListeningPort] = {}
+        self._closing: dict[Deferred[Any], None] = {}
         self._missing: frozenset[str] = frozenset()
         self._problems: dict[Endpoint, str] = {}
 
@@ -66,9 +68,8 @@ class ListeningPorts:
         try:
             self._follow(self._open_at_start)
         except CannotListen:
-            for each in self.close():
-                # nobody waits for ports of a node that has not started
-                each.addErrback(lambda _: None)
+            # nobody waits for the ports of a node that has not started
+            self.close()
             raise
         for endpoint in self.endpoints:
             self.log.info("listening on {endpoint}", endpoint=str(endpoint))
@@ -91,12 +92,24 @@ class ListeningPorts:
         """
         Listen no more.
 
-        @return: each fires when a port is closed, in a later turn of the reactor.
+        @return: each fires when a port is closed, in a later turn of the reactor; also of those whose address
+            has gone just before. None fails.
         """
-        ports = [*self._fixed.values(), *self._at_interfaces.values()]
+        for each in (*self._fixed.values(), *self._at_interfaces.values()):
+            self._close(each)
         self._fixed, self._at_interfaces, self._factory = {}, {}, None
         self._missing, self._problems = frozenset(), {}
-        return [maybeDeferred(each.stopListening) for each in ports]
+        return list(self._closing)
+
+    def _close(self, port: IListeningPort) -> None:
+        def is_closed(outcome: object) -> None:
+            self._closing.pop(closed, None)
+            if isinstance(outcome, Failure):
+                self.log.failure("closing a listening port failed", outcome)
+
+        closed = maybeDeferred(port.stopListening)
+        self._closing[closed] = None
+        closed.addBoth(is_closed)
 
     def _follow(self, open_one: Callable[[Endpoint], object]) -> None:
         interfaces = [] if self._factory is None else self._interfaces
@@ -109,7 +122,7 @@ class ListeningPorts:
         self._say_what_is_missing(interfaces, addresses)
         wanted = endpoints_at(interfaces, addresses)
         for gone in [each for each in self._at_interfaces if each not in wanted]:
-            maybeDeferred(self._at_interfaces.pop(gone).stopListening)
+            self._close(self._at_interfaces.pop(gone))
             self.log.info("no longer listening on {endpoint}: the address is gone", endpoint=str(gone))
         self._problems = {each: why for each, why in self._problems.items() if each in wanted}
         for each in wanted:

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -39,7 +39,9 @@ class Port:
 
     def stopListening(self) -> Deferred[None] | None:
         self.open_ports.remove(self.endpoint)
-        return None
+        return self.closed
+
+    closed: Deferred[None] | None = None
 
 
 class ChoiceTests(SynchronousTestCase):
@@ -95,6 +97,26 @@ class FollowingTests(SynchronousTestCase):
         self.addresses = []
         self.assertTrue(self.ports.follow())
         self.assertEqual(self.ports.endpoints, (at("127.0.0.1:5484"),))
+
+    def test_port_that_is_still_being_closed_is_waited_for(self) -> None:
+        """Its address has gone in the turn before."""
+        self.patch(Port, "closed", Deferred())
+        self.start()
+        self.addresses = [OTHER]
+        self.ports.follow()
+        Port.closed, still = None, Port.closed
+        assert still is not None
+        closing = self.ports.close()
+        self.assertEqual(closing, [still])
+        still.callback(None)
+        self.assertEqual(self.ports.close(), [])
+
+    def test_port_that_cannot_be_closed_is_said(self) -> None:
+        self.patch(Port, "closed", fail(OSError("no")))
+        self.make(ETH0)
+        self.start()
+        self.assertEqual(self.ports.close(), [])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_interface_that_comes_up_later_is_listened_on_then(self) -> None:
         self.make(ETH0)

@@ -22,6 +22,51 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.netstate.test_netwatch.NetWatchTests.test_socket_that_fails_is_opened_again",),
     ),
     Mutant(
+        "a watch over the network is opened again once only",
+        "crust/netstate/netwatch.py",
+        "        except OSError as error:\n            # where",
+        "        except OSError as error:\n            self._was_lost = False\n            # where",
+        (
+            "tests.crust.netstate.test_netwatch.NetWatchTests.test_socket_that_cannot_be_opened_again_is_tried_until_it_can",
+        ),
+    ),
+    Mutant(
+        "a link-local address is dialled from, wherever to",
+        "crust/dial/local_port.py",
+        " and not stays_near:",
+        ":",
+        (
+            "tests.crust.dial.test_local_port.OriginTests.test_link_local_port_is_no_origin_for_dials_off_the_network",
+        ),
+    ),
+    Mutant(
+        "addresses that only we can dial are named to others",
+        "crust/netstate/host.py",
+        ' and "%" not in each.host]',
+        "]",
+        (
+            "tests.crust.netstate.test_host.HostTests.test_address_with_a_zone_is_offered_only_if_there_is_nothing_else",
+        ),
+    ),
+    Mutant(
+        "a port that is still being closed is forgotten",
+        "crust/accept/listening.py",
+        "            self._close(self._at_interfaces.pop(gone))\n",
+        "            self._at_interfaces.pop(gone).stopListening()\n",
+        (
+            "tests.crust.accept.test_listening.FollowingTests.test_port_that_is_still_being_closed_is_waited_for",
+        ),
+    ),
+    Mutant(
+        "new addresses are found only where the system reports them",
+        "crust/service.py",
+        "they are found here\n            self._look_at_the_host()\n",
+        "they are found here\n            self._host.look(self._listening)\n",
+        (
+            "tests.crust.test_service_changes.ChangeTests.test_new_addresses_are_listened_on_before_a_bootstrap",
+        ),
+    ),
+    Mutant(
         "a router's new address is noticed link by link",
         "crust/netstate/path_watch.py",
         "            self._demand_answer(each)\n",
