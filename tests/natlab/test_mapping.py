@@ -57,7 +57,7 @@ class NatPmpTests(MappingTestCase):
         self.assertEqual((external, self.mappings()), ("5.5.5.11:5483", ["5483 -> 192.168.77.10:5483"]))
         await self.dialled(node, 1, external)
         await self.stopped(node)
-        self.assertIn("no longer maps 5.5.5.11:5483 to us, since we stop", node.out)
+        self.assertIn("no longer maps 5.5.5.11:5483 to us, as we have requested", node.out)
         self.assertEqual(self.mappings(), [])
 
     async def test_two_hosts_that_want_one_port_get_a_port_each(self) -> None:
@@ -152,7 +152,7 @@ class PcpTests(MappingTestCase):
         node, external = await self.mapped()
         self.assertEqual(self.mappings(), ["5483 -> 192.168.77.10:5483"])
         await self.stopped(node)
-        self.assertIn("no longer maps 5.5.5.11:5483 to us, since we stop", node.out)
+        self.assertIn("no longer maps 5.5.5.11:5483 to us, as we have requested", node.out)
         self.assertEqual(self.mappings(), [])
 
     async def test_firewall_lets_in_what_is_dialled_over_ipv6(self) -> None:

@@ -134,9 +134,9 @@ class PortKeeper:
             )
         else:
             self.log.info(
-                "the router at {router} no longer maps {external} to us, since we stop",
+                "the router at {router} no longer {effect}, as we have requested",
                 router=lease.router,
-                external=str(lease.external),
+                effect=lease.effect,
             )
 
     async def _run(self) -> None:
@@ -247,9 +247,9 @@ class PortKeeper:
         lease, self.lease = self.lease, None
         assert lease is not None
         self.log.info(
-            "the router at {router} no longer maps {external} to us ({problem})",
+            "the router at {router} no longer {effect} ({problem})",
             router=lease.router,
-            external=str(lease.external),
+            effect=lease.effect,
             problem=problem,
         )
         self._told(lease, None)

@@ -26,7 +26,7 @@ class Keepers:
         self._make = make
         self._gone = gone
         self._present: dict[Endpoint, PortKeeper] = {}
-        self._ending: set[Deferred[None]] = set()
+        self._ending: dict[Deferred[None], None] = {}
 
     @property
     def present(self) -> tuple[PortKeeper, ...]:
@@ -57,14 +57,14 @@ class Keepers:
         for keeper in self._present.values():
             self._end(keeper)
         self._present.clear()
-        return gatherResults(self._ending.copy()).addCallback(lambda _: None)
+        return gatherResults(list(self._ending)).addCallback(lambda _: None)
 
     def _end(self, keeper: PortKeeper) -> None:
         ended: Deferred[None] = Deferred()
-        self._ending.add(ended)
+        self._ending[ended] = None
 
         def forget(_: object) -> None:
-            self._ending.discard(ended)
+            self._ending.pop(ended)
             ended.callback(None)
 
         keeper.stop().addCallback(forget)

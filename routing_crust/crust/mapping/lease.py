@@ -59,6 +59,11 @@ class Lease:
         return self.external.is_v6
 
     @property
+    def effect(self) -> str:
+        """What the router does, in words."""
+        return f"lets connections to {self.external} in" if self.is_pinhole else f"maps {self.external} to us"
+
+    @property
     def reachable(self) -> bool:
         """
         Whether the internet can dial it: not when the router has no global address itself, since it is

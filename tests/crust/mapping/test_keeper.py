@@ -408,7 +408,7 @@ class StopTests(KeeperTests):
         self.answer()
         self.assertStopped(stopped)
         self.assertEqual(
-            self.lines, ["the router at 192.168.1.1 no longer maps 5.5.5.11:5483 to us, since we stop"]
+            self.lines, ["the router at 192.168.1.1 no longer maps 5.5.5.11:5483 to us, as we have requested"]
         )
         self.assertEqual(self.told, [])
 

@@ -68,6 +68,7 @@ class FollowingTests(QuietTests):
         self.assertFalse(self.mapper.maps(5483))
         words = f"[2a00:77::1]:5483: {HOLE}, by the router at {ROUTER} (PCP), for 2 h"
         self.assertEqual(self.mapper.in_words, (words,))
+        self.assertEqual(self.mapper.leases[0].effect, f"lets connections to {HOLE} in")
 
     def test_refusal_is_told_in_words(self) -> None:
         self.routers[0].answer.errback(RouterProblem("no answer"))
