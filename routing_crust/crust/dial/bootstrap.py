@@ -125,7 +125,7 @@ class BootstrapAttempt:
             self._set_timer("next", DIAL_STAGGER_SECONDS if self._dials else 0, self._next)
 
     def expect(self, names: int) -> None:
-        """So many contacts by name are being resolved: L{resolved_all} is called for each."""
+        """This number of contacts by name is being resolved: L{resolved_all} is called for each."""
         self._unresolved += names
 
     def resolved(self, contacts: Iterable[Contact]) -> None:

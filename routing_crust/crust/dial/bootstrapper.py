@@ -137,11 +137,11 @@ class Bootstrapper:
             self._resolve(each, None)
 
     def configured(self) -> tuple[Contact, ...]:
-        """As L{ICrust.configured_contacts<routing_crust.crust.interfaces.ICrust.configured_contacts>}."""
+        """The contacts of the settings, those by name with the addresses that are known of them."""
         return self._resolver.addresses(self._owner.settings.contacts)
 
     def problem_with(self, contact: NamedContact) -> str:
-        """As L{ICrust.problem_with<routing_crust.crust.interfaces.ICrust.problem_with>}."""
+        """Why a contact by name has no address; empty if it has one, or if that is not known yet."""
         return self._resolver.problem_with(contact)
 
     def _named(self) -> tuple[NamedContact, ...]:
@@ -180,7 +180,7 @@ class Bootstrapper:
         asked.addBoth(done)
 
     def remember(self, contact: Contact, proven: bool) -> None:
-        """As L{ICrust.remember<routing_crust.crust.interfaces.ICrust.remember>}."""
+        """Keep a contact for later attempts; a proven one is among the first of them again."""
         self.contacts.remember(contact, proven, self._resolver.came_by(contact.endpoint))
         if proven:
             self._led_nowhere.pop(contact.endpoint, None)
@@ -189,7 +189,7 @@ class Bootstrapper:
                 self._led_nowhere.pop(contact.name, None)
 
     def demote(self, contact: Contact) -> None:
-        """As L{ICrust.demote<routing_crust.crust.interfaces.ICrust.demote>}."""
+        """A contact has led to no network: it is dialled after all others."""
         self.contacts.demote(contact)
         self._led_nowhere.put(contact.endpoint, None)
         self._led_nowhere.put(contact.endpoint.host, None)

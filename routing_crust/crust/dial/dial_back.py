@@ -149,10 +149,10 @@ class DialBacks:
         return self.settings.inactivity_timeout / 3
 
     def link_silent(self, link: ILink) -> None:
-        """As L{link_doubted}."""
+        """It is closed before that could be."""
 
     def link_doubted(self, link: ILink) -> None:
-        """It has no time for that."""
+        """It is closed before that could be."""
 
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """It is closed."""

@@ -240,7 +240,7 @@ class Liveness:
         return self._after(self._doubt_seconds)
 
     def _after(self, seconds: float, round_trips: int = DOUBT_AFTER_ROUND_TRIPS) -> float:
-        """This time, or so many round trips if that is longer."""
+        """This time, or that number of round trips if it is longer."""
         # a stall looks like a long round trip, and must not keep the next one from being noticed
         return min(max(seconds, round_trips * self._round_trip), MAX_DOUBT_AFTER_SECONDS)
 

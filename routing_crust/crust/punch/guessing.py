@@ -31,7 +31,7 @@ from ..interfaces import Guess
 OPEN_PORTS: Final = 256
 """Ports that the symmetric end opens."""
 MAX_GUESSES: Final = 1536
-"""Ports that the other end dials; with so many 998 of 1000 attempts succeed."""
+"""Ports that the other end dials, with which 998 of 1000 attempts succeed."""
 BATCH_DIALS: Final = 24
 BATCH_SECONDS: Final = 1 / 16
 """Dials that begin together, and seconds from one batch to the next."""
@@ -48,7 +48,7 @@ SAME_INTERVAL_SECONDS: Final = 3600.0
 MAX_PER_PREFIX: Final = 4
 """Attempts in that time at the addresses of one /24 or /48: a carrier's NAT has many nodes behind a few."""
 INTERVAL_SECONDS: Final = 20.0
-"""Seconds between two attempts with whomever."""
+"""Seconds between any two attempts."""
 DESCRIPTORS: Final = 512
 """That must be left for an attempt to begin."""
 MAX_REMEMBERED: Final = 1024
@@ -153,8 +153,8 @@ class PortGuess:
 
     def failed(self, endpoint: Endpoint, problem: BaseException | None) -> None:
         """A dial has failed, as nearly all do."""
-        # whoever answers there is not the peer, or its router rejects what comes; a connection that was lost
-        # may be a guess that was right and let go
+        # what answers there is not the peer, or the peer's router rejects what comes; a connection that was
+        # lost may be a guess that was right and let go
         self._refused += 1
         is_other = isinstance(problem, LinkClosed) and problem.reason is CloseReason.PROTOCOL_ERROR
         if self._opens and (is_other or self._refused >= MAX_REFUSED):

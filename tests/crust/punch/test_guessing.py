@@ -195,7 +195,7 @@ class LimitTests(SynchronousTestCase):
         self.clock.advance(SAME_INTERVAL_SECONDS - MAX_PER_PREFIX * INTERVAL_SECONDS)
         self.assertTrue(self.limits.may(name(9), "8.8.8.99"))
 
-    def test_attempts_with_whomever_are_apart(self) -> None:
+    def test_any_two_attempts_are_apart(self) -> None:
         self.limits.began(name(2), HOST)
         self.clock.advance(INTERVAL_SECONDS - 1)
         self.assertFalse(self.limits.may(name(3), "9.9.9.9"))

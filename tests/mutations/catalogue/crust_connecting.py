@@ -239,7 +239,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/punch/guessing.py",
         "return now >= self._last + INTERVAL_SECONDS and now",
         "return now",
-        ("tests.crust.punch.test_guessing.LimitTests.test_attempts_with_whomever_are_apart",),
+        ("tests.crust.punch.test_guessing.LimitTests.test_any_two_attempts_are_apart",),
     ),
     Mutant(
         "more ports are guessed than was said",
