@@ -21,6 +21,8 @@ START_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 20.0
 CANNOT_START: Final = "cannot start: "
 """What the daemon's log says before the reason."""
+REFUSED: Final = "routing-node: "
+"""What is printed before the reason where it is found before there is a log, as for settings."""
 _LOOK_EVERY_SECONDS: Final = 0.1
 _STATUS_SECONDS: Final = 5.0
 
@@ -37,32 +39,46 @@ def start_daemon(state_dir: Path, *, alone: bool = False) -> int:
     @return: how many members it has links with.
     @raise NotStarted: it did not start.
     """
-    log = state_dir / LOG_NAME
+    log, pid_file = state_dir / LOG_NAME, state_dir / PID_NAME
+    # the state directory has a lock; after a power failure another program may have this number
+    pid_file.unlink(missing_ok=True)
     command = [
         sys.executable,
         "-c",
         "from twisted.scripts.twistd import run; run()",
-        f"--pidfile={state_dir / PID_NAME}",
+        f"--pidfile={pid_file}",
         f"--logfile={log}",
         "routing-node",
         f"--state-dir={state_dir}",
     ]
+    # what an earlier start has failed for is in the same log
+    before = log.stat().st_size if log.exists() else 0
     process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if process.returncode:
+        reason = _reason(log, before, process) or f"see {log}"
         raise NotStarted(
-            f"the daemon did not start: {_reason(log) or f'see {log}'}. All else is there, in {state_dir}: "
-            f"when this is mended, 'routing-crust start --state-dir={state_dir}' starts it"
+            f"the daemon did not start: {reason}. All else is there, in {state_dir}: when this is mended, "
+            f"'routing-crust start --state-dir={state_dir}' starts it"
         )
     return _wait(state_dir, log, alone)
 
 
-def _reason(log: Path) -> str:
-    """Why the daemon has ended, by the last line of its log that says so; empty if none does."""
+def _reason(log: Path, before: int, process: subprocess.CompletedProcess[str]) -> str:
+    """
+    Why the daemon has ended, by the last line of its log that says so, or else by what C{twistd} has printed.
+
+    @param before: the size of the log before the start.
+    @return: empty if neither says so.
+    """
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        with log.open("rb") as file:
+            file.seek(before)
+            lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
-        return ""
-    return next((each.split(CANNOT_START, 1)[1] for each in reversed(lines) if CANNOT_START in each), "")
+        lines = []
+    logged = [each.split(CANNOT_START, 1)[1] for each in lines if CANNOT_START in each]
+    printed = [each.removeprefix(REFUSED) for each in process.stderr.splitlines() if each.startswith(REFUSED)]
+    return next(reversed(logged or printed), "")
 
 
 def _wait(state_dir: Path, log: Path, alone: bool) -> int:

@@ -8,6 +8,7 @@ import signal
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from routing_crust.daemon.control.client import ClientError, ControlClient
 from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.server import ControlServer
 from routing_crust.daemon.members import starting
@@ -49,6 +50,26 @@ class StartAndStopTests(CliTestCase):
         self.run_daemon()
         self.patch(os, "kill", kill)
         self.assertIn("is another user's: run this as that user", await self.said("stop", 1))
+
+    async def test_process_that_is_not_of_this_machine_is_not_waited_for(self) -> None:
+        def kill(process: int, number: int) -> None:
+            raise ProcessLookupError
+
+        self.run_daemon()
+        self.patch(os, "kill", kill)
+        self.assertIn("or it runs in a container, and is stopped there", await self.said("stop", 1))
+
+    async def test_daemon_that_cannot_be_asked_is_not_started_again(self) -> None:
+        """Another user's, or one that hangs: a second one would only say that the first has the lock."""
+        (self.folder / "config.toml").write_text("")
+        self.patch(starting, "start_daemon", self.fail)
+
+        def ask(*asked: object) -> None:
+            raise ClientError("no answer within 10 s")
+
+        self.run_daemon()
+        self.patch(ControlClient, "ask", ask)
+        self.assertIn("no answer within 10 s", await self.said("start", 1))
 
     async def test_start_runs_the_daemon_of_a_network_that_is_here(self) -> None:
         self.assertIn("there is no network in", await self.said("start", 1))

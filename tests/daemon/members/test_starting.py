@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.members import starting
-from routing_crust.daemon.members.starting import LOG_NAME, NotStarted, start_daemon
+from routing_crust.daemon.members.starting import LOG_NAME, PID_NAME, NotStarted, start_daemon
 
 
 class FailedStartTests(SynchronousTestCase):
@@ -17,6 +17,7 @@ class FailedStartTests(SynchronousTestCase):
         self.folder.mkdir()
         self.log = self.folder / LOG_NAME
         self.written = ""
+        self.printed = "Please look at log file for more information.\n"
         self.patch(subprocess, "run", self.run_program)
 
     def run_program(self, command: list[str], **how: object) -> subprocess.CompletedProcess[str]:
@@ -24,7 +25,7 @@ class FailedStartTests(SynchronousTestCase):
         if self.written:
             with self.log.open("a") as file:
                 file.write(self.written)
-        return subprocess.CompletedProcess(command, 1, "", "Please look at log file for more information.\n")
+        return subprocess.CompletedProcess(command, 1, "", self.printed)
 
     def fails(self) -> str:
         return str(self.assertRaises(NotStarted, start_daemon, self.folder))
@@ -45,6 +46,25 @@ class FailedStartTests(SynchronousTestCase):
             self.assertIn(f"the daemon did not start: see {self.log}. All", self.fails())
 
     def test_log_says_so_in_the_same_words(self) -> None:
-        """What is looked for is what the daemon writes."""
-        source = Path(starting.__file__).parents[1] / "node.py"
-        self.assertIn(f'critical("{starting.CANNOT_START}', source.read_text())
+        """What is looked for is what the daemon writes, and what the plugin exits with."""
+        daemon = Path(starting.__file__).parents[1]
+        self.assertIn(f'critical("{starting.CANNOT_START}', (daemon / "node.py").read_text())
+        self.assertIn(f'sys.exit(f"{starting.REFUSED}{{error}}")', (daemon / "plugin.py").read_text())
+
+    def test_reason_of_an_earlier_start_is_not_taken_for_this_one(self) -> None:
+        self.log.write_text("2026-01-01 00:00:00 critical: cannot start: an old reason\n")
+        self.written = "nothing of use\n"
+        self.assertIn(f"the daemon did not start: see {self.log}. All", self.fails())
+
+    def test_settings_that_cannot_be_used_are_named_though_there_is_no_log(self) -> None:
+        self.printed = "routing-node: listen: there is no such port (in config.toml, line 2)\n"
+        self.assertIn(
+            "the daemon did not start: listen: there is no such port (in config.toml, line 2). All",
+            self.fails(),
+        )
+
+    def test_pid_file_of_a_daemon_that_was_killed_is_in_nobodys_way(self) -> None:
+        """Its number may be that of another program by now, and then twistd would not start."""
+        (self.folder / PID_NAME).write_text("1")
+        self.fails()
+        self.assertFalse((self.folder / PID_NAME).exists())

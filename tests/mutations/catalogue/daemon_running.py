@@ -26,10 +26,28 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a daemon that does not start gives the reason of an earlier start",
         "daemon/members/starting.py",
-        "for each in reversed(lines) if",
-        "for each in lines if",
+        "file.seek(before)",
+        "file.seek(0)",
         (
-            "tests.daemon.members.test_starting.FailedStartTests.test_reason_is_that_of_the_log_and_the_way_to_go_on_is_said",
+            "tests.daemon.members.test_starting.FailedStartTests.test_reason_of_an_earlier_start_is_not_taken_for_this_one",
+        ),
+    ),
+    Mutant(
+        "a daemon does not start while another program has the number of its pid file",
+        "daemon/members/starting.py",
+        "pid_file.unlink(missing_ok=True)",
+        "pass",
+        (
+            "tests.daemon.members.test_starting.FailedStartTests.test_pid_file_of_a_daemon_that_was_killed_is_in_nobodys_way",
+        ),
+    ),
+    Mutant(
+        "a daemon that does not answer is started a second time",
+        "daemon/commands/changing/running.py",
+        "except NoDaemon:",
+        "except ClientError:",
+        (
+            "tests.daemon.commands.test_running.StartAndStopTests.test_daemon_that_cannot_be_asked_is_not_started_again",
         ),
     ),
     Mutant(

@@ -8,7 +8,7 @@ import signal
 import sys
 
 from ....plain_errors import RoutingCrustError
-from ...control.client import ClientError, ControlClient
+from ...control.client import ClientError, ControlClient, NoDaemon
 from ...control.messages import StatusCommand, StatusReply
 from ...members.networks_here import CONFIG_NAME
 from ...state_directory import socket_path
@@ -17,7 +17,7 @@ from ..here import STATUS_TIMEOUT_SECONDS, connect, print_line, state_dir_of
 
 
 class NotHere(RoutingCrustError):
-    """There is nothing to start, or it runs already."""
+    """There is nothing to start or to stop from here, or it runs already."""
 
 
 def start(options: argparse.Namespace) -> int:
@@ -47,6 +47,11 @@ def stop(options: argparse.Namespace) -> int:
         process = client.ask(StatusCommand(), StatusReply, STATUS_TIMEOUT_SECONDS).status.get("process")
         try:
             os.kill(int(str(process)), signal.SIGTERM)
+        except (ProcessLookupError, ValueError):
+            raise NotHere(
+                f"the daemon says that it is process {process}, and there is none here: it has just ended, "
+                "or it runs in a container, and is stopped there"
+            ) from None
         except PermissionError:
             raise NotHere(f"the process {process} is another user's: run this as that user") from None
         sys.stderr.write("stopping ...\n")
@@ -62,5 +67,5 @@ def _process_of(options: argparse.Namespace) -> object:
     try:
         with ControlClient(socket_path(state_dir_of(options)), "") as client:
             return client.ask(StatusCommand(), StatusReply, STATUS_TIMEOUT_SECONDS).status.get("process")
-    except ClientError:
+    except NoDaemon:
         return None
