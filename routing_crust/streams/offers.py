@@ -49,10 +49,16 @@ class Offers:
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, peers: Peers, transport: MakeTransport) -> None:
+    def __init__(
+        self, clock: IReactorTime, peers: Peers, transport: MakeTransport, describe: Callable[[Name], str]
+    ) -> None:
+        """
+        @param describe: what people call a peer.
+        """
         self._clock = clock
         self._peers = peers
         self._transport = transport
+        self._describe = describe
         self._quiet = QuietLog(self.log, clock.seconds)
         self._failures = QuietLog(self.log, clock.seconds, TRACEBACKS_AT_ONCE)
         self._ports: dict[str, StreamPort] = {}
@@ -102,7 +108,8 @@ class Offers:
         except Exception:  # whatever an application may raise
             self._failures.failure(
                 "permissions",
-                "cannot decide whether {peer} may have {protocol}",
+                "cannot decide whether {who} may have {protocol}",
+                who=self._describe(name),
                 peer=name,
                 protocol=port.protocol,
             )
@@ -166,8 +173,9 @@ class Offers:
             return False
         self._quiet.info(
             "room was made",
-            "ended the latest stream of {peer}, which has most: peers have {most} here",
+            "ended the latest stream of {who}, which has most: peers have {most} here",
             by=holders[who].prefix,
+            who=self._describe(who),
             peer=who,
             most=MAX_STREAMS_OF_PEERS,
         )
@@ -193,8 +201,9 @@ class Offers:
     def _refuse(self, name: Name, stream: Stream, reason: StreamReason, detail: str) -> None:
         self._quiet.info(
             f"refused: {reason.name}",
-            "refused {peer} a stream of {protocol}: {reason}",
+            "refused {who} a stream of {protocol}: {reason}",
             by=self._peers.prefix_of(name),
+            who=self._describe(name),
             peer=name,
             protocol=stream.protocol,
             reason=f"{reason.text}: {detail}" if detail else reason.text,

@@ -70,7 +70,7 @@ class Streams:
         self._quiet = QuietLog(self.log, service.clock.seconds)
         self._peers = Peers(self)
         self._closed = ""
-        self._offers = Offers(self.clock, self._peers, self._transport)
+        self._offers = Offers(self.clock, self._peers, self._transport, self.describe)
 
     # For applications.
 
@@ -159,7 +159,8 @@ class Streams:
         except StreamRefused as refused:
             self._quiet.info(
                 f"refused by peer: {refused.reason.name}",
-                "{peer} refused a stream of {protocol}: {reason}",
+                "{who} refused a stream of {protocol}: {reason}",
+                who=self.describe(name),
                 peer=name,
                 protocol=protocol,
                 reason=refused,
@@ -257,6 +258,10 @@ class Streams:
         its networks that is the name.
         """
         return self._peers.prefix_of(name)
+
+    def describe(self, name: Name) -> str:
+        """The nickname with the beginning of the name; the whole name, if there is no nickname."""
+        return self._service.directory.describe(name)
 
     def numbers(self) -> dict[Name, tuple[int, ...]]:
         """

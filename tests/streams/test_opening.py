@@ -281,9 +281,15 @@ class RefusalTests(StreamsCase):
 
         globalLogPublisher.addObserver(note)
         self.addCleanup(globalLogPublisher.removeObserver, note)
+        self.one.directory.change_nicknames({"home": self.two_.node_name})
+        self.two_.directory.change_nicknames({"desk": self.one.node_name})
         for _ in range(2):
             self.fails(streams_of(self.two_).open(self.one.node_name, "nix", self.factory), StreamRefused)
         self.assertEqual(len(lines), 2)
         here, there = self.two_.node_name, self.one.node_name
-        self.assertIn(f"refused {here} a stream of nix: nobody offers this protocol there", lines)
-        self.assertIn(f"{there} refused a stream of nix: nobody offers this protocol there", lines)
+        self.assertIn(
+            f"refused home ({here.short}) a stream of nix: nobody offers this protocol there", lines
+        )
+        self.assertIn(
+            f"desk ({there.short}) refused a stream of nix: nobody offers this protocol there", lines
+        )

@@ -188,8 +188,9 @@ class Exposer(Factory):
     def _not_reached(self, peer: Name, problem: str) -> None:
         self._quiet.warn(
             "program not reached",
-            "{peer} asked for {protocol}, and {target} cannot be reached: {problem}",
+            "{who} asked for {protocol}, and {target} cannot be reached: {problem}",
             by=self._streams.prefix_of(peer),
+            who=self._streams.describe(peer),
             peer=peer,
             protocol=self.exposure.protocol,
             target=self.exposure.target,

@@ -103,16 +103,19 @@ def find_host(host: str, port: int, directory: PeerDirectory) -> Destination:
     peer = _peer(text, directory)
     if peer is not None:
         return Destination(peer, text, (*PROTOCOLS.get(port, ()), str(port)))
+    texts = [text]
     # a nickname may have dots, and so may a protocol
     for at in [number for number, each in enumerate(text) if each == "."]:
         protocol, who = text[:at], text[at + 1 :]
+        texts.append(who)
         peer = _peer(who, directory)
         if peer is not None and is_protocol(protocol):
             return Destination(peer, who, (protocol,))
+    near = next(filter(None, map(directory.suggestion, texts)), ":")
     raise HostRefused(
         Problem.UNKNOWN,
-        f"nobody is known as {text} here: 'routing-crust members' and 'routing-crust status' show who is, "
-        "and the setting nicknames gives names of your own",
+        f"nobody is known as {text} here{near} 'routing-crust members' and 'routing-crust status' show who "
+        "is, and the setting nicknames gives names of your own",
     )
 
 

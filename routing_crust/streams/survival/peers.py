@@ -41,6 +41,9 @@ LINES_AT_ONCE: Final = 4
 class StreamsOwner(NodeStreams, Protocol):
     """What the peers need besides."""
 
+    def describe(self, name: Name) -> str:
+        """What people call this peer."""
+
     def reconnect(self, name: Name) -> Coroutine[Deferred[Any], Any, object]:
         """Get a link to this peer."""
 
@@ -146,8 +149,9 @@ class Peers:
         name = peer.name
         self._quiet.info(
             "suspended",
-            "the link to {peer} is lost ({reason}): {count} streams wait for another one",
+            "the link to {who} is lost ({reason}): {count} streams wait for another one",
             by=peer.prefix,
+            who=self._owner.describe(name),
             peer=name,
             reason=reason,
             count=len(peer.waiting),
@@ -239,8 +243,9 @@ class Peers:
             return
         self._quiet.info(
             "resumed",
-            "{peer} is back after {seconds:.1f} s: {count} streams go on, {size} bytes are sent again",
+            "{who} is back after {seconds:.1f} s: {count} streams go on, {size} bytes are sent again",
             by=peer.prefix,
+            who=self._owner.describe(peer.name),
             peer=peer.name,
             seconds=0.0 if since is None else self.clock.seconds() - since,
             count=len(peer.waiting),

@@ -57,3 +57,8 @@ class HostTests(SynchronousTestCase):
     def test_unknown_and_ambiguous_names_are_refused(self) -> None:
         for host in ("nobody.crust", "twin.crust", "web.nobody.crust", "-.home.crust", "a..crust"):
             self.assertEqual(self.refused(host).problem, Problem.UNKNOWN, host)
+
+    def test_nickname_that_was_mistyped_is_named_with_those_like_it(self) -> None:
+        for host, meant in (("hone.crust", "'home'"), ("db.my.ofice.crust", "'My.Office'")):
+            self.assertIn(f"here: did you mean {meant}? 'routing-crust members'", str(self.refused(host)))
+        self.assertIn("known as xyz here: 'routing-crust members'", str(self.refused("xyz.crust")))

@@ -24,7 +24,9 @@ def explained(error: ClientError, who: str, protocol: str) -> str:
     """
     text = str(error)
     if error.kind == _UNKNOWN:
-        return f"{text}; 'routing-crust members' and 'routing-crust status' show who is known here"
+        # it may ask whether another nickname was meant
+        end = "" if text.endswith("?") else ";"
+        return f"{text}{end} 'routing-crust members' and 'routing-crust status' show who is known here"
     if text.startswith(NOT_OFFERED):
         return (
             f"{who} does not offer {protocol} ({text}): run 'routing-crust expose add "

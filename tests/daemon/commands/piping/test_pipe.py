@@ -265,6 +265,12 @@ class TextTests(SynchronousTestCase):
             self.assertIn(advice, said)
         self.assertEqual(self.explained("", "the daemon has stopped"), "the daemon has stopped")
 
+    def test_advice_after_a_question_is_a_sentence_of_its_own(self) -> None:
+        self.assertIn(
+            "'desk'? 'routing-crust members'", self.explained("InvalidName", "did you mean 'desk'?")
+        )
+        self.assertIn("no such name; 'routing-crust", self.explained("InvalidName", "no such name"))
+
     def test_texts_of_refusals_are_those_of_streams(self) -> None:
         self.assertEqual(hints.NOT_OFFERED, StreamReason.NOT_OFFERED.text)
         self.assertEqual(hints.NOT_ALLOWED, StreamReason.NOT_ALLOWED.text)
