@@ -109,6 +109,7 @@ class NodeService(LoggingService):
         self._proxy: ProxyServer | None = None
         self._page: Served | None = None
         self._administration: Administration | None = None
+        self._label: str | None = None
         self._signals: DaemonSignals | None = None
         self._started_at = 0.0
 
@@ -188,7 +189,8 @@ class NodeService(LoggingService):
         self._signals.reload = self._live.reload_logged
         if membership is not None:
             surroundings = NodeSurroundings(routing, self._state_dir)
-            label = label_of(self._state_dir)
+            # read once: the status is asked for each second, and a disk may hang
+            label = self._label = label_of(self._state_dir)
             desk = InvitationDesk(self._state_dir, label, identity, membership, surroundings)
             routing.set_inviter(desk)
             self._registry.is_invited = desk.allows
@@ -288,7 +290,7 @@ class NodeService(LoggingService):
             "version": __version__,
             "process": os.getpid(),
             "state_dir": str(self._state_dir),
-            "label": None if self._administration is None else label_of(self._state_dir),
+            "label": self._label,
             "local_proxy": None if self._proxy is None else self._proxy.where,
             "draining": None if self._drain is None else self._drain.left,
             "uptime": round(self._clock.seconds() - self._started_at, 1),

@@ -18,6 +18,7 @@ from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher
 from twisted.python import log as legacy
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from routing_crust.daemon import logs
 from routing_crust.daemon.logs import (
     FIELDS,
     LogFormat,
@@ -133,6 +134,15 @@ class StyleTests(SynchronousTestCase):
             raise SkipTest("docs/logs.rst is not here: it is not installed")
         explained = re.findall(r"^   \* - ``(\w+)``$", page.read_text(encoding="utf-8"), re.MULTILINE)
         self.assertEqual(sorted(explained), sorted({*FIELDS, "time", "level", "source", "text", "traceback"}))
+
+    def test_every_event_is_named_in_the_documentation(self) -> None:
+        page = Path(__file__).resolve().parents[2] / "docs" / "logs.rst"
+        if not page.exists():
+            raise SkipTest("docs/logs.rst is not here: it is not installed")
+        named = page.read_text(encoding="utf-8")
+        for path in Path(logs.__file__).parent.rglob("*.py"):
+            for event in re.findall(r'\bevent="([a-z ]+)"', path.read_text(encoding="utf-8")):
+                self.assertIn(f"``{event}``", named, path)
 
     def test_the_journal_gets_levels_and_no_times(self) -> None:
         with (temporary_directory(self) / "journal").open("w+") as file:

@@ -71,8 +71,9 @@ class PortForwarder(LocalPort, Factory):
             return  # the program has hung up meanwhile
         self._quiet.info(
             "not carried",
-            "a connection to {where} was not carried to {protocol} of {peer}: {problem}",
+            "a connection to {where} was not carried to {protocol} of {who}: {problem}",
             where=self.where,
+            who=self._who,
             protocol=self.forward.protocol,
             peer=self.forward.name,
             problem=problem_text(failure.value),

@@ -76,9 +76,10 @@ class LocalPort(ABC):
         except CannotListenError as error:
             # the words of the system, without the address that Twisted's text repeats
             problem = getattr(error.socketError, "strerror", None) or error.socketError
-            advice = _ADVICE.get(getattr(error.socketError, "errno", 0) or 0, "")
-            problem = f"{problem}{advice}"
-            raise CannotListen(f"cannot listen on {self.forward.listen}: {problem}") from None
+            number = getattr(error.socketError, "errno", 0) or 0
+            # a UNIX socket has no port, but a path that may be another's
+            advice = "" if self.forward.listen.lower().startswith("unix") else _ADVICE.get(number, "")
+            raise CannotListen(f"cannot listen on {self.forward.listen}: {problem}{advice}") from None
         except (OSError, ValueError) as error:
             raise CannotListen(f"cannot listen on {self.forward.listen}: {error}") from None
         # stopped while the endpoint was at it, so stop() did not see the port
@@ -88,8 +89,9 @@ class LocalPort(ABC):
         self._port = port
         self.where = _in_words(port.getHost(), self.forward.listen)
         self.log.info(
-            "forwarding {where} to {protocol} of {peer}",
+            "forwarding {where} to {protocol} of {who}",
             where=self.where,
+            who=self._who,
             protocol=self.forward.protocol,
             peer=self.forward.name,
             event="forwarding",
@@ -99,8 +101,9 @@ class LocalPort(ABC):
         """Carry new connections elsewhere. The port and its connections stay."""
         self.forward = forward
         self.log.info(
-            "forwarding {where} to {protocol} of {peer} from now on",
+            "forwarding {where} to {protocol} of {who} from now on",
             where=self.where,
+            who=self._who,
             protocol=forward.protocol,
             peer=forward.name,
             event="forwarding",
@@ -151,6 +154,12 @@ class LocalPort(ABC):
             "open": len(self.connections),
             "dropped": self.connections.carried.dropped,
         }
+
+    @property
+    def _who(self) -> str:
+        """What people call the peer."""
+        peer = self.forward.name
+        return self._service.directory.describe(peer) if isinstance(peer, Name) else peer
 
     async def _find(self) -> Name:
         """

@@ -62,7 +62,7 @@ class Expected:
 
 class Receiving:
     """
-    The rules for one transfer. Whoever reads the stream gives it each message and all data, in order, before
+    The rules for one transfer. The reader of the stream gives it each message and all data, in order, before
     acting on it.
 
     @ivar offer: what is offered; C{None} until that has come.

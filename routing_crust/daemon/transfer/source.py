@@ -125,7 +125,7 @@ class OutgoingFile:
 
 
 def zero_blocks(length: int) -> Iterator[bytes]:
-    """So many zeros, in pieces."""
+    """This number of zeros, in pieces."""
     zeros = bytes(min(length, MAX_DATA_BYTES))
     while length:
         yield zeros[:length]

@@ -89,7 +89,7 @@ class ClientTests(SynchronousTestCase):
         self.serve(b"half", close=False)
         self.assertEqual(self.ask(timeout=0.05), "no answer within 0.05 s")
 
-    def test_whoever_waits_is_told_for_how_long(self) -> None:
+    def test_program_that_waits_is_told_for_how_long(self) -> None:
         self.patch(client_module, "TELL_SECONDS", 0.0)
         self.patch(client_module, "monotonic", count().__next__)
         self.serve(b"", close=False)

@@ -27,15 +27,15 @@ class RefusalTests(CarryingCase):
     def test_no_peer_is_allowed_by_default(self) -> None:
         """A peer that is not named is refused; every peer can be allowed."""
         exposer = self.expose()
+        self.client.directory.change_nicknames({"home": self.server.node_name})
         self.forward()
         self.assertIn("exposing tcp:localhost:22 as ssh to nobody: --allow-peer lets peers in", self.lines)
         near = self.port.connect()
         self.net.run(lambda: near.over)
         self.assertEqual((near.closed, self.program.wires), ("aborted", []))
         self.assertIn("this protocol is not for this peer", self.lines[-1])
-        self.assertIn(
-            f"a connection to tcp:2222 was not carried to ssh of {self.server.node_name}", self.lines[-1]
-        )
+        who = f"home ({self.server.node_name.short})"
+        self.assertIn(f"a connection to tcp:2222 was not carried to ssh of {who}", self.lines[-1])
         self.net.result(self.registries[0].end(exposer))
         self.expose(everyone=True)
         self.open()

@@ -26,9 +26,18 @@ class ListeningTests(CarryingCase):
         failure = self.failureResultOf(self.registries[1].forward(forwarder), CannotListen)
         self.assertEqual(str(failure.value), f"cannot listen on tcp:2222: {TAKEN}")
         self.assertEqual(self.registries[1].status()["forwarded"], [])
+        self.port.problem = CannotListenError("", 80, OSError(13, "Permission denied"))
+        failure = self.failureResultOf(self.registries[1].forward(forwarder), CannotListen)
+        self.assertIn("Permission denied: ports below 1024 need a permission", str(failure.value))
         self.port.problem = OSError("no such user")
         failure = self.failureResultOf(self.registries[1].forward(forwarder), CannotListen)
         self.assertIn("no such user", str(failure.value))
+
+    def test_socket_that_cannot_be_made_is_not_said_to_be_a_port(self) -> None:
+        self.port.problem = CannotListenError(None, "/root/s", OSError(13, "Permission denied"))
+        forwarder = PortForwarder(Forward("unix:/root/s", self.server.node_name, "x"), self.port, self.client)
+        failure = self.failureResultOf(self.registries[1].forward(forwarder), CannotListen)
+        self.assertEqual(str(failure.value), "cannot listen on unix:/root/s: Permission denied")
 
     def test_ended_before_it_listens(self) -> None:
         self.port.waiting = Deferred()

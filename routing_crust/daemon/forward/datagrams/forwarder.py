@@ -115,8 +115,9 @@ class DatagramForwarder(LocalPort, DatagramProtocol):
         problem = problem_text(failure.value)
         self._quiet.info(
             "not carried",
-            "datagrams to {where} were not carried to {protocol} of {peer}: {problem}",
+            "datagrams to {where} were not carried to {protocol} of {who}: {problem}",
             where=self.where,
+            who=self._who,
             protocol=self.forward.protocol,
             peer=self.forward.name,
             problem=problem,

@@ -311,7 +311,7 @@ class RefusalTests(DatagramCase):
         self.assertEqual((self.reactors[0].sockets, self.status()["streams"]), ([], []))
 
     def test_tcp_and_udp_are_told_apart(self) -> None:
-        """Whoever wants one where the other is offered hears what to do."""
+        """A peer that wants one where the other is offered hears what to do."""
         self.expose()
         opened = streams_of(self.client).open(self.server.node_name, "dns", Keeping())
         refused = self.assertRaises(StreamRefused, self.net.result, opened)
