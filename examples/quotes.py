@@ -51,10 +51,9 @@ class StartsTls(ProtocolWrapper):
         (self.tls or self.wrappedProtocol).dataReceived(data)
 
     def connectionLost(self, reason: Any) -> None:  # type: ignore[override]
-        if self.tls is None:
-            super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        else:
-            self.tls.connectionLost(reason)
+        if self.tls is not None:
+            self.wrappedProtocol = self.tls
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
 
 class StartsTlsFactory(WrappingFactory):

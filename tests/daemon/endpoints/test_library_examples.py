@@ -97,6 +97,14 @@ class LibraryExampleTests(SynchronousTestCase):
             self.patch(import_module(f"foolscap.{module}"), "reactor", self.net.clock)
         self.patch(import_module("foolscap.eventual")._theSimpleQueue, "_timer", None)
         quotes = self.example("quotes")
+        factories: list[Any] = []
+
+        def serving_for(factory: object) -> Any:
+            factories.append(made_for(factory))
+            return factories[-1]
+
+        made_for = quotes.StartsTlsFactory
+        self.patch(quotes, "StartsTlsFactory", serving_for)
         self.patch(strings, "running_services", lambda: (self.server,))
         serving = Deferred.fromCoroutine(quotes.serve(self.reactor, str(self.server.node_name)))
         self.addCleanup(self.failureResultOf, serving)
@@ -104,6 +112,9 @@ class LibraryExampleTests(SynchronousTestCase):
         furl = self.printed.pop().strip()
         self.assertIn(f"@routing:{self.server.node_name}:quotes/", furl)
         self.assertEqual(self.ask(quotes.ask(self.reactor, furl, "crust")), "crust: 5\n")
+        self.net.settle(1.0)
+        # a factory that kept its connections would grow with each
+        self.assertEqual([each.protocols for each in factories], [{}])
 
     def test_hint_of_foolscap_that_cannot_be_one_is_refused(self) -> None:
         if find_spec("foolscap") is None:
