@@ -13,13 +13,18 @@ from msgspec import Meta
 
 from ..errors import InvalidCertificate, InvalidName, WireError
 from ..names import Name
-from ..wire.fields import MAX_WIRE_NUMBER, MaybeSignature, NameBytes, Signature, WireMessage
+from ..wire.fields import (
+    MAX_CERTIFICATE_BYTES,
+    MAX_WIRE_NUMBER,
+    MaybeSignature,
+    NameBytes,
+    Signature,
+    WireMessage,
+)
 from .certificate import MAX_TAG_CHARACTERS, MAX_TAGS, MAX_TIME, Certificate, MemberRole, SignedCertificate
 from .networks import authority_of, network_of
 
 MAX_BODY_BYTES: Final = 384
-MAX_CERTIFICATE_BYTES: Final = 1024
-"""Of a certificate with the one of its issuer, so that both fit into a Hello."""
 
 Time = Annotated[int, Meta(ge=0, le=MAX_TIME)]
 Serial = Annotated[int, Meta(ge=0, le=MAX_WIRE_NUMBER)]

@@ -1,5 +1,5 @@
 """
-Redeeming an invitation: what who has one and the inviter say to each other, and how each proves the secret.
+Redeeming an invitation: what its holder and the inviter say to each other, and how each proves the secret.
 
 Order of messages, on a new link: a L{Redeem} from the end that has dialled, in place of its Hello, and the
 L{RedeemAnswer}; nothing else. The other end need not be the inviter. Any member takes it, and passes it on
@@ -24,9 +24,9 @@ import msgspec
 from msgspec import Meta
 
 from ..names import Name
-from ..wire.fields import Count, NameBytes, NetworkId, Nonce, WireMessage
+from ..wire.fields import MAX_CERTIFICATE_BYTES, Count, NameBytes, NetworkId, Nonce, WireMessage
 from ..wire.messages import WireContact
-from .codec import MAX_CERTIFICATE_BYTES, decode_with
+from .codec import decode_with
 from .invitation import invitation_id
 
 MAX_REDEEM_BYTES: Final = 512
@@ -81,9 +81,9 @@ _TEXTS: Final = {
     RedeemRefusal.USED_UP: "it has been used as often as it may be: ask who gave it to you for a new one",
     RedeemRefusal.NICKNAME_TAKEN: "another member has this nickname: choose another with --nickname",
     RedeemRefusal.NICKNAME_MISSING: "it leaves the nickname to you: choose one with --nickname",
-    RedeemRefusal.INVITER_GONE: "the member there can reach neither who has invited you nor an admin instead",
+    RedeemRefusal.INVITER_GONE: "the member there can reach neither your inviter nor an admin",
     RedeemRefusal.TOO_MANY: "too many tries have come from your network: wait a minute",
-    RedeemRefusal.CANNOT_ISSUE: "who has invited you cannot let anybody in: the log there says why",
+    RedeemRefusal.CANNOT_ISSUE: "your inviter cannot let anybody in: the log there says why",
     RedeemRefusal.OTHER_NETWORK: "the node there is of another network",
     RedeemRefusal.VOID: "who gave it to you has taken it back: ask for a new one",
 }
@@ -91,7 +91,7 @@ _TEXTS: Final = {
 
 class Redeem(WireMessage, frozen=True, gc=False):
     """
-    The first frame of who has an invitation and no certificate yet.
+    The first frame of a node that has an invitation and no certificate yet.
 
     @ivar versions: the protocol versions that the sender speaks.
     @ivar inviter: who has made the invitation.
@@ -113,7 +113,7 @@ class RedeemAnswer(WireMessage, frozen=True, gc=False):
     The answer to a L{Redeem}.
 
     @ivar body: the L{Welcome}; empty in a refusal.
-    @ivar proof: of the same secret; empty where who answers does not know it.
+    @ivar proof: of the same secret; empty where the answering node does not know it.
     """
 
     refusal: RedeemRefusal

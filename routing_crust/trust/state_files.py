@@ -23,8 +23,9 @@ from typing import Final
 from ..errors import InvalidName, KeyFileError, TrustFileError, WireError
 from ..identity import Identity, load_identity, write_identity
 from ..names import Name
+from ..wire.fields import MAX_CERTIFICATE_BYTES
 from .certificate import SignedCertificate, Verifier
-from .codec import MAX_CERTIFICATE_BYTES, decode_certificate, encode_certificate
+from .codec import decode_certificate, encode_certificate
 from .issuing import is_authority_of
 from .judging import date_text
 from .networks import network_of

@@ -21,10 +21,9 @@ from msgspec import Meta
 
 from ..errors import InvalidCertificate, InvalidName, WireError
 from ..names import Name
-from ..wire.fields import NameBytes, Signature, WireMessage
+from ..wire.fields import MAX_CERTIFICATE_BYTES, NameBytes, Signature, WireMessage
 from .certificate import SignedCertificate, Verifier
 from .codec import (
-    MAX_CERTIFICATE_BYTES,
     Body,
     Serial,
     Time,

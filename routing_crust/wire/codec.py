@@ -22,12 +22,9 @@ from . import messages as m
 from . import tunnels as t
 
 MAX_CONTROL_BYTES: Final = 4 * 1024
-"""The largest control message."""
+"""The largest control message; any other is bounded by its frame."""
 
 _Message = TypeVar("_Message")
-
-CONTROL_LIMIT: Final = 4 * 1024
-"""The default of the setting C{MAX_CONTROL_BYTES}; messages without a limit are bounded by their frame."""
 
 _encoder = msgspec.msgpack.Encoder()
 encode: Callable[[Any], bytes] = _encoder.encode
@@ -50,7 +47,7 @@ _DECODERS: dict[type, Callable[[bytes], Any]] = {
 _LIMITED: frozenset[type] = frozenset(_CONTROL)
 
 
-def decode(kind: type[_Message], data: bytes, control_limit: int = CONTROL_LIMIT) -> _Message:
+def decode(kind: type[_Message], data: bytes, control_limit: int = MAX_CONTROL_BYTES) -> _Message:
     """
     Decode and validate one message.
 
@@ -67,6 +64,7 @@ def decode(kind: type[_Message], data: bytes, control_limit: int = CONTROL_LIMIT
     return message
 
 
+# each Hello and each request names the same few addresses
 @lru_cache(maxsize=4096)
 def to_wire(endpoint: Endpoint) -> f.WireEndpoint:
     """An endpoint as it goes over the wire, without a zone (C{fe80::1%eth0}), which is local to a host."""

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 NONCE_BYTES: Final = 16
 MAX_WIRE_NUMBER: Final = (1 << 63) - 1
 MAX_CERTIFICATE_BYTES: Final = 1024
-"""A member's certificate with that of its issuer."""
+"""Of a member's certificate with that of its issuer, so that both fit into a Hello."""
 ROSTER_DIGEST_BYTES: Final = 32
 
 NameBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -27,6 +27,7 @@ Count = Annotated[int, Meta(ge=0, le=MAX_WIRE_NUMBER)]
 Certificate = Annotated[bytes, Meta(max_length=MAX_CERTIFICATE_BYTES)]
 MaybeDigest = Annotated[bytes, Meta(max_length=ROSTER_DIGEST_BYTES)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+# bounded at both ends, which keeps out infinity and NaN, too
 Seconds = Annotated[float, Meta(ge=0, le=1e11)]
 NetworkId = Annotated[str, Meta(min_length=1, max_length=64)]
 

@@ -10,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import InvalidCertificate, InvalidName, NotAuthorized, WireError
 from routing_crust.trust.certificate import MAX_TAG_CHARACTERS, MAX_TAGS, MemberRole
-from routing_crust.trust.codec import MAX_CERTIFICATE_BYTES, decode_certificate, encode_certificate
+from routing_crust.trust.codec import decode_certificate, encode_certificate
 from routing_crust.trust.issuing import Issuer, is_authority_of
 from routing_crust.trust.networks import authority_of, is_private
+from routing_crust.wire.fields import MAX_CERTIFICATE_BYTES
 
 from .members import ALICE, AUTHORITY, BOB, INVITER, NETWORK, NOW, certified, days, judged, key_of, name_of
 

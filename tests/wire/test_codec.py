@@ -15,7 +15,7 @@ from routing_crust.wire import end_to_end as e
 from routing_crust.wire import fields as f
 from routing_crust.wire import members as p
 from routing_crust.wire import messages as m
-from routing_crust.wire.codec import CONTROL_LIMIT, decode, encode, from_wire, to_wire
+from routing_crust.wire.codec import MAX_CONTROL_BYTES, decode, encode, from_wire, to_wire
 
 from ..strategies import endpoints
 from .strategies import MESSAGES, any_message
@@ -99,15 +99,15 @@ class CodecTests(SynchronousTestCase):
     def test_oversized_control_message_is_refused_before_it_is_read(self) -> None:
         """Control messages are refused by their size before they are read; the others have their frame."""
         for kind in MESSAGES:
-            error = self.assertRaises(WireError, decode, kind, b"\xc1" * (CONTROL_LIMIT + 1))
+            error = self.assertRaises(WireError, decode, kind, b"\xc1" * (MAX_CONTROL_BYTES + 1))
             self.assertEqual("over the limit of 4096" in str(error), kind not in UNLIMITED)
             error = self.assertRaises(WireError, decode, kind, b"\xc1" * 11, 10)
             self.assertEqual("over the limit of 10" in str(error), kind not in UNLIMITED)
 
     def test_largest_control_message_fits_the_limit(self) -> None:
         """Exactly the limit is allowed."""
-        message = m.Sealed(bytes(CONTROL_LIMIT - 70), SIGNATURE)
-        self.assertEqual(len(encode(message)), CONTROL_LIMIT)
+        message = m.Sealed(bytes(MAX_CONTROL_BYTES - 70), SIGNATURE)
+        self.assertEqual(len(encode(message)), MAX_CONTROL_BYTES)
         self.assertEqual(decode(m.Sealed, encode(message)), message)
 
     def test_lengths_and_numbers_are_held_to_their_ranges(self) -> None:
