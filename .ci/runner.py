@@ -215,6 +215,7 @@ def startable(
         if not step.lanes and computing < cores:
             computing += 1
             yield step
+        # one that needs more than is free waits, and smaller ones below it may begin before it
         elif 0 < step.lanes <= lanes:
             lanes -= step.lanes
             yield step

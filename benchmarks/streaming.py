@@ -100,7 +100,7 @@ class Asking(Protocol):
             self._waiting.errback(reason)
 
     def send(self, blocks: int) -> Deferred[float]:
-        """Send so much to a sink. Fires with the seconds until all of it was there."""
+        """Send this many bytes to a sink. Fires with the seconds until all of it was there."""
         waiting = self._wait(1)
         self.transport.write(_LENGTH.pack(blocks * len(BLOCK)))
         Blocks(self.transport, blocks).start()

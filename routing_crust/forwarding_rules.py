@@ -28,6 +28,7 @@ TAG_PREFIX: Final = "tag:"
 MAX_SUGGESTIONS: Final = 3
 """Words that are like one that nobody knows."""
 _PORT: Final = re.compile(r"\d{1,5}", re.ASCII)
+# with a dot, since tcp:80 and unix:1 are endpoints of Twisted's and no hosts
 _HOST_AND_PORT: Final = re.compile(r"(localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+\.?):\d{1,5}", re.ASCII)
 _PROTOCOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _NICKNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
@@ -299,6 +300,7 @@ def _resolve_later(text: str, nicknames: Nicknames) -> Name | str:
     known = nicknames.get(text)
     if known is not None:
         return known
+    # no text is both: a nickname is shorter than any name
     return text if is_nickname(text) else Name.from_text(text)
 
 

@@ -10,6 +10,7 @@ def number_text(value: float) -> str:
     """A number as an operator would write it: C{1048576} and C{0.25}, never C{1.04858e+06}."""
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.12g}"
+    # a setting of 1e300 would be an error of 300 digits
     return str(int(value)) if abs(value) < 1e20 else "a huge number"
 
 

@@ -107,6 +107,7 @@ class QuietLog:
         now = self._seconds()
         since = now - lines.last
         # the lower bound: a clock that was set back must not silence a cause
+        # its own wait first: what is left out must not use up the lines that others may have
         if 0 <= since < lines.wait or not self._cause_may(cause):
             lines.left_out += 1
             return False

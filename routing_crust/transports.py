@@ -19,10 +19,11 @@ _Address = TypeVar("_Address", bound=IAddress)
 log = Logger()
 
 KEEPALIVE_IDLE_SECONDS: Final = 60
-"""Idleness of a local program's TCP connection after which its host is asked whether it is there;"""
+"""Idleness of a local program's TCP connection after which the kernel probes the other end."""
 KEEPALIVE_INTERVAL_SECONDS: Final = 20
-"""and again, as often as C{KEEPALIVE_PROBES} times, until it answers or the connection is over."""
+"""Between two probes that are not answered."""
 KEEPALIVE_PROBES: Final = 3
+"""Unanswered probes after which the connection is lost."""
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 # names of the options by platform: macOS has another for the first
 _KEEPALIVE: Final = (

@@ -14,7 +14,7 @@ from .drift import MIN_SAMPLES, drift
 MAX_DRIFT: Final = 0.02
 MAX_SAMPLES: Final = 120
 LEAVING_SECONDS: Final = 5.0
-"""So long after the last peer has stopped, the node has closed its end of every link."""
+"""Seconds after the last peer has stopped until the node has closed its end of every link."""
 GATHER_TIMEOUT_SECONDS: Final = 300.0
 
 

@@ -65,6 +65,7 @@ def contact_from_text(text: str) -> AnyContact:
         return NamedContact(_host(text, text.removeprefix(DOMAIN_PREFIX)), 0)
     name, at, where = text.rpartition("@")
     host, colon, port = where.rpartition(":")
+    # what was meant as an address gets the errors of addresses
     if is_like_address(host if colon else where):
         return Contact.from_text(text)
     if where.startswith(DOMAIN_PREFIX):

@@ -11,7 +11,7 @@ from typing import Final
 from ..endpoints import Endpoint
 from ..plain_errors import InvalidEndpoint
 
-# Linux allows 15 characters, and systems elsewhere few more.
+# Linux allows 15 characters, and other systems about as many
 _INTERFACE: Final = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 
 

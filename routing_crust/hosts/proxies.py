@@ -1,7 +1,7 @@
 """
 Proxies that let connections out of a network: their addresses as settings and environments have them.
 
-Nothing here shows a user or a password, in no error neither.
+No text that is made here shows a user or a password, and no error does.
 """
 
 from __future__ import annotations
@@ -175,6 +175,7 @@ def _covers(entry: str, host: str) -> bool:
             return ip_address(host.partition("%")[0]) in ip_network(entry.strip("[]"), strict=False)
         except ValueError:
             return False
+    # example.org, .example.org and *.example.org all mean the domain and what is below it
     domain = entry.lstrip("*").lstrip(".")
     return host == domain or host.endswith(f".{domain}")
 

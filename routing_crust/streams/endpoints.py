@@ -41,6 +41,7 @@ class RoutingClientEndpoint:
         @raise ValueError: this cannot be the name of a protocol.
         """
         self._service = service
+        # now, so that a wrong name fails where it is written and not at each connect
         self._name = service.name_of(name)
         self._protocol = check_protocol(protocol)
         self._survival = survival

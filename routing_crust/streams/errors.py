@@ -39,6 +39,7 @@ class StreamRefused(RoutingCrustError, ConnectError):
         self.reason = reason
         self.detail = detail
 
+    # twisted's text would begin with that of any ConnectError
     def __str__(self) -> str:
         return _text(self.reason, self.detail)
 

@@ -137,6 +137,7 @@ def open_frame(stream: int, window: int, survival: float, protocol: str) -> byte
 
 def opened_frame(stream: int, window: int, survival: float) -> bytes:
     """The payload of an L{StreamFrame.OPENED}."""
+    # rounded up: a part of a second must not become 0, which ends the stream with its link
     return _THREE.pack(stream, window, min(ceil(survival), _MAX_SECONDS))
 
 
@@ -261,6 +262,7 @@ def read_reason(payload: bytes) -> tuple[StreamReason, str]:
     return StreamReason(number) if number in _REASON_NUMBERS else StreamReason.UNKNOWN, detail
 
 
+# sets, since before Python 3.12 a number cannot be looked for in an enum
 _REASON_NUMBERS = frozenset(StreamReason)
 _ENDED_NUMBERS = frozenset(Ended)
 

@@ -68,8 +68,8 @@ class StreamPort:
     A protocol that is offered. Made by C{Streams.listen}.
 
     @ivar protocol: its name.
-    @ivar survival: for how many seconds its streams may be suspended at most; C{None} leaves it to who opens
-        them.
+    @ivar survival: for how many seconds its streams may be suspended at most; C{None} leaves it to the
+        peers that open them.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class StreamPort:
 
         @raise CannotListen: it is offered already.
         """
+        # first: where the name is taken, the factory must not have been started
         self._owner.add_port(self)
         self._factory.doStart()
 

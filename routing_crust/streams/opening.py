@@ -29,8 +29,8 @@ class OutgoingOpen(IgnoringHandler):
     @ivar answer: fires with C{None} when the peer accepts; fails with L{StreamRefused} when it does not, or
         not in time, and with L{PeerUnreachable} or L{ServiceStopped} when the link is lost for good.
         Cancelling it gives the stream up.
-    @ivar may_repeat: whether the peer may be asked once more after C{answer} has failed, since it was not out
-        of reach for as long as anybody waits.
+    @ivar may_repeat: whether the peer may be asked once more after C{answer} has failed; not if it was out of
+        reach for C{UNREACHABLE_SECONDS}, or is gone.
     @ivar ended: what ended the stream after the answer and before anything else uses it.
     """
 
@@ -92,7 +92,7 @@ class OutgoingOpen(IgnoringHandler):
         self._fail(problem)
 
     def _time_is_over(self) -> None:
-        # else the peer may never have got the question, and who resumes asks it again
+        # else the peer may never have got the question, which is sent again with the resumption
         if self._is_heard():
             self._give_up(StreamReason.TOO_SLOW)
             self._fail(StreamRefused(StreamReason.TOO_SLOW))

@@ -163,6 +163,7 @@ class SimulatedNode:
         """Start again after a crash or a stop: the same key, address and disk, another process."""
         if self.running:
             return
+        # the next process reads what this one has left on the disk
         self._saved = self.crust.saved_contacts()
         self._boot()
         self.start()
@@ -175,6 +176,7 @@ class SimulatedNode:
         self._network.sleep(self.crust)
         self.clock.sleep(seconds)
         self._wakes = max(self._wakes, self.clock.now + seconds)
+        # the one that falls asleep: after a crash there is another
         crust = self.crust
         self._network.clock.callLater(seconds, self._network.wake, crust)
 
@@ -208,6 +210,7 @@ class SimulatedNode:
             identity=self.identity,
             membership=self.membership,
             crust=self.crust,
+            # another one for each process, and the same ones in each run of a seed
             random=Random(self._random.random()),
             last_incarnation=self._incarnation,
         )

@@ -44,9 +44,9 @@ class Uniform(Latency):
 
 class ByPair(Latency):
     """
-    Another one for each pair of hosts, the same both ways, as far as it was set; else a common one.
+    One for each pair of hosts, the same both ways, where it was set; for all other pairs a common one.
 
-    @ivar common: between all other pairs, in seconds. It and what was set may be changed at any time.
+    @ivar common: that one, in seconds. It may be changed at any time, as those of pairs may.
     """
 
     def __init__(self, common: float) -> None:

@@ -11,7 +11,7 @@ from ..config import Role
 from ..identity import Identity
 from ..limits import DAY_SECONDS
 from ..routing.private.membership import Membership
-from ..trust.certificate import MemberRole, SignedCertificate
+from ..trust.certificate import ISSUING_ROLES, MemberRole, SignedCertificate
 from ..trust.issuing import Issuer
 from ..trust.networks import network_of
 from ..trust.roster import Roster
@@ -73,7 +73,7 @@ class Founder:
 
     def issuer(self, roles: Iterable[MemberRole] = MEMBER_ROLES) -> Issuer:
         """Who issues a certificate with these roles: the admin, or the authority where he may not."""
-        issues = not {MemberRole.INVITE, MemberRole.ADMIN}.isdisjoint(roles)
+        issues = not ISSUING_ROLES.isdisjoint(roles)
         if self.admin is None or issues:
             return Issuer(self.authority)
         return Issuer(self.admin, self._admin_certificate)

@@ -40,6 +40,7 @@ class Backoff:
 
     def after(self, wait: float) -> float:
         """The wait that follows this one, without jitter; after 0.0 comes the first."""
+        # without the maximum, 0.0 would stay 0.0 for ever
         return min(max(self._base, wait * self._factor), self._limit)
 
     def next_wait(self) -> float:
@@ -47,6 +48,7 @@ class Backoff:
         bound, self.bound = self.bound, self.after(self.bound)
         if self._random is None:
             return bound
+        # it only shortens the wait, so that the bound is one
         return self._random.uniform((1 - self._jitter) * bound, bound)
 
     def reset(self) -> None:

@@ -41,6 +41,7 @@ class EventualQueue:
         while self._calls:
             function, arguments = self._calls.popleft()
             function(*arguments)
+        # last, since the calls above may have queued others and set it
         cancel(self._timer)
         self._timer = None
 

@@ -14,5 +14,6 @@ def is_pending(timer: IDelayedCall | None) -> bool:
 
 def cancel(timer: IDelayedCall | None) -> None:
     """Cancel a delayed call, if there is one and it is still to come."""
+    # twisted raises an error for a call that was made or cancelled before
     if timer is not None and timer.active():
         timer.cancel()

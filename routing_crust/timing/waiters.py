@@ -61,6 +61,7 @@ class Waiters(Generic[_Result]):
         return tuple(waiting)
 
     def _cancelled(self, waiter: Deferred[_Result]) -> None:
+        # one that was taken waits no longer: its event is being told just now
         if waiter in self._waiting:
             del self._waiting[waiter]
             if self._left is not None:

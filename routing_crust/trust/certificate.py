@@ -119,6 +119,7 @@ class Certificate:
         @raise InvalidCertificate: no certificate can say this; the error says what is wrong with it.
         @raise InvalidName: C{network} is not the id of a private network.
         """
+        # only for its error
         authority_of(self.network)
         if not is_nickname(self.nickname):
             raise InvalidCertificate(
@@ -162,6 +163,7 @@ def check_tags(tags: frozenset[str]) -> None:
     """
     if len(tags) > MAX_TAGS:
         raise InvalidCertificate(f"a member has at most {MAX_TAGS} tags, and these are {len(tags)}")
+    # sorted, so that the same tags always give the same error
     for tag in sorted(tags):
         if len(tag) > MAX_TAG_CHARACTERS or not _TAG.fullmatch(tag):
             raise InvalidCertificate(

@@ -50,7 +50,8 @@ class Issuer:
                 raise NotAuthorized(f"the certificate of {own} belongs to another key")
             if not own.may_issue or certificate.issuer_certificate is not None:
                 raise NotAuthorized(
-                    f"{own} is neither an admin nor an inviter: ask one of them, or who has the authority key"
+                    f"{own} is neither an admin nor an inviter: ask one of them, or use the "
+                    "machine that has the authority key"
                 )
         self._identity = identity
         self.certificate = certificate
@@ -82,7 +83,7 @@ class Issuer:
         """
         given = frozenset(roles)
         if lifetime is None:
-            issues = not given.isdisjoint((MemberRole.INVITE, MemberRole.ADMIN))
+            issues = not ISSUING_ROLES.isdisjoint(given)
             lifetime = ISSUER_LIFETIME_SECONDS if issues else MEMBER_LIFETIME_SECONDS
         begin, end = int(now), int(now + lifetime)
         above = self.certificate
@@ -91,6 +92,7 @@ class Issuer:
             begin, end = max(begin, own.not_before), min(end, own.not_after)
             if begin >= end:
                 raise NotAuthorized(f"the certificate of {own} has expired: renew it first")
+        # by the clock: this issuer may not know what another one has given the member
         serial = max(int(now * 1000), above_serial + 1)
         certificate = Certificate(self.network, name, nickname, given, frozenset(tags), begin, end, serial)
         problem = "" if above is None else may_give(above.certificate, certificate)

@@ -27,7 +27,7 @@ class LedgerEntry:
     @ivar secret: 128 bits; a node that proves them is let in.
     @ivar expiry: until when, in seconds since the epoch.
     @ivar uses: how many machines may redeem it.
-    @ivar nickname: that of the new member; empty leaves it to who redeems it.
+    @ivar nickname: that of the new member; empty leaves it to that member.
     @ivar roles: what the new member may do.
     @ivar tags: its tags.
     @ivar allow: the inviter's protocols that it may use.
@@ -61,7 +61,7 @@ class LedgerEntry:
         return not self.void and not self.is_expired(now) and len(self.used_by) < self.uses
 
     def is_used_up_for(self, name: Name) -> bool:
-        """Whether others have used it as often as it may be. Who has redeemed it may do so again."""
+        """Whether others have used it as often as it may be. A node that has redeemed it may do so again."""
         return name not in self.used_by and len(self.used_by) >= self.uses
 
 
@@ -81,6 +81,7 @@ class Ledger:
 
         @raise LimitReached: there are too many.
         """
+        # copies of what others have made take none of our own room
         copies = tuple(each for each in self.entries if each.inviter is not None)
         own = (each for each in self.entries if each.inviter is None)
         kept = tuple(each for each in own if now <= each.expiry + KEPT_AFTER_EXPIRY_SECONDS)

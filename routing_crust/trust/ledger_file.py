@@ -36,6 +36,7 @@ def load_ledger(state_dir: Path, network: str) -> Ledger:
             raise ValueError("it has another version")
         found = content["network"]
         entries = tuple(_entry(each) for each in content["invitations"])
+    # json raises RecursionError for brackets in brackets
     except (ValueError, TypeError, KeyError, RecursionError, InvalidName, InvalidCertificate) as error:
         raise TrustFileError(
             f"the list of invitations {path} is damaged ({error}): restore it from a copy, or move it away; "

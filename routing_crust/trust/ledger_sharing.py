@@ -85,6 +85,7 @@ def taking(ledger: Ledger, own: Certificate, peer: Certificate, payload: bytes, 
     entries = {each.id: each for each in before}
     for told in decode_with(_decoder, payload, "list of invitations").invitations:
         entry = _entry(told)
+        # in the inviter's own ledger C{None} stands for itself
         if told.inviter == own.name.raw:
             entry = replace(entry, inviter=None)
         present = entries.get(entry.id)

@@ -175,6 +175,7 @@ class FrameDecoder(Generic[_Subject]):
         @raise WireError: a frame is larger than L{limit}. It is raised before any of it is kept.
         """
         at = 0
+        # what waits comes first, or frames would change places
         if self.allowance <= 0 or self.waiting:
             self.waiting.append(data)
             return

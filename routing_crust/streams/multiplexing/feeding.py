@@ -15,7 +15,7 @@ from .stream import BUFFER_LOW_BYTES, Stream
 INTERACTIVE_BYTES: Final = 4096
 """A stream that sends no more than this in a turn counts as interactive."""
 INTERACTIVE_SECONDS: Final = 0.1
-"""For so long after its last turn, bulk streams leave room for an interactive one."""
+"""Seconds after an interactive stream's last turn in which bulk streams leave room for it."""
 BULK_IN_FLIGHT_BYTES: Final = 96 * 1024
 """What a bulk stream may have on its way meanwhile. It is more than a CREDIT covers, so that none stalls."""
 _HEADERS: Final = 8

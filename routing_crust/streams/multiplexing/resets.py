@@ -88,6 +88,7 @@ class Resets:
 
     def _send_due(self) -> None:
         while self._due:
+            # without a link it only goes to the journal, and the peer then expects many at once
             if not self._suspended and not self._ours.take():
                 self._call_later(self._ours.wait(), self._send_due)
                 return

@@ -16,7 +16,7 @@ from .sendbuffer import SendBuffer
 BUFFER_HIGH_BYTES: Final = 128 * 1024
 """Bytes waiting to be sent at which a writer is paused."""
 BUFFER_LOW_BYTES: Final = 32 * 1024
-"""With so few, it is resumed."""
+"""Bytes waiting to be sent at which it is resumed."""
 
 
 class StreamHandler(Protocol):

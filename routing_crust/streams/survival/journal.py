@@ -63,4 +63,5 @@ class Journal:
 
     def after(self, received: int) -> Iterator[tuple[int, bytes]]:
         """The frames after this number, each with its kind."""
+        # to be used up at once: a deque that changes meanwhile raises an error
         return islice(self._frames, received - self.acknowledged, None)

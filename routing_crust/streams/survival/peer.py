@@ -290,9 +290,9 @@ class PeerStreams:
             raise WireError(f"more than {MAX_RESUMES_PER_LINK} RESUMEs came on one link")
         outcome = self._session.resume_received(resume)
         if outcome is Outcome.FORGOTTEN:
-            self._start_anew(resume, Ended.NONE, SessionEnded(resume.ended, by_peer=True))
+            self._start_over(resume, Ended.NONE, SessionEnded(resume.ended, by_peer=True))
         elif outcome is Outcome.FALSE:
-            self._start_anew(resume, Ended.REFUSED, SessionEnded(Ended.REFUSED))
+            self._start_over(resume, Ended.REFUSED, SessionEnded(Ended.REFUSED))
         elif outcome is Outcome.CONTINUED and self.suspended_since is not None:
             self._owner.resumed(self, self._session.resent)
             self.suspended_since = None
@@ -301,7 +301,7 @@ class PeerStreams:
             for stream in list(self.mux.streams.values()):
                 stream.handler.resumed()
 
-    def _start_anew(self, resume: Resume, ended: Ended, problem: SessionEnded) -> None:
+    def _start_over(self, resume: Resume, ended: Ended, problem: SessionEnded) -> None:
         cancel(self._resets)
         cancel(self._expiry)
         self.suspended_since = None

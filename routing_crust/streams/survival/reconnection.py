@@ -77,6 +77,7 @@ class Reconnection:
         self._began = self._clock.seconds()
         attempt = self._attempt = Deferred.fromCoroutine(self._connect())
         attempt.addCallbacks(self._done, self._failed)
+        # it may be over already: an attempt can fail within the call that begins it
         if self._attempt is not None:
             self._again_later()
 

@@ -53,7 +53,7 @@ class Listener(Protocol):
 
 
 class Exchange(Protocol):
-    """The network, as far as who connects knows it."""
+    """The network, as far as a host that dials knows it."""
 
     def delay(self, here: str, there: str) -> float:
         """How long something takes from one host to another, this time."""
@@ -73,7 +73,7 @@ class Exchange(Protocol):
         """
 
     def join(self, connector: MemoryConnector, other: Host, arrival: Arrival) -> MemoryTransport:
-        """Make both ends of a connection. Returns the end of the one who has dialled."""
+        """Make both ends of a connection. Returns the end that has dialled."""
 
     def given_up(self, connector: MemoryConnector) -> None:
         """A dial has ended, with a connection or without."""
@@ -188,6 +188,7 @@ class MemoryConnector:
     def _send(self, resend: float) -> None:
         exchange = self._exchange
         exchange.open_way(self.local, self.remote)
+        # whatever answers cancels this
         self._later(resend, self._send, 2 * resend)
         self._later(self._delay(), self._arrive)
 

@@ -46,6 +46,7 @@ class MemoryCrust(CrustService):
         """
         own = tuple(endpoints) or (network.new_endpoint(),)
         host = own[0].host
+        # without an internet all hosts are in one local network
         link_network = network.addresses if network.internet is None else network.internet.network_of(host)
         machine = MemoryMachine(network, own, link_network, saved, clock or network.clock)
         super().__init__(settings, identity, machine, network.random)

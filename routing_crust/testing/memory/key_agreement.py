@@ -46,6 +46,7 @@ class SimulatedKeyAgreement:
             self._verify(flight[RANDOM_BYTES:])
             self._randoms = self._mine + theirs
             return self._finished() + self._own
+        # before the first flight the responder has nothing in common with anybody
         if not self._randoms:
             self._randoms = self._take(flight, RANDOM_BYTES, exactly=True) + self._mine
             return self._mine + self._own

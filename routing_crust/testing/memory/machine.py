@@ -2,7 +2,7 @@
 A machine of the network in memory: the platform that a real crust stands on there.
 
 It has an address, a clock and ports; no router that maps ports, no multicast, and no disk: saved contacts are
-handed on from one process to the next by who starts them.
+handed on from one process to the next by what starts them.
 """
 
 from __future__ import annotations

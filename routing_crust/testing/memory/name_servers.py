@@ -17,7 +17,7 @@ class MemoryNameServers:
     """
     Answers at once. All machines of a network share one.
 
-    @ivar records: by name and kind; who is silent about a name has C{None} there.
+    @ivar records: by name and kind; C{None} for a name about which the server is silent.
     """
 
     def __init__(self) -> None:
@@ -43,6 +43,7 @@ class MemoryNameServers:
             silent: Deferred[Answer] = Deferred(self._forget)
             self._waiting[silent] = None
             return silent
+        # a name that has records of the other kind is known, and has none of this one
         if not any(each == name for each, _ in self.records):
             return fail(NotResolved(f"{name}: {SERVER} does not know this name"))
         return succeed(Answer(SERVER, records))

@@ -189,7 +189,7 @@ class MemoryNetwork(Obstacles):
         for endpoint in endpoints:
             self._listeners.pop(endpoint, None)
 
-    # What who connects asks.
+    # What hosts that dial ask.
 
     def delay(self, here: str, there: str) -> float:
         """How long something takes from one host to another, this time."""

@@ -80,6 +80,7 @@ class Crowd:
         before = network.network.frames
 
         def done(result: object) -> None:
+            # whichever it was: only their number counts
             waiting.popleft()
             if isinstance(result, Failure):
                 failed.append(result.getErrorMessage())

@@ -135,6 +135,7 @@ class Partition(Fault):
 
     def happen(self, network: SimulatedNetwork) -> None:
         nodes = network.all
+        # a schedule may be played with fewer nodes than it was drawn for
         network.partition([nodes[each] for each in self.group if each < len(nodes)])
 
 
@@ -216,7 +217,7 @@ class Stall(_OfLink):
 
 @dataclass(frozen=True, slots=True)
 class ChangeLatency(Fault):
-    """From now on what is sent takes about so long: long-tailed, with this median in seconds."""
+    """From now on what is sent takes about this long: long-tailed, with this median in seconds."""
 
     word: ClassVar[str] = "latency"
     median: float
@@ -252,6 +253,7 @@ class Schedule:
     """
 
     def __init__(self, faults: Sequence[Fault] = ()) -> None:
+        # stable: of two faults at one time the first in the text happens first
         self.faults = tuple(sorted(faults, key=lambda each: each.at))
 
     def __iter__(self) -> Iterator[Fault]:

@@ -91,6 +91,7 @@ def _join(network: SimulatedNetwork, frames_at_rest: float, dials_at_rest: float
     seconds = network.clock.now - began
     network.run_for(max(0.0, began + WATCHED_SECONDS - network.clock.now))
     passed = network.clock.now - began
+    # without what the network would have sent in the same time at rest
     more_frames = network.network.frames - frames - frames_at_rest * passed
     return more_frames, network.network.dials - dials - dials_at_rest * passed, seconds
 

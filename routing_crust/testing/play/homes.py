@@ -49,6 +49,7 @@ class Homes:
             return random.choice(self.routers)
         outer = self._network.nat(self._kind()) if random.random() < DOUBLE else None
         router = self._network.nat(self._kind(), outer)
+        # only the inner one: others share a home, and not its provider's NAT
         self.routers.append(router)
         return router
 

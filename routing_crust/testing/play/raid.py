@@ -68,6 +68,7 @@ class Raid(ABC):
 
     def begin(self) -> None:
         """From now on act."""
+        # before the act, which may end the raid and so cancel it
         self._timer = self.raider.clock.callLater(self.each, self.begin)
         self.act(self._acts)
         self._acts += 1
@@ -123,7 +124,7 @@ class Raid(ABC):
     def request(
         self, identity: Identity, to: Name, candidates: Sequence[Endpoint], proxy: bytes = b""
     ) -> bytes:
-        """An envelope with a ConnectRequest that is in order but for who it is from."""
+        """An envelope with a ConnectRequest that is in order but for its sender."""
         now = self.raider.clock.seconds()
         request = ConnectRequest(
             recipient=to.raw,

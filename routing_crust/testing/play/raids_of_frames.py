@@ -56,6 +56,7 @@ class JunkThroughRelays(Raid):
         link = self.link()
         if link is not None:
             junk = encode(SealedPacket(number, 0, 0, bytes(16_000)))
+            # a hundred in a row to each, which fill the queue to it
             to = self.others[number // 100 % len(self.others)].name
             link.send(
                 FrameKind.ENVELOPE, self.sealed(link.identity, EnvelopeKind.SEALED, to, junk, signed=False)
@@ -71,6 +72,7 @@ class HandshakesOfFreeKeys(Raid):
         link = self.link()
         if link is not None:
             key, to = self.raider.new_key(), self.target(number).name
+            # odd from the greater name, else it would be refused for that
             flight = SessionFlight(2 * number + (key.name > to), 0, self.random.randbytes(RANDOM_BYTES))
             link.send(FrameKind.ENVELOPE, self.sealed(key, EnvelopeKind.SESSION_FLIGHT, to, encode(flight)))
 
@@ -126,6 +128,7 @@ class TunnelSpending(Raid):
         self.raider.attach(self.target(number), partial(self._open, other))
 
     def _open(self, other: bytes, link: RaiderLink, kind: int, payload: bytes) -> None:
+        # odd, as from the end that has dialled
         for number in (1, 3, 5):
             wanted = TunnelOpen(number, False, other, self.random.randbytes(32), 65_536, True)
             link.send(FrameKind.TUNNEL_OPEN, encode(wanted))

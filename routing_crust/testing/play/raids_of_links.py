@@ -80,6 +80,7 @@ class SilentSockets(Raid):
     addresses = 40
 
     def act(self, number: int) -> None:
+        # all addresses at one target before the next, so that each is flooded at once
         self.raider.connect_silently(self.target(number // 40), number % 40)
 
 
@@ -186,6 +187,7 @@ class LyingMembers(Insiders):
 
         def lie(envelope: Envelope, source: Name, link: ILink | None) -> None:
             query = decode(GroupQuery, envelope.body)
+            # near the target: names far from it would not be looked at
             near = query.target[:4]
             members = tuple(near + self.random.randbytes(28) for _ in range(8))
             body = encode(GroupAnswer(query.nonce, query.target, members, (), self.raider.clock.seconds()))

@@ -129,6 +129,7 @@ class End(Protocol, ABC):
             return self.quits
         if isinstance(reason, StreamReset):
             if reason.reason is StreamReason.ABORTED:
+                # an end that has given up before its first byte is not known
                 return other is None or other.quits
             return reason.reason in (StreamReason.CANCELLED, StreamReason.TOO_SLOW, StreamReason.EXPIRED)
         return isinstance(reason, StreamLinkLost)
@@ -163,6 +164,7 @@ class Opener(End):
         super().connectionMade()
         self._producing = True
         self.transport.registerProducer(self, self.transfer.streaming)
+        # a transport asks a pull producer; a push producer begins by itself
         if self.transfer.streaming:
             self.resumeProducing()
 
@@ -208,6 +210,7 @@ class Opener(End):
         else:
             self.quits = True
             self.transport.loseConnection()
+        # last, to see that the transport waits for it with its end
         self.transport.unregisterProducer()
 
     def readConnectionLost(self) -> None:
@@ -252,6 +255,7 @@ class Acceptor(End):
                 return
             data, self._first = self._first, b""
             self._begin(int.from_bytes(data[:NUMBER_BYTES], "big"))
+        # no transfer has that number, which is reported already
         if self.transfer is None:
             return
         self.arrive(self.transfer.there, data)

@@ -186,7 +186,7 @@ class Transfer:
 
     @property
     def problem(self) -> BaseException | None:
-        """Why the stream was not opened, or why it ended for who opened it; C{None} as long as it has not."""
+        """Why the stream was not opened, or why it ended for its opener; C{None} as long as it has not."""
         if self.opener is not None:
             return self.opener.reason
         return self.answer.value if isinstance(self.answer, Failure) else None

@@ -345,8 +345,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer is not told that its numbers were false",
         "streams/survival/peer.py",
-        "self._start_anew(resume, Ended.REFUSED, ",
-        "self._start_anew(resume, Ended.NONE, ",
+        "self._start_over(resume, Ended.REFUSED, ",
+        "self._start_over(resume, Ended.NONE, ",
         (
             "tests.streams.survival.test_peers.EndingTests.test_peer_that_resumes_with_false_numbers_loses_its_streams_and_nothing_else",
         ),

@@ -340,7 +340,7 @@ class LaidAsideTests(SynchronousTestCase):
         return found
 
     def test_crowd_of_one_prefix_that_comes_and_goes_pushes_out_its_own(self) -> None:
-        """Whoever has a link has a session: free keys would have the ends of others' streams forgotten."""
+        """Each link has a session: free keys would have the ends of others' streams forgotten."""
         self.patch(peers_module, "MAX_LAID_ASIDE", 3)
         honest = self.come_and_go(1, "62.1.2.1")
         crowd = [self.come_and_go(number, f"81.5.6.{number}") for number in range(2, 9)]
