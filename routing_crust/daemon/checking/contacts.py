@@ -50,6 +50,7 @@ def check_contacts(contacts: Sequence[AnyContact], rules: ProxyRules) -> Iterato
                     problem_of(each.endpoint, rules, contact.host),
                 )
                 continue
+            # name servers may disagree, so each address has its source
             source = f"{contact} is {each.endpoint} by {resolver.told_by(each.endpoint)}"
             yield _told(source, each.endpoint, rules), problem_of(each.endpoint, rules)
 

@@ -106,6 +106,7 @@ def _reach(linked: int) -> str:
 
 
 def _nicknames(texts: Iterable[str]) -> list[str]:
+    # the texts are 'nickname (name)', and a nickname has no spaces
     return [each.partition(" ")[0] for each in texts]
 
 

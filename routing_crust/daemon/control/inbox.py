@@ -65,6 +65,7 @@ class DaemonInbox:
         if message.body == PING:
             return PONG
         for listener in self._listeners:
+            # one alone hears of it, or several would believe that theirs was the answer
             if listener.answer is not None:
                 listener.deliver(message, True)
                 return listener.answer

@@ -122,6 +122,7 @@ class ControlSession:
 
     def lost(self, reason: Failure) -> None:
         """The connection is gone: end everything."""
+        # first: what ends below would be reported, and nobody is there any more
         self._ended = True
         if self.stream is not None:
             self.stream.wire_lost(reason)
@@ -263,6 +264,7 @@ class LocalOffer(Factory):
 
     def stop(self) -> None:
         """Withdraw the offer, and refuse the streams that wait. Streams that are open stay open."""
+        # first: no stream is to wait for a program that has gone
         if self._port is not None:
             self._port.stopListening()
         for number in list(self._numbers):

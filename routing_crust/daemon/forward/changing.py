@@ -91,6 +91,7 @@ class ProgramChanges:
         ended = 0
         kinds = {each.protocol: each.is_udp for each in settings.expose}
         there = registry.configured_exposers
+        # one that turns from TCP to UDP is another offer, by another exposer
         for protocol in [each for each in there if kinds.get(each) is not there[each].exposure.is_udp]:
             ended += registry.removed(registry.configured_exposers.pop(protocol))
         for exposure, endpoint in prepared.targets:

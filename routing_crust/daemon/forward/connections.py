@@ -240,6 +240,7 @@ class CarriedConnections:
     def suspended(self, splice: Carrying, reason: Exception) -> None:
         """The link of a connection, and of all with the same peer, is lost."""
         each = self._all.get(splice)
+        # all streams with a peer lose the link at once, and one line is enough
         if each is not None and each.peer not in self._suspended:
             self._suspended[each.peer] = self._clock.seconds()
             self._tell(each.peer, Change.SUSPENDED, str(reason))

@@ -81,6 +81,7 @@ class Drain:
         return sum(map(len, self._registry.streams.numbers().values()))
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
+        # the handler runs in the midst of anything
         self._reactor.callFromThread(self.end)
 
     def _look(self) -> None:

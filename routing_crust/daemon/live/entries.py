@@ -52,6 +52,7 @@ def adding(settings: Settings, setting: str, text: str, allow: Sequence[str] = (
             )
         if setting == "forward":
             forward = Forward.from_text(text, nicknames)
+            # 2222 and tcp:2222:interface=127.0.0.1 are the same port
             port = on_loopback(forward.listen)
             _check_free(
                 (each for each in settings.forward if on_loopback(each.listen) == port),
@@ -83,6 +84,7 @@ def removing(settings: Settings, setting: str, text: str) -> Settings:
     if setting == "expose":
         gone: tuple[Any, ...] = tuple(each for each in settings.expose if text in (each.protocol, str(each)))
         _check_there(gone, f"nothing is exposed as {text}", [each.protocol for each in settings.expose])
+        # permissions that stay would hold for what gets this name next
         protocol = gone[0].protocol
         return replace(
             settings,

@@ -77,6 +77,7 @@ class SettingsSource:
             proxy = _endpoint(of_daemon, "local_proxy", "tcp:1080")
             drain = parse_drain(of_daemon.get("drain", 0))
         except ConfigurationError as error:
+            # no line of the file is wrong
             if error.setting in self.of_daemon:
                 raise
             raise located(error, path) from None
@@ -96,6 +97,7 @@ def parse_drain(raw: object) -> float:
 
     @raise ConfigurationError: it is no such time.
     """
+    # TOML's true is an int to Python, and no number of seconds
     text = f"{raw:g}" if isinstance(raw, (int, float)) and not isinstance(raw, bool) else str(raw)
     try:
         seconds = parse_keep(text)

@@ -71,6 +71,7 @@ def script(shell: str) -> str:
     for command in subparsers(parser).values():
         for action in command._actions:
             completed = kinds.get(str(action.metavar))
+            # init gives a name, and must not suggest one that is taken
             if completed is None and action.metavar in _NAMES_OF_NODES and command.prog.split()[-1] != "init":
                 completed = shtab.cmd(_NAMES_COMMAND)
             if completed is not None:

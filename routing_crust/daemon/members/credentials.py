@@ -48,6 +48,7 @@ def load_membership(
     roster, problem = load_roster(state_dir, network, identity)
     if problem:
         _mend_roster(state_dir, roster, problem)
+    # members show their certificates again, so what is lost comes back
     known, problem = load_members(state_dir, network, identity)
     if problem:
         _log.warn("{problem}", problem=problem)

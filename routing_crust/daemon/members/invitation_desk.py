@@ -225,6 +225,7 @@ class InvitationDesk:
             return RedeemAnswer(RedeemRefusal.UNKNOWN)
         inviter = self._own if entry.inviter is None else entry.inviter
         attempt = Redemption(self._credentials.network, inviter, entry.secret, name, binding)
+        # the same answer as above: who has no secret must not learn which invitations there are
         if not attempt.is_asked_by(redeem):
             self._refused(name, RedeemRefusal.UNKNOWN)
             return RedeemAnswer(RedeemRefusal.UNKNOWN)
@@ -253,6 +254,7 @@ class InvitationDesk:
         return RedeemRefusal.NICKNAME_TAKEN if self._is_taken(nickname, name) else RedeemRefusal.NONE
 
     def _welcome(self, entry: LedgerEntry, name: Name, nickname: str) -> bytes:
+        # before the use is counted: an invitation must not be used up by a failure
         signed = self._issue(name, nickname, entry.roles, entry.tags)
         contacts = tuple(
             WireContact(each.name.raw, to_wire(each.endpoint))
@@ -309,6 +311,7 @@ class InvitationDesk:
         )
 
     def _keep(self, ledger: Ledger) -> None:
+        # first: what memory alone knows could be used again after a crash
         save_ledger(self._state_dir, self._credentials.network, ledger)
         self._ledger = ledger
 

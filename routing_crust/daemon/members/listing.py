@@ -46,6 +46,7 @@ def member_tables(
     found = [_known(each, roster, linked, now) for each in known]
     found.sort(key=lambda each: (each["connection"] is None, each["nickname"].lower(), each["name"]))
     names = {each["name"] for each in found}
+    # a ban may be known here before the certificate of its member, or without it
     unknown = [name for name in sorted(roster.banned) if str(name) not in names and name != own.name]
     this = {**_known(own, roster, linked, now), "this": True}
     return (this, *found, *(_unknown(name, roster) for name in unknown))

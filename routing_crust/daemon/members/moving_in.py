@@ -84,6 +84,7 @@ def filling(state_dir: Path, last: str) -> Iterator[Path]:
 
 def _move(state_dir: Path, last: str) -> None:
     crate = state_dir / CRATE_NAME
+    # a power cut must not leave settings behind that name files which are not there yet
     names = sorted(os.listdir(crate), key=lambda name: (name == last, name))
     foreign = set(os.listdir(state_dir)) - OF_THE_SYSTEM - {CRATE_NAME}
     if foreign:

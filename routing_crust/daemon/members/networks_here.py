@@ -64,6 +64,7 @@ def private_networks() -> tuple[Path, ...]:
 
 def network_at(path: Path) -> str:
     """The id of the network of a settings file; empty if it cannot be read."""
+    # that loads all settings, and most commands only look for the file
     from ..settings_file import read_settings_file
 
     try:
@@ -88,6 +89,7 @@ def way_to(state_dir: Path, new: bool = False) -> str:
     @param new: whether it is yet to be made.
     """
     found = {path.parent for path in private_networks()} | ({state_dir} if new else set())
+    # only a lone network in the usual place is found without its path
     usual = state_dir.parent == default_state_dir("any").parent
     return "" if usual and found == {state_dir} else f" --state-dir={state_dir}"
 

@@ -79,6 +79,7 @@ def withdraw(
 
 def _matters(signed: SignedStatement, roster: Roster) -> bool:
     said = signed.statement
+    # of several about one member only the one that counts is needed, and the roster has little room
     if said.kind is StatementKind.BAN:
         return roster.ban_of(said.name) == signed
     return roster.revocation_of(said.name) == signed

@@ -46,7 +46,9 @@ class Feed:
         self._watchers.append(watcher)
         request.registerProducer(watcher, True)
         request.notifyFinish().addBoth(lambda _: self._remove(watcher))
+        # a page that has just opened would show nothing until the next tick
         watcher.write(RETRY + event(self._take()))
+        # where nobody looks, no snapshot is made
         if self._timer is None:
             self._timer = self._clock.callLater(INTERVAL_SECONDS, self._tick)
 
@@ -59,6 +61,7 @@ class Feed:
 
     def _tick(self) -> None:
         self._timer = self._clock.callLater(INTERVAL_SECONDS, self._tick)
+        # made once, however many look
         data = event(self._take())
         for watcher in list(self._watchers):
             watcher.write(data)

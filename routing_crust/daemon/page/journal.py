@@ -83,6 +83,7 @@ class Journal:
                 "seconds_ago": round(max(0.0, now - at), 1),
                 "kind": kind,
                 "peer": peer,
+                # looked up each time: a certificate may come after the event
                 "nickname": self._nickname(peer),
                 "text": text,
             }

@@ -76,7 +76,9 @@ class PageServer:
         listening = self._endpoint.listen(PageSite(self.page))  # type: ignore[no-untyped-call]
         listening.addCallback(self._listening).addErrback(failures.append)
         if failures:
+            # the port may be open: the token comes after it
             self.stop()
+            # that of the token says already what to do
             if failures[0].check(ConfigurationError):
                 failures[0].raiseException()
             problem = failures[0].getErrorMessage()

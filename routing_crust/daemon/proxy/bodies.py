@@ -71,6 +71,7 @@ class ChunkedBody(Body):
 
     def _read(self, line: bytes) -> None:
         if not line.endswith(b"\r\n"):
+            # a lone LF ends a line for some programs and not for others: so requests are smuggled
             raise BadBody("a line of a chunked body does not end as it should")
         text = line[:-2]
         if self._in_trailer:

@@ -157,6 +157,7 @@ class Supervision:
     def _ready(self) -> None:
         self._soon = None
         if self._watchdog_seconds is not None:
+            # half the time, as sd_watchdog_enabled(3) advises
             self._watchdog.start(self._watchdog_seconds / 2)
         self._said = status_text(self._service, self._links.values())
         self._notifier.tell(READY, status_line(self._said))

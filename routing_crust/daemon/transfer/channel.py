@@ -103,6 +103,7 @@ class Channel:
 
         @raise ChannelLost: the stream is gone.
         """
+        # in one call with what waits before it: a file of a few bytes costs one
         self._held += data_head(offset, len(content))
         vectors = self._take_held()
         view = memoryview(content)

@@ -152,6 +152,7 @@ class Folder:
 
     def _replaced(self, name: bytes) -> int:
         remove(name, self.descriptor)
+        # exclusive: what somebody puts there after the removal is not written to
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE_FLAGS
         return os.open(name, flags, _PRIVATE_FILE, dir_fd=self.descriptor)
 

@@ -43,6 +43,7 @@ class IncomingFile:
         hashes = bytearray()
         try:
             have = os.fstat(self._descriptor).st_size
+            # an earlier attempt was at a longer file of this name
             if have > self._size:
                 os.ftruncate(self._descriptor, self._size)
                 have = self._size
@@ -76,6 +77,7 @@ class IncomingFile:
         if offset < self._hashed:
             self._read_again = True
         elif not self._read_again:
+            # what was skipped is a hole, which reads as zeros
             self._zeros(offset)
             self._hasher.update(content)
             self._hashed = at

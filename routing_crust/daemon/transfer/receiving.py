@@ -174,6 +174,7 @@ def check_path(path: tuple[bytes, ...]) -> None:
     for name in path:
         if name in (b".", b"..") or b"/" in name or b"\0" in name:
             raise ProtocolBroken(f"{name!r} is no name of a file")
+    # some disks do not tell capitals from small letters
     if path[0].lower().startswith(RESERVED_PREFIX):
         raise ProtocolBroken(f"{path[0]!r} is a name for temporary files")
     if sum(map(len, path)) + len(path) > MAX_PATH_BYTES:

@@ -152,6 +152,7 @@ class Sender:
         return found[0]
 
     def _wait(self, come: Callable[[], bool]) -> None:
+        # the receiver answers only what has reached it
         self._channel.flush()
         with self._heard:
             while not come():
@@ -213,4 +214,5 @@ class ItemDigest:
 
     def digest(self) -> bytes:
         """The hash."""
+        # a lone file shows the hash that sha256sum prints for it
         return self._file or self._lines.digest()

@@ -60,6 +60,7 @@ class Sending:
 
     def named(self, entry: Entry) -> None:
         """A file or folder is named."""
+        # nothing is wanted of a folder, so no answer comes for it
         if entry.size is not None:
             self._unanswered.append(entry.size)
             self._named.append(entry.size)

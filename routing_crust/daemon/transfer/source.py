@@ -100,6 +100,7 @@ class OutgoingFile:
     def _rest(self, start: int) -> Iterator[tuple[int | None, bytes]]:
         """What follows a position; holes come as zeros that belong nowhere."""
         while start < self._size:
+            # a file without holes is not searched for them
             hole = self._next(os.SEEK_HOLE, start) if self._has_holes else self._size
             yield from self._blocks(start, hole)
             start = self._next(os.SEEK_DATA, hole) if hole < self._size else hole
@@ -199,6 +200,7 @@ class Source:
 
         @raise TransferError: something cannot be read.
         """
+        # what is left out was told when it was counted
         for entry, info, descriptor in self._walk(lambda text: None):
             if entry.size is None:
                 os.close(descriptor)

@@ -185,6 +185,7 @@ class Item:
             return False
         except OSError as error:
             raise disk_error(shown(entry.path), error) from None
+        # of a link not even its target is overwritten: lstat shows no regular file
         if store.overwrite and not self._is_folder and stat.S_ISREG(there.st_mode):
             self._there = there
             return False
@@ -235,8 +236,10 @@ class Item:
             if self._store._is_there(self.name):
                 raise FileExistsError
             os.rename(ITEM, self.name, src_dir_fd=here, dst_dir_fd=above)
+            # after the move, which the permissions that it gets now may forbid
             self._folders[1].settle()
         elif self._there is not None:
+            # no moment without the one or the other
             os.replace(ITEM, self.name, src_dir_fd=here, dst_dir_fd=above)
         else:
             self._link(here, above)

@@ -45,6 +45,7 @@ class StatusWatch:
         except ClientError as problem:
             if isinstance(self._show, Paper):
                 raise
+            # a daemon that is restarted comes back
             self._show.show(f"{problem}\ntrying again")
             return
         if self._as_json:
@@ -80,6 +81,7 @@ class Asking:
         try:
             return self._client.ask(StatusCommand(), StatusReply, TIMEOUT_SECONDS).status
         except ClientError:
+            # an answer that comes late would be taken for that to the next question
             self.close()
             raise
 

@@ -94,6 +94,7 @@ def entries(options: argparse.Namespace) -> int:
         print_line(json.dumps(reply.entries, indent=2))
         return EXIT_OK
     if not reply.entries:
+        # on the standard error: a script that counts lines gets 0
         print_notes([_NONE[_setting(options)]])
     for each in reply.entries:
         whom = each.get("allow")

@@ -55,6 +55,7 @@ class Offers:
 
     def _asked(self, reply: IncomingStreamReply) -> None:
         with self._lock:
+            # a second thread frees it: a peer must be either queued or refused
             busy, self._busy = self._busy, True
         if busy:
             self._client.tell(RefuseCommand(stream=reply.stream, text=BUSY))

@@ -43,6 +43,7 @@ def receive(options: argparse.Namespace) -> int:
     store = Store(options.into, overwrite=options.overwrite, preserve=options.preserve)
     try:
         with connect(options) as client:
+            # without names everybody may ask: a person, or --yes, decides
             allow = tuple(options.accept_from) or (EVERYONE,)
             command = OfferCommand(protocol=PROTOCOL, allow=allow, keep=options.keep)
             offering = client.ask(command, OfferingReply, STATUS_TIMEOUT_SECONDS)
@@ -101,6 +102,7 @@ def _one(options: argparse.Namespace, store: Store, asked: IncomingStreamReply) 
         def wanted(offer: Offer) -> None:
             _decide(options, who, asked.name, offer)
             began.append(monotonic())
+            # not before: it would overwrite the question to the operator
             line.__enter__()
 
         try:

@@ -91,6 +91,7 @@ class DatagramExposer(Exposer):
             held = {each: len(theirs) for each, theirs in sessions.items()}
             held[peer] = len(own) + 1
             who = who_makes_room(held, {each: self._streams.prefix_of(each) for each in held}, peer)
+            # where nobody has more, the peer gives up one of its own
             crowd = own if who is None else sessions[who]
         else:
             return

@@ -100,6 +100,7 @@ class DatagramForwarder(LocalPort, DatagramProtocol):
             self.reports.connected(peer)
 
     def _not_opened(self, failure: Failure, session: DatagramSession) -> None:
+        # the end of the session has cancelled it, which is no failure
         if session.is_over and failure.check(CancelledError):
             return
         session.finish()
@@ -107,6 +108,7 @@ class DatagramForwarder(LocalPort, DatagramProtocol):
 
     def _lost(self, reason: Failure) -> None:
         problem = reason.value
+        # so the other end says that its program takes nothing
         if isinstance(problem, StreamReset) and problem.reason is StreamReason.FAILED:
             self._failed(reason)
 

@@ -57,6 +57,7 @@ class DatagramReader:
                 yield bytes(held[at + _LENGTH.size : end])
                 at = end
         finally:
+            # once for all of them: each deletion moves what is behind it
             del held[:at]
 
 

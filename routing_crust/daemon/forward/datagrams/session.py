@@ -144,6 +144,7 @@ class DatagramSession:
             self.far.transport.write(frame(datagram))
 
     def _use(self, direction: int) -> None:
+        # the timer looks at this when it fires: to restart it for each datagram is dear
         self.used = self._clock.seconds()
         self._counts[direction] += 1
 
@@ -169,6 +170,7 @@ class DatagramStream(Protocol):
 
     def connectionMade(self) -> None:
         """The stream is open: send what waits."""
+        # its source may have gone while the peer was asked
         if self._session.is_over:
             self.transport.abortConnection()
             return

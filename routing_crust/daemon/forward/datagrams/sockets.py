@@ -38,6 +38,7 @@ class UdpPort:
         _, port, *rest = (*_COLON.split(on_loopback(text)), "")
         option = rest[0].removeprefix("interface=") if rest else ""
         self._interface = option.replace("\\:", ":").strip("[]")
+        # on_loopback() has added an interface where there was none
         if len(rest) != 2 or not _is_port(port, 0) or not _is_address(self._interface):
             raise ConfigurationError(setting, f"{text!r} is no UDP port to listen on: write {_PORT_FORM}")
         self._port = int(port)
@@ -66,6 +67,7 @@ class UdpTarget:
         _, _, place = text.partition(":")
         host, _, port = place.replace("\\:", ":").rpartition(":")
         self._host = host.strip().strip("[]")
+        # with an equals sign it is a port to listen on, given in the wrong place
         if not self._host or not _is_port(port, 1) or "=" in place:
             raise ConfigurationError(setting, f"{text!r} is no UDP program: write {_TARGET_FORM}")
         self._port = int(port)
@@ -79,6 +81,7 @@ class UdpTarget:
         @raise OSError: it cannot be opened.
         """
         address = self._host if _is_address(self._host) else await self._resolved()
+        # a socket of one family cannot be connected to an address of the other
         interface = "::" if ":" in address else ""
         self._reactor.listenUDP(0, protocol, interface=interface, maxPacketSize=READ_BYTES)
         transport: Any = protocol.transport
