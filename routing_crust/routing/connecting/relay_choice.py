@@ -1,7 +1,7 @@
 """
 Relay choice: which nodes may relay a tunnel, decided at both ends of a request and at the relay itself.
 
-Each end of a request names up to four nodes that have a direct link with it and can be dialled by others.
+Each end of a request names up to eight nodes that have a direct link with it and can be dialled by others.
 The end that opens the tunnel tries the nodes that both have a link with, then those that the other end named,
 then its own nearest to the other end. A relay whose tunnels to a peer have broken is not used for that peer
 for a while.

@@ -6,7 +6,7 @@ addresses of this node change, otherwise after a wait that doubles. When a tunne
 gone or fails, the manager makes another through another relay.
 
 Both ends also judge every C{JUDGE_SECONDS}, by what they have measured and been told, whether another relay
-would be clearly faster. If that holds for some time, the end asks the other one anew, which tells its own
+would be clearly faster. If that holds for some time, the end asks the other one again, which tells its own
 times with the answer, and if it still holds makes a second tunnel. The first one carries until both ends have
 agreed on the second, and the handover loses nothing.
 """

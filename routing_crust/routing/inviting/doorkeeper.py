@@ -78,7 +78,7 @@ class Inviter(Protocol):
         Judge a try. It must not raise. The same name gets the same answer again.
 
         @param name: who redeems it, as TLS has proven.
-        @param binding: the exporter value of the TLS session of his link.
+        @param binding: the exporter value of the TLS session of that link.
         """
         ...
 

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ...config import Role
+from ...crust.interfaces import ILink
 from ...endpoints import Direction
 from ...errors import CloseReason
 from ...history import Way
@@ -38,6 +39,8 @@ from .proxy_trial import ProxyTrial
 
 BESIDE_SECONDS: Final = 10.0
 """For how long after a break of the path a proxy is taken beside the links that may be dead."""
+BESIDE_LOOK_SECONDS: Final = 2.0
+"""Between two looks whether these links live after all, so that such a proxy is not needed."""
 SERVED_AFTER_SECONDS: Final = 10.0
 """From the confirmation of a proxy until a node that has not joined is served by it as a client is."""
 
@@ -70,6 +73,7 @@ class Attachment(PeerListener):
         self._serve_timer: IDelayedCall | None = None
         self._is_served = False
         self._broke = float("-inf")
+        self._beside_timer: IDelayedCall | None = None
         self._when_served: Callable[[Name | None], object] = lambda _: None
         self._when_cut_off: tuple[Callable[[], object], ...] = ()
 
@@ -94,8 +98,11 @@ class Attachment(PeerListener):
         The path may have broken, or be another one. If nothing has come over any link that makes us part of
         the network, look for a proxy beside them: until they are known to be dead is too long to wait.
         """
+        # a client has one already, and would close what it has dialled
+        if self._node.is_client or self._lifecycle.state is not State.CONNECTED:
+            return
         ways_in = [each.link for each in self._links.peers if self._is_a_way_in(each)]
-        if self._lifecycle.state is State.CONNECTED and not any(each.has_heard for each in ways_in):
+        if not any(map(self._has_heard, ways_in)):
             self._broke = self._node.clock.seconds()
             self._node.crust.bootstrap()
 
@@ -103,6 +110,7 @@ class Attachment(PeerListener):
         """Cancel the timers."""
         cancel(self._join_deadline)
         cancel(self._serve_timer)
+        cancel(self._beside_timer)
         self._trial.stop()
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
@@ -132,15 +140,20 @@ class Attachment(PeerListener):
             for action in self._when_cut_off:
                 action()
             cancel(self._join_deadline)
+            cancel(self._beside_timer)
             self._end_service()
             # last, since observers hear of it, and may ask how we stand
             self._lifecycle.machine.last_link_lost()
 
     def group_changed(self, connected: bool) -> None:
         """Drop the proxy when the close group is reached: the members of the table replace it."""
+        if connected:
+            self._drop_proxies()
+
+    def _drop_proxies(self) -> None:
         neighbourhood = self._neighbourhood
         proxy = None if neighbourhood.proxy is None else self._links.peer(neighbourhood.proxy)
-        if connected and proxy is not None and self._lifecycle.state is State.CONNECTED:
+        if proxy is not None and self._lifecycle.state is State.CONNECTED:
             # first: the loss of its link must not be taken for that of our proxy
             neighbourhood.set_proxy(None)
             former, self._former = self._former, []
@@ -189,6 +202,7 @@ class Attachment(PeerListener):
         # only a link that we dialled to get in may replace a proxy
         if not peer.link.bootstrap and former is not None:
             return
+        is_beside = former is None and len(self._neighbourhood.table) > 0
         self._neighbourhood.set_proxy(peer.name)
         self._node.crust.end_bootstrap(peer.link)
         if former is not None:
@@ -197,10 +211,39 @@ class Attachment(PeerListener):
             self._lifecycle.machine.proxy_confirmed()
             return
         self._joiner.wake()
-        if self._is_served:
+        if is_beside:
+            # with members it need not lead us to any: it is not tried, and no other is looked for
+            self._trial.proxy_changed(None)
+            self._look_beside_later()
+        elif self._is_served:
             self._when_served(peer.name)
         else:
             self._await_joining()
+
+    def _has_heard(self, link: ILink) -> bool:
+        # of a tunnel nobody watches the path: it is as alive as the link to its relay
+        carrier = None if link.via is None else self._links.link_to(link.via)
+        return (carrier or link).has_heard
+
+    def _look_beside_later(self) -> None:
+        if not is_pending(self._beside_timer):
+            self._beside_timer = self._node.clock.callLater(BESIDE_LOOK_SECONDS, self._look_beside)
+
+    def _look_beside(self) -> None:
+        """Let the proxy go that was taken beside the members, if these are there after all."""
+        proxy = self._neighbourhood.proxy
+        if proxy is None:
+            return
+        found = (self._links.link_to(entry.name) for entry in self._neighbourhood.table)
+        members = [link for link in found if link is not None]
+        if not members:
+            # it is our only way in by now, and has to show that it leads anywhere
+            self._trial.proxy_changed(proxy)
+            self._await_joining()
+        elif any(map(self._has_heard, members)) and not any(each.is_doubted for each in members):
+            self._drop_proxies()
+        else:
+            self._look_beside_later()
 
     def _await_joining(self) -> None:
         if not is_pending(self._serve_timer) and not self._neighbourhood.table:

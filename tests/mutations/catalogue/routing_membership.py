@@ -37,10 +37,37 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a member looks for a proxy although a link brings something",
         "routing/membership/attachment.py",
-        "and not any(each.has_heard for each in ways_in)",
-        "",
+        "if not any(map(self._has_heard, ways_in)):",
+        "if True:",
         (
             "tests.routing.membership.test_ways_in.BrokenPathTests.test_node_looks_for_none_while_a_link_brings_something",
+        ),
+    ),
+    Mutant(
+        "a proxy beside members stays although these live",
+        "routing/membership/attachment.py",
+        "elif any(map(self._has_heard, members)) and",
+        "elif False and",
+        (
+            "tests.routing.membership.test_ways_in.BrokenPathTests.test_proxy_is_let_go_and_no_other_is_sought_when_the_links_live",
+        ),
+    ),
+    Mutant(
+        "a proxy that is the only way in by now is not tried",
+        "routing/membership/attachment.py",
+        "            self._trial.proxy_changed(proxy)\n",
+        "            pass\n",
+        (
+            "tests.routing.membership.test_ways_in.BrokenPathTests.test_proxy_is_kept_and_tried_when_the_last_member_is_lost",
+        ),
+    ),
+    Mutant(
+        "what came through a tunnel long ago says that the path is there",
+        "routing/membership/attachment.py",
+        "return (carrier or link).has_heard",
+        "return link.has_heard",
+        (
+            "tests.routing.membership.test_ways_in.BrokenPathTests.test_tunnel_is_as_silent_as_the_link_to_its_relay",
         ),
     ),
     Mutant(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import CloseReason
+from routing_crust.limits import BOOTSTRAP_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.core import RoutingCore
-from routing_crust.routing.membership.attachment import BESIDE_SECONDS
+from routing_crust.routing.membership.attachment import BESIDE_LOOK_SECONDS, BESIDE_SECONDS
+from routing_crust.routing.membership.proxy_trial import FIRST_PATIENCE_SECONDS
 from routing_crust.routing.state import State
 from routing_crust.testing.simulation import SimulatedNetwork
 
@@ -81,7 +85,7 @@ class BrokenPathTests(SynchronousTestCase):
         for other in others:
             self.core.links.drop(other.name, CloseReason.CONNECTION_LOST)
         self.net.run_for(0.2)  # until these links are gone altogether
-        self.silent = silent.name
+        self.silent, self.lost = silent.name, others[0].name
 
     def change(self, has_heard: bool) -> None:
         """The network has changed."""
@@ -103,6 +107,42 @@ class BrokenPathTests(SynchronousTestCase):
         self.change(has_heard=True)
         self.net.run_for(5)
         self.assertIsNone(self.core.proxy)
+
+    def test_proxy_is_let_go_and_no_other_is_sought_when_the_links_live(self) -> None:
+        """The members need none, and the contact that was one for a moment has not failed."""
+        proxies: list[Name | None] = []
+        self.core.neighbourhood.watch_proxy(proxies.append)
+        self.patch(self.core.trial, "failed", self.fail)
+        self.change(has_heard=False)
+        self.net.run_for(BOOTSTRAP_TIMEOUT_SECONDS + 5)
+        self.assertEqual(len(proxies), 2)
+        self.assertIsNone(self.core.proxy)
+        self.assertIn(self.silent, self.core.table)
+
+    def test_proxy_is_kept_and_tried_when_the_last_member_is_lost(self) -> None:
+        self.change(has_heard=False)
+        self.net.run_for(1)
+        first = self.core.proxy
+        self.core.links.drop(self.silent, CloseReason.CONNECTION_LOST)
+        self.net.run_for(BESIDE_LOOK_SECONDS)
+        self.assertIsNotNone(first)
+        self.assertEqual(self.core.proxy, first)
+        self.net.run_for(2 * FIRST_PATIENCE_SECONDS)
+        self.assertNotIn(self.core.proxy, (first, None))
+
+    def test_tunnel_is_as_silent_as_the_link_to_its_relay(self) -> None:
+        """What came through it long ago says nothing, since nobody watches the path of a tunnel."""
+        bootstraps: list[None] = []
+        self.patch(self.core.crust, "bootstrap", lambda: bootstraps.append(None))
+        (member,) = self.core.links.peers
+        relay, link_to = SimpleNamespace(has_heard=True), self.core.links.link_to
+        self.patch(self.core.links, "link_to", lambda name: relay if name == self.lost else link_to(name))
+        member.link.via, member.link.has_heard = self.lost, True
+        self.core.attachment.network_changed()
+        self.assertEqual(bootstraps, [])
+        relay.has_heard = False
+        self.core.attachment.network_changed()
+        self.assertEqual(bootstraps, [None])
 
     def test_node_takes_no_other_proxy_once_that_is_long_ago(self) -> None:
         self.core.attachment.network_changed()
