@@ -85,6 +85,13 @@ class ConnectRequestValidator(PeerListener):
 
     def peer_doubted(self, peer: Peer) -> None:
         """The probe of its link was not answered: judge its request in the next turn."""
+        self._judge_soon(peer)
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """Its link is gone, and nothing keeps its request waiting."""
+        self._judge_soon(peer)
+
+    def _judge_soon(self, peer: Peer) -> None:
         waiting = self._waiting.get(peer.name)
         if waiting is not None:
             waiting.reset(0)

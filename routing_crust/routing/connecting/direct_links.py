@@ -23,7 +23,7 @@ from ..membership.neighbourhood import Neighbourhood
 from ..node import Node
 from .connector import Connector
 
-WhenJoined = Callable[[], Deferred[None]]
+WhenBootstrapped = Callable[[], Deferred[None]]
 """What to wait for where we have no network; it fires at once where we have one."""
 
 
@@ -51,24 +51,24 @@ class DirectLinks:
         self._absence = absence
         self._is_needed = is_needed
 
-    def connect(self, name: Name, when_joined: WhenJoined | None = None) -> Deferred[ILink]:
+    def connect(self, name: Name, when_bootstrapped: WhenBootstrapped | None = None) -> Deferred[ILink]:
         """
         Get a link to a node, the existing one or a new one, and keep it for as long as it lives.
 
-        @param when_joined: as for L{borrow}.
+        @param when_bootstrapped: as for L{borrow}.
         @return: fires with the confirmed link. Fails with L{PeerUnreachable} when the peer is found to be
             gone, and after C{UNREACHABLE_SECONDS}; with L{NotConnected} or with L{ServiceStopped}.
         """
-        return self._connect(name, when_joined, False).addCallback(self._keep)
+        return self._connect(name, when_bootstrapped, False).addCallback(self._keep)
 
     def borrow(
-        self, name: Name, when_joined: WhenJoined | None = None, patient: bool = False
+        self, name: Name, when_bootstrapped: WhenBootstrapped | None = None, patient: bool = False
     ) -> Deferred[ILink]:
         """
         Get a link as L{connect} does, but let it be closed when it has been given back and is idle.
 
-        @param when_joined: what to wait for before the peer is asked, if we have no network. It is waited for
-            only where an address of the peer is known, at which it is looked for meanwhile.
+        @param when_bootstrapped: what to wait for before the peer is asked, if we have no network. It is
+            waited for only where an address of the peer is known, at which it is looked for meanwhile.
         @param patient: whether to wait for it in any case. The time for that counts, too.
         """
         self._idle.needed(name)
@@ -77,7 +77,7 @@ class DirectLinks:
         if peer is not None and (peer.use >= LinkUse.DIRECT or self._node.is_client or peer.facts.is_client):
             return succeed(peer.link)
         self._idle.borrow(name)
-        return self._connect(name, when_joined, patient)
+        return self._connect(name, when_bootstrapped, patient)
 
     def drop_idle(self, name: Name) -> None:
         """A borrowed link has been idle: close it, if it serves nothing else."""
@@ -89,8 +89,10 @@ class DirectLinks:
         self._idle.keep(link.peer)
         return link
 
-    def _connect(self, name: Name, when_joined: WhenJoined | None, patient: bool) -> Deferred[ILink]:
-        asking = Deferred.fromCoroutine(self._ask(name, when_joined, patient))
+    def _connect(
+        self, name: Name, when_bootstrapped: WhenBootstrapped | None, patient: bool
+    ) -> Deferred[ILink]:
+        asking = Deferred.fromCoroutine(self._ask(name, when_bootstrapped, patient))
         if asking.called:
             return asking
         began = self._node.clock.seconds()
@@ -113,9 +115,9 @@ class DirectLinks:
         timer = self._node.clock.callLater(UNREACHABLE_SECONDS, too_late)
         return asking.addBoth(ended)
 
-    async def _ask(self, name: Name, when_joined: WhenJoined | None, patient: bool) -> ILink:
-        if when_joined is not None and (patient or self._may_wait(name)):
-            await when_joined()
+    async def _ask(self, name: Name, when_bootstrapped: WhenBootstrapped | None, patient: bool) -> ILink:
+        if when_bootstrapped is not None and (patient or self._may_wait(name)):
+            await when_bootstrapped()
         # a request may be lost on its way, and the caller has asked for a link, not for one attempt
         while True:
             if not self._neighbourhood.bootstrapped:

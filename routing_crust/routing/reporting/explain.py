@@ -116,8 +116,8 @@ def explain(
     """
     Say what a running node knows of a peer.
 
-    @param reason: why the tunnel to it has its relay; empty if there is none.
     @param refusal: why an address that a peer has given is not dialled; C{None} if it is.
+    @param reason: why the tunnel to it has its relay; empty if there is none.
     """
     if name == node.name:
         return Explanation(str(name), False, "this is the name of this very node")

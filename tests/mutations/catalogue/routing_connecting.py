@@ -10,8 +10,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a connection to the only other node says that there is no network",
         "routing/connecting/direct_links.py",
-        "if when_joined is not None and (patient or self._may_wait(name)):",
-        "if when_joined is not None and patient:",
+        "if when_bootstrapped is not None and (patient or self._may_wait(name)):",
+        "if when_bootstrapped is not None and patient:",
         (
             "tests.routing.absence.test_absence.AloneTests.test_whatever_is_wanted_of_the_only_other_node_fails_early",
         ),
@@ -226,6 +226,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if False:",
         (
             "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_one_signed_request_of_a_linked_peer_waits",
+        ),
+    ),
+    Mutant(
+        "a request waits for the probe of a link that is lost",
+        "routing/connecting/connect_request_validator.py",
+        "        self._judge_soon(peer)\n\n    def _judge_soon",
+        "        pass\n\n    def _judge_soon",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_request_is_accepted_when_the_link_is_lost",
         ),
     ),
     Mutant(

@@ -306,6 +306,16 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         self.assertEqual(self.decided(), ["accepted"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_request_is_accepted_when_the_link_is_lost(self) -> None:
+        self.link_with_peer()
+        self.ask()
+        assert self.links.known is not None
+        peer, self.links.known = self.links.known, None
+        self.validator.peer_lost(peer, CloseReason.CONNECTION_LOST, "")
+        self.clock.advance(0)
+        self.assertEqual(self.decided(), ["accepted"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_copy_that_comes_once_the_link_is_doubted_is_the_one_that_counts(self) -> None:
         """The first one has waited for the probe, and is not told as refused."""
         link = self.link_with_peer()
