@@ -76,14 +76,28 @@ class DirectLinks:
         # a client's only link stays anyway; any other attachment is dropped when its node has joined
         if peer is not None and (peer.use >= LinkUse.DIRECT or self._node.is_client or peer.facts.is_client):
             return succeed(peer.link)
+        # before it is there: a link that we have asked for takes no place of those that others may have
         self._idle.borrow(name)
-        return self._connect(name, when_bootstrapped, patient)
+        return self._connect(name, when_bootstrapped, patient).addCallbacks(
+            self._borrowed, self._not_borrowed, errbackArgs=(name,)
+        )
 
     def drop_idle(self, name: Name) -> None:
         """A borrowed link has been idle: close it, if it serves nothing else."""
         peer = self._links.peer(name)
         if peer is not None and peer.use is LinkUse.DIRECT and not self._is_needed(name):
             self._links.drop(name, CloseReason.NO_LONGER_NEEDED, "it was idle")
+
+    def _borrowed(self, link: ILink) -> ILink:
+        # another borrower may have given up meanwhile
+        self._idle.borrow(link.peer)
+        return link
+
+    def _not_borrowed(self, failure: Failure, name: Name) -> Failure:
+        # names are free: who has named this one for a tunnel must not have a link that counts as ours later
+        if self._links.peer(name) is None and not self._connector.is_requesting(name, LinkUse.DIRECT):
+            self._idle.not_made(name)
+        return failure
 
     def _keep(self, link: ILink) -> ILink:
         self._idle.keep(link.peer)

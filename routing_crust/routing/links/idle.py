@@ -51,6 +51,10 @@ class IdleLinks(PeerListener):
         """This link is made for a while only."""
         self.borrowed.add(name)
 
+    def not_made(self, name: Name) -> None:
+        """The link that was to be made for a while has not come about: one that comes later is not ours."""
+        self.borrowed.discard(name)
+
     def is_ours(self, name: Name) -> bool:
         """Whether we use this link: an application has asked for it, or it was borrowed."""
         return name in self._kept or name in self.borrowed

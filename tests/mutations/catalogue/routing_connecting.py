@@ -229,6 +229,29 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a link that was not made counts as ours for ever",
+        "routing/connecting/direct_links.py",
+        "            self._idle.not_made(name)\n",
+        "            pass\n",
+        ("tests.routing.links.test_idle.InVainTests.test_link_that_is_not_made_does_not_count_as_ours",),
+    ),
+    Mutant(
+        "a borrower that gives up has the link of another count as a peer's",
+        "routing/connecting/direct_links.py",
+        " and not self._connector.is_requesting(name, LinkUse.DIRECT)",
+        "",
+        ("tests.routing.links.test_idle.InVainTests.test_it_does_while_somebody_else_waits_for_it",),
+    ),
+    Mutant(
+        "a link that another borrower gets is never closed",
+        "routing/connecting/direct_links.py",
+        "        self._idle.borrow(link.peer)\n",
+        "",
+        (
+            "tests.routing.links.test_idle.InVainTests.test_link_that_another_borrower_gets_is_closed_when_it_is_given_back",
+        ),
+    ),
+    Mutant(
         "a request waits for the probe of a link that is lost",
         "routing/connecting/connect_request_validator.py",
         "        self._judge_soon(peer)\n\n    def _judge_soon",

@@ -8,10 +8,12 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.errors import CloseReason
+from routing_crust.errors import CloseReason, PeerUnreachable
 from routing_crust.identity import Identity
 from routing_crust.names import Name
+from routing_crust.routing.core import RoutingCore
 from routing_crust.routing.links.idle import IdleLinks
+from routing_crust.testing.simulation import SimulatedNetwork
 
 ONE, TWO = (Identity.from_seed(bytes([each]) * 32).name for each in (1, 2))
 PEER: Any = SimpleNamespace(name=ONE)
@@ -78,3 +80,44 @@ class IdleTests(SynchronousTestCase):
         self.idle.give_back(ONE)
         self.idle.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class InVainTests(SynchronousTestCase):
+    """Links that are to be borrowed, with nodes that are not there."""
+
+    def setUp(self) -> None:
+        self.net = SimulatedNetwork(seed=1)
+        self.addCleanup(self.net.stop)
+        self.node, *_ = self.net.nodes(3)
+        self.net.run_until(self.net.joined)
+
+    @property
+    def core(self) -> RoutingCore:
+        assert self.node.core is not None
+        return self.node.core
+
+    def test_link_that_is_not_made_does_not_count_as_ours(self) -> None:
+        """A node that names a relay which is not there could get it a link that never makes room."""
+        asked = self.core.direct_links.borrow(ONE)
+        self.assertTrue(self.core.idle.is_ours(ONE))
+        self.assertRaises(PeerUnreachable, self.net.result_of, asked)
+        self.assertFalse(self.core.idle.is_ours(ONE))
+
+    def test_it_does_while_somebody_else_waits_for_it(self) -> None:
+        first, second = self.core.direct_links.borrow(ONE), self.core.direct_links.borrow(ONE)
+        for each in (first, second):
+            each.addErrback(lambda failure: None)
+        first.cancel()
+        self.assertTrue(self.core.idle.is_ours(ONE))
+        second.cancel()
+        self.assertFalse(self.core.idle.is_ours(ONE))
+
+    def test_link_that_another_borrower_gets_is_closed_when_it_is_given_back(self) -> None:
+        """Though the first has given up meanwhile."""
+        name = next(each.name for each in self.core.links.peers)
+        self.core.links.drop(name, CloseReason.CONNECTION_LOST)
+        self.core.joiner.rest()
+        asked = self.core.direct_links.borrow(name)
+        self.core.idle.not_made(name)
+        self.net.result_of(asked)
+        self.assertTrue(self.core.idle.is_ours(name))
