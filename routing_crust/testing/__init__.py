@@ -7,7 +7,7 @@ disk, and the ciphers of TLS.
 """
 
 from .host import SimulatedNode
-from .latency import ByPair, LongTailed, Uniform
+from .latency import ByPair, LongTailed, Regions, Uniform
 from .memory.internet import Router
 from .memory.nat import (
     FIREWALL,
@@ -33,6 +33,7 @@ __all__ = [
     "Depends",
     "LongTailed",
     "Nat",
+    "Regions",
     "Router",
     "Schedule",
     "SimulatedNetwork",

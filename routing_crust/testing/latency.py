@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import exp, fsum
+from math import exp, fsum, sqrt
 from random import Random
+from typing import Final
 
 LONGEST = 2.0
 """In seconds: nothing is drawn that is longer."""
@@ -92,3 +93,50 @@ class LongTailed(Latency):
         # sum() rounds in another way from Python 3.12 on
         deviation = fsum([random.random() for _ in range(12)]) - 6.0
         return min(LONGEST, self.median * exp(self.spread * deviation))
+
+
+class Regions(Latency):
+    """
+    As far apart as hosts on four continents are, each at a place of its own, with the line to its home.
+
+    Within Europe a round trip takes some 10 to 60 ms, to North America 60 to 140, to Asia 170 to 260; each
+    line adds 1 to 8 ms, and one in ten 20 to 40. The same address is always at the same place.
+    """
+
+    JITTER: Final = 0.05
+    """By which share something takes longer at most."""
+    _CONTINENTS: Final = (
+        # where it is and how far it goes, in seconds of one way, and how many of ten hosts it has
+        (0.0, 0.0, 0.010, 4),
+        (0.045, 0.0, 0.015, 3),
+        (0.095, 0.05, 0.018, 2),
+        (0.06, -0.055, 0.012, 1),
+    )
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[float, float, float]] = {}
+
+    def draw(self, random: Random) -> float:
+        return 0.05
+
+    def between(self, here: str, there: str, random: Random) -> float:
+        return self.one_way(here, there) * (1 + self.JITTER * random.random())
+
+    def one_way(self, here: str, there: str) -> float:
+        """The least that something takes, in seconds."""
+        (x, y, line), (u, v, other_line) = self._place(here), self._place(there)
+        return sqrt((x - u) * (x - u) + (y - v) * (y - v)) + line + other_line
+
+    def _place(self, host: str) -> tuple[float, float, float]:
+        if host not in self._places:
+            random = Random(f"place of {host}")
+            of_ten = [each for each in self._CONTINENTS for _ in range(each[3])]
+            x, y, size, _ = of_ten[int(random.random() * len(of_ten))]
+            slow = random.random() < 0.1
+            line = 0.01 + 0.01 * random.random() if slow else 0.0005 + 0.0035 * random.random()
+            self._places[host] = (
+                x + size * (2 * random.random() - 1),
+                y + size * (2 * random.random() - 1),
+                line,
+            )
+        return self._places[host]

@@ -2,9 +2,10 @@
 Forwarding: where an envelope goes next.
 
 Routing is greedy (Maymounkov and Mazieres, "Kademlia", 2002, by the XOR distance): each node passes an
-envelope to the destination if it has a link to it, else to the entry of its table that is nearest to it and
-nearer than itself. A destination that is in no table is reached through its proxy: the envelope names the
-proxy, or a node near the destination knows it from the client's record.
+envelope to the destination if it has a link to it, else to an entry of its table that is nearer than itself:
+among those that are almost as near as the nearest to the one that is the soonest there (C{near_hops}). A
+destination that is in no table is reached through its proxy: the envelope names the proxy, or a node near the
+destination knows it from the client's record.
 
 Where no node is nearer, an answer goes back the way that the question came (C{return_paths}).
 
@@ -42,6 +43,7 @@ from ..node import Node
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, DuplicateFilter
 from .envelopes import MAX_HOPS, Sealer
 from .fair_relay import FairRelay
+from .near_hops import NearHops
 from .return_paths import ReturnPaths
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
@@ -90,6 +92,7 @@ class Forwarder:
         self._links = links
         self._neighbourhood = neighbourhood
         self._table = neighbourhood.table
+        self._near = NearHops(neighbourhood.table, links)
         self._clients = neighbourhood.clients
         self._own = node.name
         self._members = node.members
@@ -218,7 +221,9 @@ class Forwarder:
             speaker, target = None, destination
         else:
             target = speaker
-        names = [] if speaker is None else [speaker]
+        # the others by their names alone, so that a node that is near in time gets one attempt of them
+        near = self._near.next_hop(target, (destination,))
+        names = [name for name in (speaker, near) if name is not None]
         count = self._max_attempts if most is None else min(most, self._max_attempts)
         names += [entry.name for entry in self._table.nearest(target, count, (destination,))]
         links = [link for name in dict.fromkeys(names) if (link := self._links.link_to(name)) is not None]
@@ -259,8 +264,8 @@ class Forwarder:
         step = self._by(target, came_by, proxy)
         for each in exclude:
             if step is None:
-                entry = self._table.next_hop(target, each)
-                step = None if entry is None else self._by(entry.name, came_by, proxy)
+                name = self._near.next_hop(target, each)
+                step = None if name is None else self._by(name, came_by, proxy)
         return step
 
     def _may_come_by(self, source: Name, link: ILink) -> bool:

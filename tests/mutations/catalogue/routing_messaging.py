@@ -60,6 +60,55 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "the own first hop is chosen by names alone",
+        "routing/messaging/forwarder.py",
+        "near = self._near.next_hop(target, (destination,))",
+        "near = None",
+        ("tests.routing.messaging.test_near_hops.EarthTests",),
+    ),
+    Mutant(
+        "the next hop of a relayed message is chosen by names alone",
+        "routing/messaging/forwarder.py",
+        "                name = self._near.next_hop(target, each)\n",
+        "                entry = self._table.next_hop(target, each)\n"
+        "                name = None if entry is None else entry.name\n",
+        ("tests.routing.messaging.test_near_hops.EarthTests",),
+    ),
+    Mutant(
+        "a node that is near in time gets every message",
+        "routing/messaging/near_hops.py",
+        ".bit_length() + NEAR_BITS",
+        ".bit_length() + 256",
+        (
+            "tests.routing.messaging.test_near_hops.NearHopsTests.test_name_that_is_three_bits_farther_is_never_taken",
+        ),
+    ),
+    Mutant(
+        "a message goes to a node that is near in time and farther from the destination",
+        "routing/messaging/near_hops.py",
+        "if name.distance(target) < own]",
+        "]",
+        (
+            "tests.routing.messaging.test_near_hops.NearHopsTests.test_node_that_is_farther_than_we_are_is_never_taken",
+        ),
+    ),
+    Mutant(
+        "a link that may be dead is taken for the soonest",
+        "routing/messaging/near_hops.py",
+        "if link is None or link.is_doubted:",
+        "if link is None:",
+        ("tests.routing.messaging.test_near_hops.NearHopsTests.test_link_that_may_be_dead_is_taken_last",),
+    ),
+    Mutant(
+        "how near a name is counts for nothing beside its time",
+        "routing/messaging/near_hops.py",
+        "return self._seconds(name) + BIT_SECONDS * name.distance(target).bit_length()",
+        "return self._seconds(name)",
+        (
+            "tests.routing.messaging.test_near_hops.NearHopsTests.test_bit_of_the_name_counts_as_much_as_its_time",
+        ),
+    ),
+    Mutant(
         "nobody says that a response found no way",
         "routing/messaging/forwarder.py",
         "    EnvelopeKind.CONNECT_RESPONSE,\n)",

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrust, ILink
+from routing_crust.crust.link.round_trip import RoundTrip
 from routing_crust.crust.link.session_tls import SessionTls
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason, LinkClosed, WireError
@@ -75,6 +76,7 @@ class FakeLink:
         self.connection = Connection(Protocol.TCP, Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 1))
         self.token = b""
         self.use = LinkUse.MEMBER
+        self.round_trip = RoundTrip(net.clock.seconds)
 
     def send(self, kind: int, payload: bytes) -> None:
         if not self.open:
