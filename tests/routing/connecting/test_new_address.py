@@ -155,7 +155,7 @@ class LostMessageTests(NewAddressCase):
     def test_link_comes_soon_though_its_request_or_the_answer_is_lost(self) -> None:
         """And not when the request has been given up, 20 s later."""
         for kind in (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE):
-            self.build(5)
+            self.build(7)
             here, there = self.away.core, self.home.core
             assert here is not None
             assert there is not None
