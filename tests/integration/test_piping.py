@@ -142,7 +142,7 @@ class PipeTests(SshCase):
     async def test_what_is_wrong_is_said_in_a_line(self) -> None:
         await self.two({"web": "tcp:127.0.0.1:1"}, allow="")
         for target, said in (
-            ("nobody/web", "'nobody' is not a name"),
+            ("nobody/web", "'nobody' is no nickname that the setting nicknames gives"),
             ("there/ssh", "there does not offer ssh (nobody offers this protocol there)"),
             ("there.crust/web", "there does not let this node use web"),
         ):

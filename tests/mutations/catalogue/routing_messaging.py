@@ -56,7 +56,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "links.insert(1, link)",
         "links.append(link)",
         (
-            "tests.routing.connecting.test_fleet.FleetTests.test_pairs_far_apart_in_small_tables_open_a_stream_within_two_seconds",
+            "tests.routing.messaging.test_near_hops.TunnelTests.test_node_that_is_dialled_is_second_where_all_nearer_ones_are_behind_tunnels",
         ),
     ),
     Mutant(

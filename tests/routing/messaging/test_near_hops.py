@@ -9,10 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Name, Settings
 from routing_crust.crust.interfaces import ILink
+from routing_crust.endpoints import PathKind
 from routing_crust.routing.membership.neighbourhood import LinkLookup
 from routing_crust.routing.membership.routing_table import PeerEntry, RoutingTable
 from routing_crust.routing.messaging.near_hops import BIT_SECONDS, NearHops
 
+from .messaging_net import FakeNet
 from .stretch import Earth, by_name_alone, by_round_trips
 
 OWN = Name(bytes(32))
@@ -99,6 +101,18 @@ class NearHopsTests(SynchronousTestCase):
         self.links.links[silent].is_doubted = True
         other = self.add(at(250, 2), None)
         self.assertEqual(self.hops.next_hop(TARGET), other)
+
+
+class TunnelTests(SynchronousTestCase):
+    def test_node_that_is_dialled_is_second_where_all_nearer_ones_are_behind_tunnels(self) -> None:
+        """The nearer ones may be dead ends, and have no other way on; who carries the tunnels has."""
+        net = FakeNet()
+        self.addCleanup(net.stop)
+        here, first, second, dialled = (net.node(each) for each in ("0", "110", "111", "10"))
+        for other in (first, second, dialled):
+            net.link(here, other).path_kind = PathKind.DIRECT if other is dialled else PathKind.TUNNEL
+        links, _ = here.messenger._forwarder.first_hops(Name(b"\xff" * 32))
+        self.assertEqual([each.peer for each in links], [second.name, dialled.name, first.name])
 
 
 class EarthTests(SynchronousTestCase):
