@@ -135,7 +135,7 @@ class LiveSettings:
         self.reloading()
         try:
             outcome: Outcome | Failure = await self._apply(self._read())
-        except RoutingCrustError:
+        except Exception:  # those who wait hear of a bug as well
             outcome = Failure()
         finally:
             self.reloaded()

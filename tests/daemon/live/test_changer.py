@@ -6,6 +6,7 @@ real file.
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -323,6 +324,14 @@ class OrderTests(LiveCase):
         outcomes = [self.outcome(each) for each in later]
         self.assertEqual(set(outcomes), {outcomes[0]})
         self.assertEqual(outcomes[0].changed, (f"forward: tcp:2={peer}/y removed", "max_links: 256 -> 9"))
+
+    def test_bug_in_a_reload_is_told_to_all_who_wait_and_the_next_one_runs(self) -> None:
+        def broken(settings: object) -> None:
+            raise ZeroDivisionError
+
+        with patch.object(self.live._programs, "prepare", broken):
+            self.failureResultOf(self.live.reload(), ZeroDivisionError)
+        self.assertEqual(self.reload(max_links="9").changed, ("max_links: 256 -> 9",))
 
     def test_stop_during_a_reload_closes_what_it_has_opened(self) -> None:
         opened: Deferred[None] = Deferred()

@@ -320,6 +320,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.live.test_changer.FailureTests.test_port_that_is_taken_changes_nothing",),
     ),
     Mutant(
+        "a bug in a reload leaves those who wait for it waiting",
+        "daemon/live/changer.py",
+        "except Exception:  # those who wait",
+        "except RoutingCrustError:  # those who wait",
+        (
+            "tests.daemon.live.test_changer.OrderTests.test_bug_in_a_reload_is_told_to_all_who_wait_and_the_next_one_runs",
+        ),
+    ),
+    Mutant(
         "reloads run at the same time",
         "daemon/live/changer.py",
         "            self._lock.run(lambda: Deferred.fromCoroutine(self._reload_now()))\n",
