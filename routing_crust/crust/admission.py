@@ -180,6 +180,7 @@ class StrangerBudget:
 
 def _split(entries: Iterable[str]) -> tuple[frozenset[Name], tuple[IPv4Network | IPv6Network, ...]]:
     entries = tuple(entries)
+    # no network is written with as many characters as a name
     networks = (ip_network(each) for each in entries if len(each) != NAME_CHARACTERS)
     return names_in(entries), tuple(networks)
 

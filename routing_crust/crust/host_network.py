@@ -68,6 +68,7 @@ class HostNetwork:
         return (
             link.direction is Direction.ACCEPTED
             and self._mapper.maps(connection.local.port)
+            # a hole in a firewall of IPv6 leads to our own address, which is direct
             and not connection.peer.is_v6
             and self._outside.is_outside(connection.peer)
         )

@@ -34,6 +34,7 @@ def descriptors_left() -> int:
     try:
         number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
+        # this process has none left, or the system has not: accept nothing in either case
         return 0
     os.close(number)
     return max(0, limit - number)

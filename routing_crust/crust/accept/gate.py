@@ -73,6 +73,7 @@ class Gate:
         The refusal of any further link, if there are as many as the settings allow. Those that are not
         confirmed, or being closed, make room.
         """
+        # this comes with each dial and connection, and the count below looks at every link
         if len(self._links) < self._max_links:
             return None
         # a peer that never confirms its link, or closes it slowly, must not keep others out
@@ -86,6 +87,7 @@ class Gate:
         if refusal is not None:
             self._log(str(peer), refusal, peer.prefix)
             return False
+        # last: a connection that is refused must cost no other its place
         self.unverified.make_room(peer)
         return True
 

@@ -76,6 +76,7 @@ class HandshakeTurns:
                     continue
                 begin = self._next_of(prefix)
                 served = True
+                # a connection that has gone meanwhile must not cost the others a turn
                 if begin():
                     self._all.take()
                     self._each.take(prefix)

@@ -148,6 +148,7 @@ class ListeningPorts:
         except CannotListen as error:
             if self._problems.get(endpoint) != str(error):
                 self._problems[endpoint] = str(error)
+                # new addresses of IPv6 are all refused at first, which is no news
                 level = LogLevel.debug if _is_not_ours_yet(error) else LogLevel.warn
                 text = "{problem}. It is tried again when the network changes"
                 self.log.emit(level, text, problem=str(error))

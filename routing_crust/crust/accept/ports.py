@@ -89,6 +89,7 @@ def _listen(endpoint: Endpoint, stack: ExitStack) -> socket.socket | CannotListe
         listener.setblocking(False)
         # connections of the last run in TIME_WAIT would keep a restarted node from its port for a minute
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # IPv4 has a socket of its own, for whose port this one would stand in the way
         if endpoint.is_v6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(found[0][4])

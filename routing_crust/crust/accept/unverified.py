@@ -88,6 +88,7 @@ class UnverifiedConnections:
             return False
         coming = (_Entry(peer, lambda *_: None),)
         crowd = _of_the_most([*entries, *coming], lambda each: each.prefix)
+        # the neighbours of a busy host have done nothing
         crowd = _of_the_most(crowd, lambda each: each.host)
         # the newcomer's prefix may be the fullest by the newcomer alone: then the oldest of all goes
         self._cut(next((each for each in crowd if each in self._entries), entries[0]))
@@ -119,6 +120,7 @@ class UnverifiedConnections:
         self._by_link[link] = entry
         self.total()
         same = [each for each in self._by_link if each.peer == link.peer]
+        # the newest stay: the peer may have lost the others without our noticing
         for each in same[:-MAX_UNCONFIRMED_PER_NAME]:
             self._cut(self._by_link[each])
         return link

@@ -116,6 +116,7 @@ class DialBacks:
             self._limits.check(endpoint, peer, asked_by)
         except DialFailed as problem:
             raise LimitReached(str(problem), "deny", 0) from None
+        # always counted: a peer that was there once must not have its address dialled at will
         self._limits.spend(endpoint, asked_by)
         return self._begin(endpoint, peer, asked_by)
 

@@ -126,6 +126,7 @@ class Dialler:
 
     def stop(self) -> None:
         """Call off all dials; every Deferred that is waiting fails with L{ServiceStopped}."""
+        # taken away first: a race that is cancelled here must not settle its waiters itself
         races, self._races = self._races, {}
         for shared in races.values():
             shared.race.link.cancel()

@@ -85,6 +85,7 @@ class EndpointDial:
             self._first = dial
         self._running[dial] = path
         dial.outcome.addCallbacks(self._won, self._failed, callbackArgs=(dial,), errbackArgs=(dial,))
+        # all dials of one endpoint have its one time limit together
         passed = 0.0 if first else self._clock.seconds() - self._began
         dial.dial(DIAL_TIMEOUT_SECONDS - passed)
 
@@ -117,6 +118,7 @@ class EndpointDial:
         except (LimitReached, DialFailed):
             return False
         self._begin(path)
+        # the dial may have ended within the call
         return not self.outcome.called
 
     def _won(self, link: ILink, dial: OneDial) -> None:
@@ -133,6 +135,7 @@ class EndpointDial:
         problem = failure.value
         assert isinstance(problem, DialFailed)
         if dial is self._first:
+            # what a detour runs into says more about the detour than about the peer
             self._problem = problem
             # the host itself has refused, by whatever way the packets came
             if problem.presence is Presence.GONE:

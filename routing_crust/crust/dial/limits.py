@@ -89,6 +89,7 @@ class DialLimits:
         """Whether an operator has configured this peer at this address, or it answered there last."""
         if (endpoint, peer) in self._proven:
             return True
+        # a contact without a name is good for every peer that is found there
         at = (each.name for each in self._configured() if each.endpoint == endpoint)
         return any(name in (peer, None) for name in at)
 

@@ -66,6 +66,7 @@ class Race:
             if endpoint not in self._outcomes:
                 self._outcomes[endpoint] = "not dialled"
                 self._waiting.append(endpoint)
+        # no timer runs while none waits: those that come late begin it again
         if self._waiting and self._running and self._timer is None:
             self._timer = self._clock.callLater(self._stagger, self._next)
 

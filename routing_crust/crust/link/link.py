@@ -311,6 +311,7 @@ class Link(FrameSender):
         self._set_tick()
         if liveness.probe_due:
             self._send_probe()
+            # a heartbeat, or a mere measurement, has waited for nothing yet
             if liveness.waiting:
                 self._owner.link_silent(self)
         if liveness.doubt_due:

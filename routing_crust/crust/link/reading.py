@@ -83,6 +83,7 @@ class ReadingShare:
         for _ in range(count):
             link = next(iter(self._links))
             del self._links[link]
+            # the first of them must not use up the portion of all
             allowance = portion // count
             left = link.go_on(allowance)
             self.left -= allowance - left
@@ -138,5 +139,6 @@ class ReadingTurns:
                 self._due.append(share)
             else:
                 share.due = False
+        # frames that were just delivered may have set it
         if self._due and self._timer is None:
             self._timer = self._clock.callLater(0, self._turn)

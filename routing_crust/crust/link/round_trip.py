@@ -56,6 +56,7 @@ class RoundTrip:
 
     def asked(self) -> None:
         """A probe is sent."""
+        # with another probe on its way, nobody knows which of them an answer is for
         self._unanswered, self._ambiguous = True, self._unanswered
         self._since = self._seconds()
 

@@ -44,6 +44,7 @@ def default_gateway(table: str) -> IPv4Address | None:
             is_default = not int(destination, 16) and not int(mask, 16)
             if is_default and (best is None or int(metric) < best[0]):
                 is_there = int(flags, 16) & _UP_AND_GATEWAY == _UP_AND_GATEWAY
+                # one without a gateway counts, too: packets take it before any route with a higher metric
                 best = (int(metric), gateway if is_there else "")
         except (IndexError, ValueError):
             continue

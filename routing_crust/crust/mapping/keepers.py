@@ -41,6 +41,7 @@ class Keepers:
         """
         for lost in [each for each in self._present if each not in wanted]:
             keeper = self._present.pop(lost)
+            # before the removal, which takes a while: nobody should dial the port meanwhile
             self._gone(keeper)
             self._end(keeper)
         for each, access in wanted.items():
@@ -61,6 +62,7 @@ class Keepers:
 
     def _end(self, keeper: PortKeeper) -> None:
         ended: Deferred[None] = Deferred()
+        # noted before the stop, which may be over within the call
         self._ending[ended] = None
 
         def forget(_: object) -> None:

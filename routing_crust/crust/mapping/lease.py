@@ -154,6 +154,7 @@ class RouterAccess:
 
     def of_address(self, local: str) -> RouterAccess:
         """The access to the router of one of our IPv6 addresses, while this host has it."""
+        # looked for each time: an address that this host has lost has no router any more
         find = self.find_gateways_v6
         return RouterAccess(
             lambda: next((each for each in find() if each.local == local), None), self.ways_v6

@@ -136,6 +136,7 @@ def read_reply(datagram: bytes, request: MapRequest) -> MapReply | Refusal | Non
         # A router that speaks NAT-PMP only answers like this (RFC 6887, section 9, and appendix A).
         is_refusal = datagram[1] & _IS_REPLY and datagram[3] == ResultCode.UNSUPPORTED_VERSION
         return Refusal(ResultCode.UNSUPPORTED_VERSION) if is_refusal else None
+    # options may follow, and all is in words of 4 bytes (RFC 6887, section 7)
     if len(datagram) < _REPLY_HEAD.size + _BODY.size or len(datagram) % 4:
         return None
     _, code, result, lifetime, _ = _REPLY_HEAD.unpack_from(datagram)

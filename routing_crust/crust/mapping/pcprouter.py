@@ -75,6 +75,7 @@ class PcpRouter:
         """
         @raise RouterProblem: no answer, or a refusal.
         """
+        # each address and port has its own: one that is seen tells nothing about the others
         nonce = self._nonces(f"{self._client} {local_port}".encode())[:NONCE_BYTES]
         request = MapRequest(self._client, nonce, local_port, external_port, lifetime)
 

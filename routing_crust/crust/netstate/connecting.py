@@ -82,6 +82,7 @@ def take_path(made: socket.socket, path: DialPath) -> None:
         lets every user.
     """
     if path.uplink is not None and _BIND_TO_DEVICE is not None:
+        # the address alone does not choose the way out: that is for the routes
         made.setsockopt(socket.SOL_SOCKET, _BIND_TO_DEVICE, path.uplink.interface.encode() + b"\0")
     if path.segment_bytes:
         # not every system lets us, and then larger ones may do

@@ -63,6 +63,7 @@ class HeartbeatPace:
         @param others: the links that there are.
         """
         died = reason.reason in _DEATHS and not reason.by_peer and link.died_idle
+        # a tunnel lives by the heartbeats of its relay's link, and near hosts have no NAT between them
         if not died or link.path_kind is PathKind.TUNNEL or not _is_global(link):
             return
         network = link.connection.local.prefix
@@ -77,7 +78,9 @@ class HeartbeatPace:
             return
         deaths.append(when)
         if len(deaths) >= ENOUGH_DEATHS:
+            # links have to die at the new pace, too, before there is a shorter one
             deaths.clear()
+            # the settings may ask for a pace that is shorter than ours ever gets
             self._pace.put(network, min(self._longest, max(MIN_HEARTBEAT_SECONDS, self.of(network) / 2)))
         self._deaths.put(network, tuple(deaths))
 

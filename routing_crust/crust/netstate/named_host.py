@@ -72,6 +72,7 @@ class NamedHostConnector:
 
     def _connected(self, protocol: IProtocol) -> None:
         self._protocol = protocol
+        # only what we have started: the connection has its own start, and ends that itself
         self._factory.doStop()
 
     def _failed(self, failure: Failure) -> None:

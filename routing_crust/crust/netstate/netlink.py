@@ -46,6 +46,7 @@ class NetworkNews:
         matters = False
         while len(data) >= _HEADER.size:
             length, kind, _, _, _ = _HEADER.unpack_from(data)
+            # a length of 0 would be read for ever
             if length < _HEADER.size or length > len(data):
                 break
             matters = self._message_matters(kind, data[_HEADER.size : length]) or matters
@@ -69,6 +70,7 @@ class NetworkNews:
         if family:  # what bridges and IPv6 have to say about an interface
             return False
         if kind == _DEL_LINK:
+            # one that we have not heard of may have worked
             return bool(self._working.pop(index, _WORKING))
         # the kernel also reports counters and neighbours of bridges: only the state itself matters
         works = flags & _WORKING

@@ -70,6 +70,7 @@ class PathWatch:
 
     def link_silent(self, link: ILink) -> None:
         """Nothing has come over a link since we sent something: see whether anything comes over others."""
+        # an answer that is waited for already tells as much
         if is_through_nat(link) and self._answer is None:
             self._turn.append(link)  # it is probed already
             self._probe_next()
@@ -127,6 +128,7 @@ class PathWatch:
         links = self.through_nat()
         # those first that have not had their turn
         waiting = [each for each in links if each not in self._turn and each.is_verified]
+        # the other links to a network that has just broken tell nothing new
         waiting = [each for each in waiting if each.connection.peer.prefix not in self._breaks]
         if not waiting:
             self._turn.clear()
@@ -151,12 +153,14 @@ class PathWatch:
         if 0 <= now - self._broke < MIN_INTERVAL_SECONDS:
             return
         self._broke = now
+        # what was acted upon must not count for the next time
         self._breaks.clear()
         for each in self.through_nat():
             self._demand_answer(each)
         self._broken()
 
     def _demand_answer(self, link: ILink) -> None:
+        # a break and a doubt may have two causes; breaks of two networks have one
         if link.is_doubted and self._proven >= self._broke:
             link.abort(CloseReason.INACTIVE, "the path has broken, and the peer owed an answer already")
         else:

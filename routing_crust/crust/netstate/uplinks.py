@@ -80,6 +80,7 @@ def routes_in(data: bytes) -> Iterator[DefaultRoute | None]:
     """
     while len(data) >= _HEADER.size:
         length, kind, _, _, _ = _HEADER.unpack_from(data)
+        # a length of 0 would be read for ever
         if length < _HEADER.size or length > len(data):
             return
         if kind in (_ERROR, _DONE):
@@ -105,6 +106,7 @@ def _default_route(body: bytes) -> DefaultRoute | None:
         if which in numbers and length == _ATTRIBUTE.size + _NUMBER.size:
             (numbers[which],) = _NUMBER.unpack_from(rest, _ATTRIBUTE.size)
         rest = rest[length + 3 & ~3 :]
+    # a route by several interfaces at once names none here, and is left out
     index = numbers[_OUTWARDS]
     return DefaultRoute(family == _V6, table, numbers[_PRIORITY], index) if index else None
 
@@ -184,6 +186,7 @@ def other_uplinks(
     with suppress(OSError):
         known = [each for each in routes() if each.is_v6 == remote.is_v6]
         in_main = {each.interface for each in known if each.table == MAIN_TABLE}
+        # the route is of another table: rules of this host, such as a VPN's, that nobody should go around
         if chosen is not None and chosen.index not in in_main:
             return ()
         known.sort(key=lambda each: (each.table != MAIN_TABLE, each.metric))

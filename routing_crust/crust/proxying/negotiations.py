@@ -89,6 +89,7 @@ class HttpConnect:
     def feed(self, data: bytes) -> bytes:
         self._came += data
         while not self.done:
+            # at the first byte: a proxy of another kind might never send the end of a head
             self._check_beginning()
             end = _HEAD_END.search(self._came)
             if end is None or end.end() > MAX_ANSWER_BYTES:
@@ -210,12 +211,14 @@ class Socks5:
 
     def _reply_came(self) -> bytes | None:
         self._check_version(5)
+        # before the reply is complete: not every proxy sends an address with a refusal
         if len(self._came) > 1 and self._came[1] != 0:
             reply = self._came[1]
             why = _SOCKS_REFUSALS.get(reply, f"reply {reply}")
             raise ProxyFailed(f"the proxy {self._proxy} refuses: {why}")
         if len(self._came) < 5:
             return None
+        # a host name begins with its length
         sizes = {1: 4, 3: 1 + self._came[4], 4: 16}
         if self._came[3] not in sizes:
             raise ProxyFailed(f"the proxy {self._proxy} answers what makes no sense")

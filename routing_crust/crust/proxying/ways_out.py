@@ -54,6 +54,7 @@ class WaysOut:
         if not self._rules.resolves(host):
             return None
         address = placeholder(host)
+        # the dial comes later, and is given the address alone
         self._names.put(address, host)
         return Answer(f"the proxy {self.in_words}", (Record(address),))
 
@@ -72,6 +73,7 @@ class WaysOut:
         if not self._rules.for_endpoint(remote):
             return self._platform.connect(remote, factory, origin, path)
         proxy = self._rules.proxy
+        # a placeholder stands for a name that only the proxy can resolve
         host = self._names.get(remote.host, remote.host) if is_placeholder(remote.host) else remote.host
         proxied = ProxiedFactory(factory, proxy, negotiation_with(proxy, host, remote.port), remote)
         return self._platform.connect_to_host(proxy.host, proxy.port, proxied)

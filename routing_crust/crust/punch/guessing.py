@@ -123,6 +123,7 @@ class PortGuess:
         self._clock = clock
         self._opens = opens
         self._dial = dial
+        # each dial of the same port leaves from another one of ours, and opens another one of our NAT
         ports = [target.port] * OPEN_PORTS if opens else random.sample(_PORTS, MAX_GUESSES)
         self._targets = [Endpoint(target.host, port) for port in ports]
         self._running: dict[int, GuessDial] = {}

@@ -83,6 +83,7 @@ class PunchDial(ClientFactory):
 
     def buildProtocol(self, addr: object) -> Negotiation | None:
         """Declines when it is called off."""
+        # the connection may have been made in the very turn in which it was called off
         if self._called_off:
             return None
         mine = self.meeting.preface_for(self._endpoint.host)

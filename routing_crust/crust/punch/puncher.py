@@ -191,6 +191,7 @@ class Puncher:
         target = None if guess is None else target_of(guess, endpoints)
         if guess is None or target is None or not self._guesses.may(peer, guess.host):
             return
+        # guesses have to come from the port that the other end dials, or the NAT there lets none in
         origin = None if guess.opens else origin_for(self._environment.listening(), target)
         if origin is None and not guess.opens:
             return

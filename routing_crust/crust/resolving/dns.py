@@ -97,6 +97,7 @@ class Dns:
             records = tuple(Record(each) for each in addresses if (":" in each) == (kind is Kind.AAAA))
             return Answer(str(self._hosts_file), records)
         servers, search = self._configured()
+        # a name without a dot is one of our own domain first, as for the C library
         names = [*(f"{name}.{each}" for each in search if "." not in name), name]
         question.limit(SECONDS_IN_ALL)
         problems: list[str] = []

@@ -38,6 +38,7 @@ def read_records(connection: Any, at: int, count: int) -> tuple[int, int]:
     @return: where the content ends, and the last result of OpenSSL: not above 0 if it had no more.
     """
     ssl, place, result = connection._ssl, _content, 1
+    # a whole record must still fit: OpenSSL does not know where the place ends
     while count and at <= PLACE_BYTES - RECORD_BYTES:
         result = _read(ssl, place + at, RECORD_BYTES)
         if result <= 0:

@@ -45,6 +45,7 @@ class RecordCounter:
             self._head = b""
         end = len(data)
         at = self._missing
+        # at 0 the last piece ended with a record, which was counted then
         count = int(0 < at <= end)
         while end - at >= HEADER_BYTES:
             kind, version, length = _header(data, at)
@@ -52,6 +53,7 @@ class RecordCounter:
             if at <= end or kind != _APPLICATION_DATA or version != _VERSION or length > _MAX_LENGTH:
                 count += 1
         if at < end:
+            # the lengths of what follows are known only once the whole header is there
             self._head = bytes(data[at:])
             at = end
         self._missing = at - end

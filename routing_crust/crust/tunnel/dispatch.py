@@ -146,5 +146,6 @@ def note_outcome(outcome: ILink | Failure, history: History, peer: Name, relay: 
         for _, what in outcome.value.attempts:
             history.tried(peer, Way.TUNNEL, where, what)
     else:
+        # the failure of a cancelled Deferred has no text
         history.tried(peer, Way.TUNNEL, where, outcome.getErrorMessage() or "called off")
     return outcome

@@ -23,6 +23,7 @@ class _LinkNumbers:
     __slots__ = ("last", "legs")
 
     def __init__(self, link: ILink) -> None:
+        # each step is 2, so the first numbers are 1 and 2
         self.last = -1 if link.initiator else 0
         self.legs: dict[int, Leg] = {}
 

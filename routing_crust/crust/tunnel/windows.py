@@ -51,6 +51,7 @@ class WindowMemory:
 
     def take(self, account: Account, amount: int) -> bool:
         """Let a window grow, if there is memory for it."""
+        # the widest part alone: a host has as many names as it likes
         part = account[:1]
         of = self._of.get(part, 0) + amount
         # as in Choudhury and Hahne's dynamic thresholds: the fuller it is, the less for each
@@ -127,9 +128,11 @@ class ReceiveWindow:
         self._since_began += grant
         if self._since_began >= self.size:
             now = self._seconds()
+            # a round trip that is not known yet is infinite, and lets nothing grow
             if now - self._began < LIMITING_ROUND_TRIPS * self._round_trip < inf:
                 grant += self._grow()
             self._since_began, self._began = 0, now
+        # the first byte beyond the credit that there was: it can only come after this grant has arrived
         if self._mark < 0:
             self._mark, self._marked = self._received + self.left, self._seconds()
         self.left += grant
