@@ -98,7 +98,7 @@ class LanBeacon:
         self._found = found
         self._port = port
         self._ears: dict[Place, _Ear] = {}
-        self._closing: list[Deferred[Any]] = []
+        self._closing: dict[Deferred[Any], None] = {}
         self._nonce: bytes | None = None
         self._seek_call: IDelayedCall | None = None
         self._pending: dict[bytes, _PendingAnswer] = {}
@@ -124,7 +124,7 @@ class LanBeacon:
         """Listen at these places and no others from now on. One log line names those without multicast."""
         wanted = [] if self._scope.is_silent else list(places)
         for place in [each for each in self._ears if each not in wanted]:
-            self._closing.append(maybeDeferred(self._ears.pop(place).transport.stopListening))
+            self._close(self._ears.pop(place))
         problems = []
         for place in wanted:
             if place not in self._ears:
@@ -160,8 +160,7 @@ class LanBeacon:
         for each in pending.values():
             each.call.cancel()
         self.listen(())
-        closing, self._closing = self._closing, []
-        return gatherResults(closing, consumeErrors=True).addCallback(lambda _: None)
+        return gatherResults(list(self._closing)).addCallback(lambda _: None)
 
     def heard(self, datagram: bytes, host: str, place: Place) -> None:
         """A datagram came; anyone may have sent it. The cheap checks come first, the signature last."""
@@ -250,6 +249,12 @@ class LanBeacon:
             return error.strerror or str(error)
         self._ears[place] = ear
         return None
+
+    def _close(self, ear: _Ear) -> None:
+        # interfaces come and go for as long as the node runs, so what is closed must not stay here
+        closed = maybeDeferred(ear.transport.stopListening)
+        self._closing[closed] = None
+        closed.addBoth(lambda _: self._closing.pop(closed, None))
 
 
 class _Ear(DatagramProtocol):

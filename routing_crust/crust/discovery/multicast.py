@@ -81,16 +81,18 @@ def choose_places(
     @param dials_only: we listen nowhere and only look for others: everywhere.
     @return: loopback only if there is nothing else, or if we only dial.
     """
-    ports = {each.address: each.port for each in listening}
+    ports = {str(each.address): each.port for each in listening}
     chosen: dict[tuple[int, int], Place] = {}
     for each in addresses:
         # IPv6 datagrams to a link-local group always come from the link-local address; and there is no
         # multicast on ::1.
         if each.address.version == 6 and not each.address.is_link_local:
             continue
-        port = ports.get(each.address) or ports.get(_wildcard(each.address))
+        # a link-local address that is listened on has a zone, and that of an interface has none
+        names = (f"{each.address}%{each.interface}", str(each.address), _wildcard(each.address))
+        port = next((ports[name] for name in names if name in ports), 0)
         if port or dials_only:
-            place = Place(each.interface, each.index, each.address, each.network, port or 0)
+            place = Place(each.interface, each.index, each.address, each.network, port)
             chosen.setdefault((each.index, each.address.version), place)
     places = tuple(chosen.values())
     others = tuple(each for each in places if not each.address.is_loopback)
@@ -139,5 +141,5 @@ def _set_up_v6(here: socket.socket, place: Place, port: int) -> None:
     here.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, IPv6Address(GROUP_V6).packed + index)
 
 
-def _wildcard(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    return IPv4Address(0) if address.version == 4 else IPv6Address(0)
+def _wildcard(address: IPv4Address | IPv6Address) -> str:
+    return "0.0.0.0" if address.version == 4 else "::"

@@ -256,6 +256,13 @@ class LogicTests(SynchronousTestCase):
         self.beacon.listen([LAN, other])
         self.assertEqual(len(self.reactor.ears), 2)
 
+    def test_nothing_is_kept_of_sockets_that_are_closed(self) -> None:
+        """Interfaces may come and go for years."""
+        for _ in range(3):
+            self.beacon.listen([])
+            self.beacon.listen([LAN])
+        self.assertEqual(len(self.beacon._closing), 0)
+
     def test_stop_leaves_no_timer_and_no_socket(self) -> None:
         """It may be repeated."""
         self.hear(2, BeaconKind.SEEK)

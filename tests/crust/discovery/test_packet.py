@@ -75,6 +75,11 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual(self.places("127.0.0.1:1"), [("lo", "127.0.0.1", 1)])
         self.assertEqual(self.places("[::1]:1"), [])
 
+    def test_link_local_address_of_an_interface_gives_one_place(self) -> None:
+        """It is listened on with its zone."""
+        self.assertEqual(self.places("[fe80::5%eth0]:1"), [("eth0", "fe80::5", 1)])
+        self.assertEqual(self.places("[fe80::5%eth1]:1"), [])
+
     def test_client_seeks_on_every_interface(self) -> None:
         """Its beacon has the port 0."""
         everywhere = [("lo", "127.0.0.1", 0), ("eth0", "192.168.1.5", 0), ("eth0", "fe80::5", 0)]

@@ -31,6 +31,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "every socket of a beacon that was closed is remembered",
+        "crust/discovery/beacon.py",
+        "closed.addBoth(lambda _: self._closing.pop(closed, None))",
+        "closed.addBoth(lambda _: None)",
+        ("tests.crust.discovery.test_beacon.LogicTests.test_nothing_is_kept_of_sockets_that_are_closed",),
+    ),
+    Mutant(
+        "nodes at the addresses of an interface have no beacon over IPv6",
+        "crust/discovery/multicast.py",
+        'names = (f"{each.address}%{each.interface}", str(each.address)',
+        "names = (str(each.address)",
+        (
+            "tests.crust.discovery.test_packet.PlaceTests.test_link_local_address_of_an_interface_gives_one_place",
+        ),
+    ),
+    Mutant(
         "a link-local address is dialled from, wherever to",
         "crust/dial/local_port.py",
         " and not stays_near:",
