@@ -249,6 +249,8 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         return self._dial_backs.dial(endpoints, peer, asked_by)
 
     def knock(self, endpoints: Sequence[Endpoint], peer: Name) -> tuple[Deferred[Knock], ...]:
+        if not self._running:
+            return tuple(fail(ServiceStopped("crust is not running")) for _ in endpoints)
         return self._dial_backs.knock(endpoints, peer)
 
     def obstacle(self, endpoint: Endpoint, peer: Name) -> tuple[str, float]:

@@ -180,6 +180,13 @@ class ServiceOutsideTests(ServiceTests):
         self.one.not_reached(name(2))
         self.assertEqual(self.events.of("reachability"), [])
 
+    async def test_stopped_crust_knocks_nowhere(self) -> None:
+        await self.pair()
+        await self.one.stop()
+        for dial in self.one.knock((*self.two.endpoints, at("5.5.5.5:5483")), name(2)):
+            await self.assertFailure(dial, ServiceStopped)
+        self.assertTrue(self.one._dial_backs.idle)
+
 
 class KnockTests(DialBackCase):
     """Dials on our own account that ask whether a peer is there."""

@@ -31,6 +31,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a crust that was stopped still knocks",
+        "crust/service.py",
+        "        if not self._running:\n            return tuple(fail(",
+        "        if False:\n            return tuple(fail(",
+        ("tests.crust.dial.test_dial_back.ServiceOutsideTests.test_stopped_crust_knocks_nowhere",),
+    ),
+    Mutant(
         "every socket of a beacon that was closed is remembered",
         "crust/discovery/beacon.py",
         "closed.addBoth(lambda _: self._closing.pop(closed, None))",
