@@ -6,6 +6,7 @@ a time.
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from .messages import MAX_REPLY_BYTES, Command, FailedReply, Reply, decode_reply
 TELL_SECONDS: Final = 1.0
 """Between two reports to the program that waits."""
 _Reply = TypeVar("_Reply")
+_CREDENTIALS: Final = struct.Struct("3i")
+"""C{struct ucred} of Linux, unix(7): process, user, group."""
 
 
 class ClientError(RoutingCrustError):
@@ -82,6 +85,19 @@ class ControlClient:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._file.close()
         self._socket.close()
+
+    @property
+    def process(self) -> int | None:
+        """
+        The number that the daemon has among our processes; 0 if it is not among them, as in a container;
+        C{None} where the system does not tell.
+        """
+        option = getattr(socket, "SO_PEERCRED", None)
+        if option is None:
+            return None
+        told = self._socket.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+        number: int = _CREDENTIALS.unpack(told)[0]
+        return number
 
     def ask(
         self,

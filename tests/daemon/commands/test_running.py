@@ -18,8 +18,9 @@ from ..test_cli import CliTestCase
 
 
 class StartAndStopTests(CliTestCase):
-    def run_daemon(self) -> ControlServer:
-        server = ControlServer(FakeService(), DaemonInbox(), lambda: {"process": os.getpid()})
+    def run_daemon(self, process: int | None = None) -> ControlServer:
+        facts = {"process": process or os.getpid()}
+        server = ControlServer(FakeService(), DaemonInbox(), lambda: facts)
         server.listen(self.folder / "control.sock", reactor)
         self.addCleanup(server.stop, reactor)
         return server
@@ -51,13 +52,18 @@ class StartAndStopTests(CliTestCase):
         self.patch(os, "kill", kill)
         self.assertIn("is another user's: run this as that user", await self.said("stop", 1))
 
-    async def test_process_that_is_not_of_this_machine_is_not_waited_for(self) -> None:
+    async def test_daemon_in_a_container_is_not_taken_for_the_process_that_has_its_number_here(self) -> None:
+        self.run_daemon(process=1)
+        self.patch(os, "kill", self.fail)
+        self.assertIn("the daemon is process 1 of a container", await self.said("stop", 1))
+
+    async def test_daemon_that_is_gone_is_not_waited_for(self) -> None:
         def kill(process: int, number: int) -> None:
             raise ProcessLookupError
 
         self.run_daemon()
         self.patch(os, "kill", kill)
-        self.assertIn("or it runs in a container, and is stopped there", await self.said("stop", 1))
+        self.assertIn("the daemon is gone: there is no process", await self.said("stop", 1))
 
     async def test_daemon_that_cannot_be_asked_is_not_started_again(self) -> None:
         """Another user's, or one that hangs: a second one would only say that the first has the lock."""

@@ -42,6 +42,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a daemon in a container is stopped by its number, which is another program's here",
+        "daemon/commands/changing/running.py",
+        "or here not in (None, process)",
+        "",
+        (
+            "tests.daemon.commands.test_running.StartAndStopTests.test_daemon_in_a_container_is_not_taken_for_the_process_that_has_its_number_here",
+        ),
+    ),
+    Mutant(
         "a daemon that does not answer is started a second time",
         "daemon/commands/changing/running.py",
         "except NoDaemon:",

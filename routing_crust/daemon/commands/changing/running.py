@@ -45,13 +45,16 @@ def stop(options: argparse.Namespace) -> int:
     """Stop the daemon, and wait until it has closed everything."""
     with connect(options) as client:
         process = client.ask(StatusCommand(), StatusReply, STATUS_TIMEOUT_SECONDS).status.get("process")
-        try:
-            os.kill(int(str(process)), signal.SIGTERM)
-        except (ProcessLookupError, ValueError):
+        # in a container it has a number that is another program's here, and is 1 as a rule
+        here = client.process
+        if not isinstance(process, int) or here not in (None, process):
             raise NotHere(
-                f"the daemon says that it is process {process}, and there is none here: it has just ended, "
-                "or it runs in a container, and is stopped there"
-            ) from None
+                f"the daemon is process {process} of a container, or of another version: stop it there"
+            )
+        try:
+            os.kill(process, signal.SIGTERM)
+        except ProcessLookupError:
+            raise NotHere(f"the daemon is gone: there is no process {process} any more") from None
         except PermissionError:
             raise NotHere(f"the process {process} is another user's: run this as that user") from None
         sys.stderr.write("stopping ...\n")
