@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.interfaces import IAddress
@@ -42,10 +43,12 @@ def keep_alive(transport: Any) -> None:
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
     if handle is None or getattr(handle, "family", None) not in _INTERNET:
         return
-    transport.setTcpKeepAlive(True)
-    for names, value in _KEEPALIVE:
-        for option in [getattr(socket, name) for name in names if hasattr(socket, name)][:1]:
-            handle.setsockopt(socket.IPPROTO_TCP, option, value)
+    # a connection that the other end has reset already takes no options on macOS
+    with suppress(OSError):
+        transport.setTcpKeepAlive(True)
+        for names, value in _KEEPALIVE:
+            for option in [getattr(socket, name) for name in names if hasattr(socket, name)][:1]:
+                handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def write_now(descriptor: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from random import Random
 from types import SimpleNamespace
@@ -50,6 +52,15 @@ class KeepAliveTests(SynchronousTestCase):
             self.assertEqual(told, [True])
             option = getattr(socket, "TCP_KEEPIDLE", None) or socket.TCP_KEEPALIVE  # type: ignore[attr-defined,unused-ignore]
             self.assertEqual(handle.getsockopt(socket.IPPROTO_TCP, option), KEEPALIVE_IDLE_SECONDS)
+
+    def test_connection_that_was_reset_before_is_left_to_end_by_itself(self) -> None:
+        """As macOS has it: its socket takes no option any more."""
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+        handle = SimpleNamespace(family=socket.AF_INET, setsockopt=refuse)
+        keep_alive(SimpleNamespace(getHandle=lambda: handle, setTcpKeepAlive=refuse))
 
     def test_connection_of_another_kind_has_no_host_to_be_asked(self) -> None:
         _, told = self.told(socket.AF_UNIX)

@@ -96,7 +96,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a local program whose host is gone is never asked after",
         "transports.py",
-        "    transport.setTcpKeepAlive(True)\n",
+        "        transport.setTcpKeepAlive(True)\n",
         "",
         (
             "tests.test_transports.KeepAliveTests.test_host_of_a_tcp_connection_is_asked_when_it_has_been_idle",
