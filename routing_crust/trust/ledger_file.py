@@ -17,7 +17,8 @@ from .ledger import Ledger, LedgerEntry
 from .text_files import read_text, write_text
 
 INVITATIONS_FILE: Final = "invitations"
-_MAX_LEDGER_FILE_BYTES: Final = 8 * 1024 * 1024
+_MAX_LEDGER_FILE_BYTES: Final = 32 * 1024 * 1024
+"""Room for all copies of others' invitations, with as many users as they may have."""
 
 
 def load_ledger(state_dir: Path, network: str) -> Ledger:

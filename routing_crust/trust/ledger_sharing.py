@@ -12,6 +12,7 @@ Uses and withdrawals only grow, so two ledgers become the same in whatever order
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Annotated, Final
@@ -29,8 +30,14 @@ from .ledger import MAX_OPEN_INVITATIONS, Ledger, LedgerEntry
 MAX_SHARED_IN_A_FRAME: Final = 32
 MAX_USERS_IN_AN_ENTRY: Final = 256
 """Of those who have redeemed an invitation; the others follow in further entries."""
+USERS_TOLD_AT_ONCE: Final = 48
+"""In an entry, so that a frame of the longest entries is none that a link refuses."""
 MAX_INVITERS: Final = 16
 """Of whose invitations an admin keeps copies."""
+MAX_OVERUSES: Final = 64
+"""Users of a copy beyond its uses, which admins that cannot reach each other may add."""
+MAX_USERS_OF_AN_INVITER: Final = 16 * 1024
+"""In all copies of its invitations: more than one may have uses."""
 
 
 class SharedInvitation(WireMessage, frozen=True):
@@ -125,8 +132,8 @@ def _merged(present: LedgerEntry, told: LedgerEntry) -> LedgerEntry | None:
 
 
 def _bounded(entries: Iterable[LedgerEntry], now: float) -> tuple[LedgerEntry, ...]:
-    """Without copies that are of no use any more, and with as many of an inviter as it may have."""
-    kept, of_inviter = [], dict[Name, int]()
+    """Without copies that are of no use any more, and with as many and their users as an inviter may have."""
+    kept, of_inviter, users = [], dict[Name, int](), Counter[Name]()
     for each in entries:
         if each.inviter is not None:
             number = of_inviter.get(each.inviter, 0)
@@ -134,12 +141,23 @@ def _bounded(entries: Iterable[LedgerEntry], now: float) -> tuple[LedgerEntry, .
             if full or each.is_expired(now):
                 continue
             of_inviter[each.inviter] = number + 1
-        kept.append(each)
+            # names are free: an inviter could tell of users until the file of an admin is too long to be read
+            most = min(each.uses + MAX_OVERUSES, MAX_USERS_OF_AN_INVITER - users[each.inviter])
+            users[each.inviter] += min(len(each.used_by), most)
+            kept.append(_with_users(each, most))
+        else:
+            kept.append(each)
     return tuple(kept)
 
 
+def _with_users(entry: LedgerEntry, most: int) -> LedgerEntry:
+    if len(entry.used_by) <= most:
+        return entry
+    return replace(entry, used_by=tuple(sorted(entry.used_by)[:most]))
+
+
 def _pieces(entry: LedgerEntry, own: Name) -> Iterator[SharedInvitation]:
-    size = MAX_USERS_IN_AN_ENTRY
+    size = USERS_TOLD_AT_ONCE
     for at in range(0, max(1, len(entry.used_by)), size):
         yield SharedInvitation(
             (entry.inviter or own).raw,

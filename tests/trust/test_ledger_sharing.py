@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import WireError
-from routing_crust.trust.certificate import Certificate, MemberRole
-from routing_crust.trust.invitation import SECRET_BYTES
+from routing_crust.trust import ledger_sharing
+from routing_crust.trust.certificate import MAX_TAG_CHARACTERS, MAX_TAGS, MAX_TIME, Certificate, MemberRole
+from routing_crust.trust.invitation import MAX_USES, SECRET_BYTES
 from routing_crust.trust.ledger import Ledger, LedgerEntry
-from routing_crust.trust.ledger_sharing import MAX_INVITERS, frames_for, taking
+from routing_crust.trust.ledger_sharing import MAX_INVITERS, MAX_OVERUSES, frames_for, taking
+from routing_crust.wire.framing import MAX_FRAME_BYTES
 
 from .members import ALICE, BOB, INVITER, NOW, certified, name_of
 
@@ -67,8 +69,32 @@ class TellingTests(SynchronousTestCase):
         self.assertEqual(len(found.entries), 81)
         self.assertEqual(found.entries[0].used_by, users)
 
+    def test_no_frame_is_larger_than_a_link_takes(self) -> None:
+        """However many have redeemed invitations whose entries are as long as they can be."""
+        users = tuple(name_of(f"user{each}") for each in range(2000))
+        tags = frozenset(f"{each}".ljust(MAX_TAG_CHARACTERS, "x") for each in range(MAX_TAGS))
+        one = entry("one", uses=MAX_USES, nickname="n" * 32, tags=tags, used_by=users, expiry=MAX_TIME)
+        frames = list(frames_for(Ledger((one,)), ALICE_OWN, BOB_OWN, NOW))
+        self.assertEqual(max(map(len, frames)) // MAX_FRAME_BYTES, 0)
+        self.assertEqual(told(Ledger((one,)), ALICE_OWN, BOB_OWN).entries[0].used_by, users)
+
 
 class BelievingTests(SynchronousTestCase):
+    def test_users_that_an_inviter_tells_of_are_bounded(self) -> None:
+        """Their names cost it nothing."""
+        users = tuple(name_of(f"user{each}") for each in range(1000))
+        one = entry("one", used_by=users)
+        kept = told(Ledger((one,)), INVITER_OWN, ALICE_OWN)
+        self.assertEqual(len(kept.entries[0].used_by), one.uses + MAX_OVERUSES)
+        self.assertIs(told(Ledger((one,)), INVITER_OWN, ALICE_OWN, kept), kept)
+
+    def test_users_of_all_invitations_of_an_inviter_are_bounded(self) -> None:
+        self.patch(ledger_sharing, "MAX_USERS_OF_AN_INVITER", 100)
+        users = tuple(name_of(f"user{each}") for each in range(40))
+        ledger = Ledger(tuple(entry(word, uses=1000, used_by=users) for word in ("one", "two", "three")))
+        kept = told(ledger, INVITER_OWN, ALICE_OWN).entries
+        self.assertEqual([len(each.used_by) for each in kept], [40, 40, 20])
+
     def test_inviter_gains_no_tag_by_telling_of_an_invitation(self) -> None:
         """It knows the secret, and would redeem it with the admin."""
         given = Ledger((entry("one", tags=frozenset(("admins",))),))

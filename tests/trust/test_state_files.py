@@ -10,10 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import TrustFileError
 from routing_crust.identity import Identity
+from routing_crust.trust import ledger_file
 from routing_crust.trust.certificate import MemberRole
 from routing_crust.trust.issuing import Issuer
 from routing_crust.trust.ledger import Ledger, LedgerEntry
 from routing_crust.trust.ledger_file import load_ledger, save_ledger
+from routing_crust.trust.ledger_sharing import MAX_INVITERS, MAX_USERS_OF_AN_INVITER
 from routing_crust.trust.networks import network_of
 from routing_crust.trust.state_files import (
     BEACON_FILE,
@@ -276,6 +278,14 @@ class LedgerFileTests(FileTests):
         for text in ("", "[]", "7", '{"version": 1}', "[" * 100_000):
             (self.folder / "invitations").write_text(text)
             self.assertIn("restore it from a copy, or move it away", self.problem())
+
+    def test_copies_of_all_inviters_with_all_their_users_can_be_read_again(self) -> None:
+        """The largest file that others can bring about is one that is read at the next start."""
+        users = (name_of("carol"),) * MAX_USERS_OF_AN_INVITER
+        one = replace(self.ledger.entries[0], used_by=users, inviter=name_of("dora"))
+        save_ledger(self.folder, NETWORK, Ledger((one,)))
+        size = (self.folder / "invitations").stat().st_size
+        self.assertLess(MAX_INVITERS * size, ledger_file._MAX_LEDGER_FILE_BYTES * 3 // 4)
 
     def test_file_is_for_its_owner_alone(self) -> None:
         self.assertEqual((self.folder / "invitations").stat().st_mode & 0o777, 0o600)

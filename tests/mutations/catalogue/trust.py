@@ -17,6 +17,16 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "an inviter fills the ledgers of admins with users",
+        "trust/ledger_sharing.py",
+        "    if len(entry.used_by) <= most:\n",
+        "    if True:\n",
+        (
+            "tests.trust.test_ledger_sharing.BelievingTests.test_users_that_an_inviter_tells_of_are_bounded",
+            "tests.trust.test_ledger_sharing.BelievingTests.test_users_of_all_invitations_of_an_inviter_are_bounded",
+        ),
+    ),
+    Mutant(
         "one issuer fills the directory of members",
         "trust/member_directory.py",
         "                self._share_of_each = min(self._share_of_each, share)\n",
