@@ -49,6 +49,8 @@ from .surroundings import Credentials, Surroundings
 DEFAULT_ROLES: Final = frozenset((MemberRole.NODE, MemberRole.RELAY))
 OWN_ENDPOINTS: Final = 3
 """Of those that an invitation names; the others are members that pass on to us."""
+MAX_USERS_IN_A_LINE: Final = 16
+"""Users of an invitation that a line of the log names."""
 
 
 class InvitationDesk:
@@ -206,12 +208,20 @@ class InvitationDesk:
         used = {each.id: len(each.used_by) for each in before.entries}
         for each in after.entries:
             if len(each.used_by) > max(each.uses, used.get(each.id, 0)):
-                self.log.warn(
+                # quietly, since an inviter may tell of users that there are not
+                self._quiet.warn(
+                    "overuse",
                     "an invitation for {uses} was redeemed by {users}, since the admins could not reach each "
-                    "other: ban who should not be here",
+                    "other: ban those that should not be here",
+                    by=str(each.inviter or self._own),
                     uses=each.uses,
-                    users=", ".join(map(self._surroundings.describe, each.used_by)),
+                    users=self._some_of(each.used_by),
                 )
+
+    def _some_of(self, names: tuple[Name, ...]) -> str:
+        shown = ", ".join(map(self._surroundings.describe, names[:MAX_USERS_IN_A_LINE]))
+        more = len(names) - MAX_USERS_IN_A_LINE
+        return f"{shown} and {more} more" if more > 0 else shown
 
     def allows(self, name: Name, protocol: str) -> bool:
         """Whether a member was invited with leave to use this protocol here."""

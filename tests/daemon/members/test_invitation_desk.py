@@ -6,9 +6,11 @@ then.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
+from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.control.member_messages import InvitationsCommand, InviteCommand
@@ -24,7 +26,9 @@ from routing_crust.trust.codec import decode_certificate
 from routing_crust.trust.invitation import Invitation
 from routing_crust.trust.issuing import Issuer
 from routing_crust.trust.judging import judge
+from routing_crust.trust.ledger import Ledger, LedgerEntry
 from routing_crust.trust.ledger_file import load_ledger
+from routing_crust.trust.ledger_sharing import frames_for
 from routing_crust.trust.networks import network_of
 from routing_crust.trust.redeeming import RedeemAnswer, RedeemRefusal, Redemption, Welcome, decode_welcome
 from routing_crust.trust.roster import Roster
@@ -294,6 +298,24 @@ class RedeemingTests(DeskTestCase):
         self.assertEqual(self.redeem(invitation, LAPTOP, "one").refusal, RedeemRefusal.USED_UP)
         self.assertEqual(self.redeem(invitation, PHONE, "two").refusal, RedeemRefusal.USED_UP)
         self.assertEqual(self.redeem(self.invite(), LAPTOP, "one").refusal, RedeemRefusal.USED_UP)
+
+    def test_inviter_that_tells_of_many_users_does_not_fill_the_log(self) -> None:
+        """Their names cost it nothing."""
+        lines: list[str] = []
+        self.patch(self.desk._quiet, "_log", Logger(observer=lambda event: lines.append(formatEvent(event))))
+        own = self.here.certificate.certificate
+        peer = certified(LAPTOP, "inviter", MemberRole.NODE, MemberRole.INVITE).certificate
+        for number in range(2, 11):
+            users = tuple(Name(bytes([number, each]) * 16) for each in range(number))
+            entry = LedgerEntry(b"s" * 16, int(NOW) + 60, 1, "", frozenset((MemberRole.NODE,)), used_by=users)
+            for payload in frames_for(Ledger((entry,)), peer, own, NOW):
+                self.assertTrue(self.desk.take(peer, payload))
+        self.assertEqual(len(lines), 1)
+        self.assertIn("an invitation for 1 was redeemed by ", lines[0])
+        self.now += 120
+        users = tuple(Name(bytes([each]) * 32) for each in range(20))
+        self.desk._warn_of_overuse(Ledger(), Ledger((replace(entry, used_by=users),)))
+        self.assertIn(f"{users[15].short} and 4 more, since", lines[1])
 
     def test_inviter_is_told_which_protocols_are_not_exposed_here(self) -> None:
         invited = self.desk.invite(InviteCommand(allow=("web", "shh")))
