@@ -91,6 +91,7 @@ class PathWatch:
 
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """A link that was up is gone."""
+        self._turn = [each for each in self._turn if each is not link]
         broke = reason.reason is CloseReason.CONNECTION_LOST and not reason.by_peer
         if not (broke and link.is_verified and is_through_nat(link)):
             return
@@ -112,6 +113,7 @@ class PathWatch:
         self._timer = self._answer = None
         self._turn.clear()
         self._breaks.clear()
+        self._probed_all = self._broke = self._proven = float("-inf")
 
     def _look(self) -> None:
         self._timer = None

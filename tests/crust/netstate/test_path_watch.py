@@ -95,6 +95,22 @@ class PathWatchTests(SynchronousTestCase):
         self.clock.pump([0.5] * 4)
         self.assertLessEqual(sum(self.probes()), 6)
 
+    def test_nothing_is_kept_of_links_that_are_gone(self) -> None:
+        links = self.several(3)
+        self.clock.advance(SILENCE_SECONDS)
+        self.watch.link_silent(cast(ILink, links[1]))
+        for each in links:
+            self.lose(each, LinkClosed(CloseReason.NO_LONGER_NEEDED))
+        self.assertEqual(len(self.watch._turn), 0)
+
+    def test_watch_that_was_stopped_begins_from_the_start(self) -> None:
+        for number in (1, 2):
+            for each in self.several(3)[:2]:
+                self.lose(each)
+            self.assertEqual(self.broken, number)
+            self.links.clear()
+            self.watch.stop()
+
     def test_no_link_is_probed_while_one_of_them_brings_something(self) -> None:
         one, *_ = self.several(3)
         for _ in range(5):

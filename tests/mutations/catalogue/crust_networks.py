@@ -31,6 +31,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "links that are gone keep their turn to be probed",
+        "crust/netstate/path_watch.py",
+        "if each is not link]",
+        "]",
+        ("tests.crust.netstate.test_path_watch.PathWatchTests.test_nothing_is_kept_of_links_that_are_gone",),
+    ),
+    Mutant(
         "a crust that was stopped still knocks",
         "crust/service.py",
         "        if not self._running:\n            return tuple(fail(",
