@@ -11,14 +11,15 @@ from enum import Enum
 from ipaddress import ip_address
 from typing import Final
 
-from ...forwarding_rules import is_protocol
+from ...forwarding_rules import is_nickname, is_protocol
 from ...names import Name
-from ...plain_errors import InvalidName
 from ...routing.naming.directory import PeerDirectory
 
 SUFFIX: Final = ".crust"
 """At the end of every host here; nobody has registered it, and nobody is asked for it."""
 MAX_HOST_CHARACTERS: Final = 255
+MAX_COMPARED: Final = 2
+"""Of the nicknames that an unknown host may hold, those for which one is sought that is like it."""
 PROTOCOLS: Final = {
     21: ("ftp",),
     22: ("ssh",),
@@ -100,7 +101,7 @@ def find_host(host: str, port: int, directory: PeerDirectory) -> Destination:
             f"{SUFFIX} alone; exclude others from it, or use /proxy.pac, which does so",
         )
     text = text.removesuffix(SUFFIX)
-    peer = _peer(text, directory)
+    peer = directory.find_host(text)
     if peer is not None:
         return Destination(peer, text, (*PROTOCOLS.get(port, ()), str(port)))
     texts = [text]
@@ -108,22 +109,17 @@ def find_host(host: str, port: int, directory: PeerDirectory) -> Destination:
     for at in [number for number, each in enumerate(text) if each == "."]:
         protocol, who = text[:at], text[at + 1 :]
         texts.append(who)
-        peer = _peer(who, directory)
+        peer = directory.find_host(who)
         if peer is not None and is_protocol(protocol):
             return Destination(peer, who, (protocol,))
-    near = next(filter(None, map(directory.suggestion, texts)), ":")
+    # few: each is compared with all nicknames, and a page of a browser may ask for any number of hosts
+    asked = [each for each in texts if is_nickname(each)][:MAX_COMPARED]
+    near = next(filter(None, map(directory.suggestion, asked)), ":")
     raise HostRefused(
         Problem.UNKNOWN,
         f"nobody is known as {text} here{near} 'routing-crust members' and 'routing-crust status' show who "
         "is, and the setting nicknames gives names of your own",
     )
-
-
-def _peer(text: str, directory: PeerDirectory) -> Name | None:
-    try:
-        return directory.find_host(text)
-    except InvalidName:
-        return None
 
 
 def _is_address(text: str) -> bool:

@@ -22,7 +22,7 @@ from ...forwarding_rules import (
     known_nickname,
     unknown_nickname,
 )
-from ...names import Name, is_prefix
+from ...names import NAME_CHARACTERS, Name, is_prefix
 from ...plain_errors import InvalidName
 from ...trust.certificate import Certificate
 
@@ -105,24 +105,33 @@ class PeerDirectory:
                 raise
             raise self._nobody(text) from None
 
-    def find_host(self, text: str) -> Name:
+    def find_host(self, text: str) -> Name | None:
         """
         As L{find}, but a nickname may be written in capitals or not, as the names of hosts are.
 
-        @raise InvalidName: as L{find} does.
+        @return: C{None} if it stands for none, or for several.
         """
+        # no error is made: its text takes a comparison with all nicknames, and programs ask for any host
+        own = self._nicknames.get(text)
+        # nothing is called by more characters than a name has
+        if own is not None or len(text) > NAME_CHARACTERS:
+            return own
+        members = self._members()
+        known = [(name, each) for each, name in self._nicknames.items()]
+        known += [] if members is None else [(each.name, each.nickname) for each in members.current]
+        exact = {name for name, nickname in known if nickname == text}
+        if exact:
+            return exact.pop() if len(exact) == 1 else None
         try:
-            return self.find(text)
+            return Name.from_text(text)
         except InvalidName:
-            wanted = text.lower()
-            members = self._members()
-            known = [(name, each) for each, name in self._nicknames.items()]
-            known += [] if members is None else [(each.name, each.nickname) for each in members.current]
-            found = {name for name, nickname in known if nickname.lower() == wanted}
-            # of two that differ in capitals alone none can be meant
-            if len(found) != 1:
-                raise
-            return found.pop()
+            begun = self._begun_by(text) if is_prefix(text) else []
+        if len(begun) == 1:
+            return begun[0]
+        wanted = text.lower()
+        found = {name for name, nickname in known if nickname.lower() == wanted}
+        # of two that differ in capitals alone none can be meant
+        return found.pop() if len(found) == 1 else None
 
     def nickname_of(self, name: Name) -> str:
         """What people call a node; empty if it has no nickname."""
@@ -193,8 +202,7 @@ class PeerDirectory:
         return self._holders(certificate.nickname) == [certificate.name]
 
     def _find_prefix(self, text: str) -> Name:
-        beginning = text.lower()
-        found = sorted({each for each in self._known() if str(each).startswith(beginning)})
+        found = self._begun_by(text)
         if len(found) == 1:
             return found[0]
         if not found:
@@ -205,6 +213,11 @@ class PeerDirectory:
             )
         listed = ", ".join(self._candidate(each) for each in found[:MAX_CANDIDATES])
         raise InvalidName(f"{text!r} is the beginning of {len(found)} names: write more of it ({listed})")
+
+    def _begun_by(self, text: str) -> list[Name]:
+        """The nodes that we know whose names begin like this."""
+        beginning = text.lower()
+        return sorted({each for each in self._known() if str(each).startswith(beginning)})
 
     def _candidate(self, name: Name) -> str:
         nickname = self.nickname_of(name)

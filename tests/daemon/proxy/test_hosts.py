@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.proxy.hosts import HostRefused, Problem, find_host
+from routing_crust.daemon.proxy.hosts import MAX_COMPARED, HostRefused, Problem, find_host
+from routing_crust.routing.naming import directory
 from routing_crust.routing.naming.directory import PeerDirectory
 from tests.daemon.fakes import ALICE, BOB, CAROL
 
@@ -62,3 +65,15 @@ class HostTests(SynchronousTestCase):
         for host, meant in (("hone.crust", "'home'"), ("db.my.ofice.crust", "'My.Office'")):
             self.assertIn(f"here: did you mean {meant}? 'routing-crust members'", str(self.refused(host)))
         self.assertIn("known as xyz here: 'routing-crust members'", str(self.refused("xyz.crust")))
+
+    def test_host_that_is_found_is_compared_with_no_nickname(self) -> None:
+        """The comparison takes a tenth of a second where there are thousands."""
+        with patch.object(directory, "did_you_mean", self.fail):
+            for host in ("db.my.office.crust", f"web.{str(BOB)[:10]}.crust"):
+                self.assertEqual(find_host(host, 80, DIRECTORY).peer, BOB)
+
+    def test_host_of_many_parts_is_not_compared_for_each_of_them(self) -> None:
+        asked: list[str] = []
+        with patch.object(DIRECTORY, "suggestion", lambda text: asked.append(text) or ""):
+            self.refused(f"{'x.' * 100}crust")
+        self.assertEqual(len(asked), MAX_COMPARED)

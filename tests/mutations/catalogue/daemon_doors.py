@@ -153,6 +153,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.proxy.test_hosts.HostTests.test_hosts_of_others_are_refused",),
     ),
     Mutant(
+        "the proxy looks for a nickname like each part of an unknown host",
+        "daemon/proxy/hosts.py",
+        "[:MAX_COMPARED]",
+        "",
+        ("tests.daemon.proxy.test_hosts.HostTests.test_host_of_many_parts_is_not_compared_for_each_of_them",),
+    ),
+    Mutant(
         "the proxy takes addresses for names",
         "daemon/proxy/hosts.py",
         "    if _is_address(text):",
