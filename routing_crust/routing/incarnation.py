@@ -25,6 +25,7 @@ def next_incarnation(state_dir: Path | None, last: int, now: float) -> int:
     @param last: the last one that is known to this process; 0 for none.
     """
     path = None if state_dir is None else state_dir / "incarnation"
+    # a state directory that was put back from a copy may know less than this process
     number = max(int(now * 1000), last + 1, _read(path) + 1)
     if path is not None:
         try:

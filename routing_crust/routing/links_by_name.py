@@ -156,6 +156,7 @@ class LinksByName(MessagesByName):
     def _state_changed(self, event: StateChanged) -> None:
         if event.new is State.CONNECTED:
             self._waiting_for_state.fire(None)
+            # a first node with clients alone is connected, and has neither a proxy nor a table
             self._waiting_for_way.fire(None)
         elif event.new is State.TERMINATED:
             self._started = False

@@ -83,6 +83,7 @@ class MessagesByName:
         @raise InvalidName: as L{name_of} does.
         """
         group = self.name_of(name)
+        # before the lookup, so that a mistake is raised at once
         _check_body(body)
         return self._running(
             lambda core: core.search.close_group(group).addCallback(

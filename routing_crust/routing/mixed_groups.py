@@ -124,6 +124,7 @@ class Whereabouts:
                 sure = {name: _everywhere(heard, alone) for name, heard in voices.items()}
             if not sure:
                 return placed
+            # each turn places one more node at least, so this comes to an end
             placed.update(sure)
 
     def _voices(self, placed: Mapping[Name, Networks]) -> dict[Name, dict[Networks, Networks]]:

@@ -48,6 +48,7 @@ def guess_between(ours: NatKind, theirs: NatKind, host: str) -> Guess | None:
     @param host: the address of the peer.
     """
     opens, guesses = ours is NatKind.SYMMETRIC, theirs is NatKind.SYMMETRIC
+    # of two symmetric NATs a pair of ports would have to be hit, and without one nothing need be guessed
     if opens is guesses or NatKind.OPEN in (ours, theirs):
         return None
     return Guess(host, opens)

@@ -72,6 +72,7 @@ class NodeParts:
         self.dispatch = EnvelopeDispatch(node)
         self.messenger = Messenger(node, self.links, self.neighbourhood, self.dispatch)
         self.relays = relays = RelayChoice(node, self.links, self.neighbourhood, self.contacts.dialable_at)
+        # a client speaks for itself alone, and is no relay
         if not self.is_client:
             self.crust.carry_tunnels(relays.way)
         send = self.messenger.send_control

@@ -36,6 +36,7 @@ async def node(
     if settings is not None and given:
         raise TypeError(f"give settings, or {', '.join(given)}, not both")
     service = RoutingService(settings or Settings.from_text(**given), reactor=reactor, identity=identity)
+    # before the try: what did not start has nothing to stop
     service.startService()
     try:
         yield service

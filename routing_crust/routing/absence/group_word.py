@@ -88,6 +88,7 @@ class GroupWord:
         except NotConnected:
             word.alone = True
             return
+        # a close group has only names that have proven themselves, by a link or by an answer
         if name in group:
             word.knows.add(name)
         word.asked = frozenset(group) - {own, name}

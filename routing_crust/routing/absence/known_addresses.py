@@ -46,6 +46,7 @@ class KnownAddresses:
         crust = self._node.crust
         contacts = (*crust.configured_contacts(), *crust.saved_contacts())
         found = dict.fromkeys(each.endpoint for each in contacts if each.name == name)
+        # the latest first: what was told long ago may be the address of another by now
         told = dict.fromkeys(each.endpoint for each in reversed(crust.history.of(name).told))
         others = [each for each in told if each not in found and self._rules.refusal(name, each) is None]
         return tuple(found)[:MAX_KNOCKS], tuple(others)[: max(0, MAX_KNOCKS - len(found))]
@@ -60,6 +61,7 @@ class KnownAddresses:
         patience = self._node.clock.callLater(seconds, _call_off, kept)
         await DeferredList(kept, consumeErrors=True)
         cancel(patience)
+        # an address that was not affordable had no dial, and proves nothing either
         silent = Presence.UNKNOWN, "no answer"
         return tuple(found.get(each, Knock(each, *silent)) for each in (*known, *told))
 

@@ -100,6 +100,7 @@ class CandidateExchange:
 
     def _take(self, endpoint: Endpoint) -> bool:
         """Whether the limits on answers allow a dial. If so, it is counted."""
+        # each by itself: a whole network may stand on one machine
         if is_local_only(endpoint):
             return self._answered_locally.take(endpoint)
         return self._answered.take(endpoint.prefix)

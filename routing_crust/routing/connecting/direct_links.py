@@ -123,6 +123,7 @@ class DirectLinks:
         def ended(result: ILink | Failure) -> ILink | Failure:
             unwatch()
             cancel(timer)
+            # what the cancelled request fails with says nothing of the reason
             return Failure(problems[0]) if problems and isinstance(result, Failure) else result
 
         unwatch = self._absence.watch(name, give_up)

@@ -141,6 +141,7 @@ class RelayChoice:
         """How long a round trip to this peer through this node takes; infinite if that is not known."""
         theirs = self._told.get(peer, {}).get(relay, 0.0)
         own = self._links.link_to(relay)
+        # the other end says 0 where it does not know
         if own is None or own.path_kind is PathKind.TUNNEL or not theirs:
             return inf
         since, waited = self._waits.get((peer, relay), (-inf, 0.0))
@@ -167,6 +168,7 @@ class RelayChoice:
         relay, trip = peer.link.via, peer.link.round_trip
         if relay is None or trip.variation is None or trip.smoothed is None:
             return
+        # first, since the sum below would count it in
         self._waits.pop((peer.name, relay), None)
         waited = trip.smoothed - self.seconds(peer.name, relay)
         if waited > 0:

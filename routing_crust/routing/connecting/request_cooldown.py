@@ -38,6 +38,7 @@ class RequestCooldown:
 
     def note(self, name: Name) -> None:
         """A node did not answer."""
+        # one that was lifted is 0, after which the first comes again
         _, cooldown = self._silent.get(name, (0.0, 0.0))
         self._silent.put(name, (self._seconds(), self._backoff.after(cooldown)))
 

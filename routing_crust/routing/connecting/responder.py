@@ -172,6 +172,7 @@ class ConnectResponder:
         """An envelope of ours found no way on: if it carried a response, that takes another way."""
         sent = self._sent.pop(envelope_id, None)
         if sent is not None and sent.attempt + 1 < MAX_ATTEMPTS:
+            # by the tables from now on: the link that the request came by has led nowhere
             self._send_response(replace(sent, attempt=sent.attempt + 1), None)
 
     def _send_response(self, response: _SentResponse, link: ILink | None) -> None:

@@ -87,6 +87,7 @@ class TunnelOpener:
         if peer is None:
             return self._borrow(name)
         age = self._connector.request_age(name)
+        # an older request may never be answered, and the tunnel is wanted now
         is_new = age is not None and age < MEMBERSHIP_WAIT_SECONDS
         if peer.use is LinkUse.ATTACHED and is_new and self._connector.is_requesting(name, LinkUse.MEMBER):
             # another link is about to replace this one, which would end the tunnel

@@ -117,6 +117,7 @@ class OutgoingCalls:
         self._later(call)
 
     def _connect(self, call: _Call, token: bytes) -> None:
+        # the last dial may take longer than the wait for the next one
         if call.dial is None:
             dial = call.dial = self._node.crust.connect([call.endpoint], call.name, token, OURSELVES)
             # what comes of the link, crust's events say; and a failure is followed by another try

@@ -45,6 +45,7 @@ class CandidateLink:
     @property
     def primary(self) -> bool:
         """Whether the responder dialled it."""
+        # an attached link answers no request, so neither end is its responder
         return self.use is not LinkUse.ATTACHED and self.we_dialled != self.we_asked
 
 

@@ -47,6 +47,7 @@ class GrantedLinks(PeerListener):
         """
         if len(self._taken()) < self._most:
             return True
+        # a link for a lesser use shows where the node is
         link = self._links.link_to(name)
         granted = self._granted()
         if link is None:
@@ -62,6 +63,7 @@ class GrantedLinks(PeerListener):
         if len(self._taken()) <= self._most:
             return
         full = fullest(fullest(self._granted(), _prefix), _origin)
+        # none where all of them are members or our own: these are not closed for a newcomer
         if full:
             loser = max(full, key=lambda each: each.since)
             detail = "its prefix has most of the direct links that others may have, by the setting max_links"
@@ -71,6 +73,7 @@ class GrantedLinks(PeerListener):
         return [peer for peer in self._links.peers if peer.use is not LinkUse.ATTACHED]
 
     def _granted(self) -> list[Peer]:
+        # a direct link that we do not use ourselves was made because the peer asked for it
         return [
             peer
             for peer in self._links.peers

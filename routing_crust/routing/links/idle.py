@@ -65,6 +65,7 @@ class IdleLinks(PeerListener):
 
     def give_back(self, name: Name) -> None:
         """The borrower has finished with this link: watch it, unless an application keeps it."""
+        # a link that was there before anybody borrowed it serves something else, and is not watched
         if name in self.borrowed and name not in self._kept:
             self._deadlines.add(name)
 

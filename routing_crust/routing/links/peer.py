@@ -62,6 +62,7 @@ class Peer:
     @property
     def endpoint(self) -> Endpoint | None:
         """The address of the peer at the other end of the connection; C{None} if that is a tunnel."""
+        # the connection of a tunnel names its relay
         return None if self.link.path_kind is PathKind.TUNNEL else self.link.connection.peer
 
 

@@ -60,6 +60,7 @@ class RefusalLog:
         @param greeted: whether its Hello was verified.
         """
         when = "after" if greeted else "before"
+        # the history has what came of our own dials
         if link.direction is Direction.ACCEPTED and reason not in _IN_ORDER:
             self._quiet.info(
                 f"links that ended {when} their Hello: {reason.name}",

@@ -73,6 +73,7 @@ class SecondLinks(PeerListener):
     def _try_later(self, name: Name, first: bool) -> None:
         self._later.pop(name, None)
         peer = self._links.peer(name)
+        # it may have another link by now, or have been heard from
         if peer is not None and peer.link.is_doubted:
             self._try(peer, first)
 

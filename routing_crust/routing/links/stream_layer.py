@@ -124,4 +124,5 @@ class StreamLayerAdapter(PeerListener):
         self._told.clear()
         if self.layer is not None:
             self.layer.stopped()
+            # links that crust closes after this are no news to a layer that has ended
             self.layer = None

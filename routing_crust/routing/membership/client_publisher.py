@@ -78,6 +78,7 @@ class Publisher:
         body = encode(ClientRecord(self._proxy.raw, now, expiry))
         signature = self._identity.sign(RECORD_LABEL, self._settings.network, body)
         record = encode(Signed(self._identity.name.raw, body, signature))
+        # not acknowledged: the next round makes up for what is lost
         for name in group.members:
             self._send(EnvelopeKind.CLIENT_RECORD, name, record)
 

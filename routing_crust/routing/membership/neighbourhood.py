@@ -55,6 +55,7 @@ class Neighbourhood:
     def set_proxy(self, name: Name | None) -> None:
         """Use this node as proxy from now on; no node with C{None}."""
         self.proxy = name
+        # told once it is set: what a watcher sends goes by the new proxy
         for watcher in self._proxy_watchers:
             watcher(name)
 

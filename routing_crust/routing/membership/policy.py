@@ -71,6 +71,7 @@ class MembershipPolicy:
         if facts.purpose:
             return self._judge_expected(link, facts)
         if link.direction is Direction.CONNECTED:
+            # we have dialled it for no request, so it is to be our proxy
             if facts.is_client:
                 return Refuse(CloseReason.NOT_WANTED, "it is a client, which cannot speak for others")
             return Accept(LinkUse.ATTACHED)

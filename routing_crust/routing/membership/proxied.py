@@ -106,6 +106,7 @@ def who_makes_room(rivals: Sequence[Peer], newcomer: Endpoint, now: float) -> Pe
     client, since those who came before a flood are not part of it.
     """
     full = crowd(rivals, newcomer, lambda each: each.prefix)
+    # no /24 or /48 stands out, but within that of the newcomer one address may
     if not full:
         neighbours = [peer for peer in rivals if peer.link.connection.peer.prefix == newcomer.prefix]
         full = crowd(neighbours, newcomer, lambda each: each.origin)

@@ -41,6 +41,7 @@ class TableUpkeep(PeerListener):
         known = peer.name in self._table
         endpoint, via = counted_by(peer.link)
         dropped = self._table.add(PeerEntry(peer.name, endpoint, peer.link, via))
+        # asked again: the newcomer itself may be the one that makes room
         entered = peer.name in self._table
         if entered and not known:
             self._observers.tell(PeerJoined(peer.name))

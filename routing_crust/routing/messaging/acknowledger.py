@@ -102,6 +102,7 @@ class Acknowledger:
         size = len(body) + ACK_OVERHEAD_BYTES
         direct = self._links.link_to(sender.name)
         if direct is not None:
+            # dropped: a sender that gets none sends its message again
             if self._is_full(direct):
                 return None
             return self._queues.send_bare(direct, _ACK, parts, size)

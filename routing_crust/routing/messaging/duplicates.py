@@ -140,6 +140,7 @@ class SenderWindows:
         window = self._windows.get(sender)
         if window is None:
             window = self._windows[sender] = _Window(account)
+            # the link that it came by first answers for it, whatever way the next ones take
             self._of_account.setdefault(account, OrderedDict())[sender] = None
             self._amounts.add(account, WINDOW_COST_IDS)
         else:

@@ -139,6 +139,7 @@ class Inbox:
             result = handler(message)
             if result is None:
                 return
+            # a coroutine does nothing until it is run
             if inspect.iscoroutine(result):
                 result = Deferred.fromCoroutine(result)
             if isinstance(result, Deferred):

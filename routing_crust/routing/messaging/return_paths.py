@@ -48,6 +48,7 @@ class ReturnPaths:
 
     def link_changed(self, old: ILink, new: ILink) -> None:
         """A new link has replaced the old one."""
+        # only values change, so the dictionary may be read meanwhile
         for source, link in self._links.items():
             if link is old:
                 self._links[source] = new

@@ -158,6 +158,7 @@ class DirectorySync(PeerListener):
             self._tell(signed, link)
             if signed.certificate.name == self._node.name:
                 self._own_came(signed)
+        # nothing is left to wait for: go on to the next peer before its time is over
         if link is self._pulled and not self._members.directory.differing(self._summaries[link]):
             cancel(self._pull_timer)
             self._pull()
@@ -220,6 +221,7 @@ class DirectorySync(PeerListener):
         for peer in self._node.random.sample(peers, min(NEWS_PEERS, len(peers))):
             coded = ((encode_certificate(signed), came_by) for signed, came_by in news)
             shown = peer.facts.certificate
+            # a peer that has shown or sent a certificate has it
             told = [each for each, came_by in coded if came_by is not peer.link and each != shown]
             self._send(peer.link, told)
 

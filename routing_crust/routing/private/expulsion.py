@@ -58,6 +58,7 @@ class Expulsion:
     def roster_changed(self) -> None:
         """Close the links of all who are no members any more, and forget those who are newly banned."""
         before, self._banned = self._banned, self._members.roster.banned
+        # first: the parts that forget a member must find no link with it any more
         self.close_links()
         for name in sorted(self._banned - before):
             ban = self._members.roster.ban_of(name)
@@ -68,6 +69,7 @@ class Expulsion:
                 continue
             known = self._members.certificate_of(name)
             self.log.info("{member} is {problem}", member=known or name, problem=problem)
+            # or it would be dialled again as a saved contact
             self._node.crust.forget(name)
             for forget in self._forget:
                 forget(name, LinkClosed(CloseReason.BANNED, problem))

@@ -55,6 +55,7 @@ class LedgerSync(PeerListener):
         @raise WireError: it is nothing of the kind.
         """
         inviter, peer = self._doorkeeper.inviter, self._issuer(link.peer)
+        # only what is new goes on, or two ends would tell each other for ever
         if inviter is not None and peer is not None and inviter.take(peer, payload):
             self.changed()
 

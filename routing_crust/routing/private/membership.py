@@ -88,6 +88,7 @@ class Membership:
     def set_roster(self, roster: Roster) -> None:
         """Judge by this roster from now on, and keep it."""
         self.roster = roster
+        # by the new roster: what is shared with others depends on who is banned
         self.known.refresh()
         self._keepers.roster(roster)
 

@@ -53,6 +53,7 @@ class PrivateNetwork:
         self._renewals = RenewalExchange(node, members, links)
         self.directory = DirectorySync(node, members, links, self._renewals.own_came)
         self.ledger = LedgerSync(node, members, links, doorkeeper)
+        # asked each time, since bans and new certificates change who is an admin
         doorkeeper.set_admins(lambda: (each.name for each in members.current if each.is_admin))
         self.listeners: tuple[PeerListener, ...] = (
             self.sync,
@@ -63,6 +64,7 @@ class PrivateNetwork:
         )
         links.handle_frames(self.directory.kinds, self.directory.frame_received)
         links.handle_frames(self.sync.kinds, self.sync.frame_received)
+        # early, since a node that is refused, or has an expired certificate, gets no confirmed link
         links.handle_early_frames(self._renewals.early_kinds, self._renewals.frame_received)
 
     def start(self) -> None:

@@ -145,6 +145,7 @@ class RosterSync(PeerListener):
         theirs = frozenset(ids)
         self._send(link, self._members.roster.missing(theirs))
         is_asked = self._seconds() - self._asked.get(link.peer, -inf) < ASKED_FOR_SECONDS
+        # or the two ends would send each other their ids for ever
         if not message.answer and not is_asked and not theirs <= self._members.roster.ids:
             self._send_ids(link, answer=True)
 

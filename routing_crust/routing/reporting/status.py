@@ -42,6 +42,7 @@ class LinkReports(PeerListener):
         """Tell what has changed, if observers can see it."""
         if before is not None and before.link is not peer.link:
             self._observers.tell(LinkChanged(link_facts(before), link_facts(peer)))
+        # that a second direction has come up is not worth an event
         elif before is None or before.use is not peer.use:
             self._observers.tell(LinkGained(link_facts(peer)))
 
@@ -117,6 +118,7 @@ def _link_status(peer: Peer, now: float, nickname: str) -> dict[str, object]:
         "address": str(peer.link.connection.peer),
         "direction": peer.link.direction.value,
         "use": peer.use.name.lower(),
+        # programs read this key, which is older than the name path_kind
         "rung": peer.link.path_kind.value,
         "via": None if peer.link.via is None else str(peer.link.via),
         "two_way": peer.two_way,

@@ -61,6 +61,7 @@ class FlightSender:
             hops = [back, *(hop for hop in hops if hop is not back)]
         if direct is not None and direct not in hops:
             hops.append(direct)
+        # a doubted link may be merely slow, and is better than none
         hops = [hop for hop in hops if not hop.is_doubted] or hops
         if not hops:
             return None

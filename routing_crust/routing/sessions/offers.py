@@ -47,6 +47,7 @@ class Offer:
     def keep(self, envelope: Envelope, link: ILink | None) -> None:
         """Keep a packet until the keys are there, if there is room."""
         size = len(envelope.body)
+        # what is too much is lost, and sent again, as nothing of it is acknowledged
         if self.early_bytes + size <= MAX_EARLY_BYTES:
             self.early_bytes += size
             self.early.append((envelope, link))
@@ -78,6 +79,7 @@ class Offers:
         self._of_account.setdefault(offer.account, {})[offer.peer] = None
         self._amounts.add(offer.account, 1)
         self._deadlines.add(offer.peer)
+        # once the new one is counted: the link that it came by may be the one that holds most
         if len(self._offers) > MAX_OFFERS:
             self.remove(next(iter(self._of_account[self._amounts.fullest()])))
 

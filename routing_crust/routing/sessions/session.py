@@ -78,5 +78,6 @@ def make_session(
     """
     secrets = agreement.export(EXPORTER_LABEL, network.encode(), 2 * SECRET_BYTES)
     of_initiator, of_responder = secrets[:SECRET_BYTES], secrets[SECRET_BYTES:]
+    # each direction has keys of its own, so that no packet can be sent back as if it were an answer
     ours, theirs = (of_initiator, of_responder) if initiator else (of_responder, of_initiator)
     return Session(number, peer, account, SealingKeys(ours, now), OpeningKeys(theirs), now, now)

@@ -121,6 +121,7 @@ class SessionTable:
         self._forget(next(iter(self._of_account[account])))
 
     def _idle(self, session: Session) -> None:
+        # each use only notes the time: to move the deadline for each packet would cost more
         if self._clock.seconds() - session.used < IDLE_SECONDS:
             self._deadlines.add(session)
         else:

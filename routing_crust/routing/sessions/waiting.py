@@ -40,6 +40,7 @@ class Waiting(Generic[_Item]):
         self.held += size - items.pop(key, (0, None))[0]
         items[key] = size, item
         self._deadlines.add(peer)
+        # dictionaries keep their order: the first peer is the one that has waited longest
         while self.held > self._most:
             self._forget(next(iter(self._items)))
 

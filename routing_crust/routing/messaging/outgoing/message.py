@@ -117,6 +117,7 @@ class OutgoingMessage:
         """
         most = self.began + MAX_EXTENDED_WAIT_SECONDS
         until = min(now + decode(Working, body).seconds, most)
+        # a copy that comes late must not shorten the wait
         if until > self.working_until:
             self.working_until = self.since = until
             self.attempts = 1

@@ -45,6 +45,7 @@ class MessageWaits:
     def begin_again(self, message: OutgoingMessage) -> None:
         """Wait after a repetition."""
         left = message.left(self._clock.seconds())
+        # deadlines all have one length, and the last wait may be shorter
         if left >= self._repeat_seconds:
             self._repeats.add(message)
         else:
