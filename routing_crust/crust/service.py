@@ -186,7 +186,11 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         return stopped
 
     def bootstrap(self) -> None:
-        if self._running and not self._bootstrapper.active:
+        if not self._running:
+            return
+        if self._bootstrapper.active:
+            self._bootstrapper.widen([each.peer for each in self._links])
+        else:
             # where the system reports no changes, they are found here
             self._look_at_the_host()
             self._bootstrapper.begin([each.peer for each in self._links])

@@ -136,6 +136,22 @@ class BootstrapTests(ServiceTests):
         one.end_bootstrap(None)
         self.assertEqual(len(events.of("finished")), 1)
 
+    async def test_peer_whose_link_is_lost_meanwhile_is_dialled_as_well(self) -> None:
+        """It was left out when the attempt began, and must not wait until a silent contact is given up."""
+        two, _ = self.start(2)
+        known = Contact(two.endpoints[0], name(2))
+        one, events = self.start(1, contacts=(known, Contact(self.silent_port(), name(3))))
+        link = await one.connect((known.endpoint,), name(2), b"", OURSELVES)
+        self.assertEqual(await events.next("connect"), (link,))
+        one.bootstrap()
+        one.bootstrap()
+        link.abort(CloseReason.INACTIVE, "")
+        await events.next("lost")
+        one.bootstrap()
+        (again,) = await events.next("connect")
+        self.assertEqual((again.peer, again.bootstrap), (name(2), True))
+        self.assertEqual(events.of("finished"), [])
+
     async def test_bootstrap_without_an_answer_says_what_went_wrong(self) -> None:
         """When every contact has failed the attempt says what went wrong; another may begin."""
         one, events = self.start(1, contacts=(Contact(self.closed_port()),))

@@ -131,6 +131,25 @@ class Bootstrapper:
             self._resolve(each, attempt)
         attempt.start()
 
+    def widen(self, without: Collection[Name]) -> None:
+        """
+        Have the present attempt dial those, too, whose links were there when it began and are gone by now.
+
+        @param without: as for L{begin}.
+        """
+        assert self._attempt is not None
+        lost = set(self._without).difference((self._own_name, *without))
+        self._without = {self._own_name, *without}
+        named = [each for each in self._named() if each.name in lost]
+        self._attempt.expect(len(named))
+        for each in named:
+            self._resolve(each, self._attempt)
+        configured = [each for each in self._owner.settings.contacts if isinstance(each, Contact)]
+        known = (*self.contacts.contacts(), *configured)
+        # in turn with the others, so without those that have led nowhere: these come last, in an attempt
+        again = (each for each in known if each.name in lost and not self._is_last(each))
+        self._attempt.resolved(self._wanted(again))
+
     def resolve(self) -> None:
         """Find out the addresses of contacts by name, without dialling them."""
         for each in self._named():

@@ -95,7 +95,8 @@ class ICrust(Interface):
         Dial contacts, several at once, but none that we have a link with. Each link is reported as it comes
         up, with L{ILink.bootstrap} set; L{ICrustEvents.bootstrap_finished} ends the attempt when
         L{end_bootstrap} is called, when every contact has been tried and no such link is left, or after
-        C{BOOTSTRAP_TIMEOUT_SECONDS}. While an attempt runs, another call does nothing.
+        C{BOOTSTRAP_TIMEOUT_SECONDS}. While an attempt runs, another call only has it dial those as well that
+        have lost their links since it began.
         """
 
     def end_bootstrap(winner: ILink | None) -> None:

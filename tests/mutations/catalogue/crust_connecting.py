@@ -8,6 +8,15 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a bootstrap leaves those out whose links are lost while it runs",
+        "crust/service.py",
+        "            self._bootstrapper.widen([each.peer for each in self._links])\n",
+        "            pass\n",
+        (
+            "tests.crust.test_service_dials.BootstrapTests.test_peer_whose_link_is_lost_meanwhile_is_dialled_as_well",
+        ),
+    ),
+    Mutant(
         "a banned member stays among the contacts",
         "crust/dial/bootstrapper.py",
         "            self._bootstrapper.contacts.forget(name)",
