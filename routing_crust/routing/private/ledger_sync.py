@@ -2,10 +2,12 @@
 Ledger sync: who may issue certificates tells its linked peers that may, too, of invitations and their uses,
 so that one of them can let somebody in while the inviter is gone (L{routing_crust.trust.ledger_sharing}).
 
-It is told when two get a link, and whenever something changes.
+It is told when two get a link, and whenever something changes, once in a second at most.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -20,6 +22,9 @@ from ..links.registry import LinkRegistry
 from ..node import Node
 from .private_members import PrivateMembers
 
+TELL_EVERY_SECONDS: Final = 1.0
+"""Between two tellings of all to all, however often something changes."""
+
 
 class LedgerSync(PeerListener):
     """Made with each start of a private network's node, discarded after L{stop}."""
@@ -32,6 +37,7 @@ class LedgerSync(PeerListener):
         self._links = links
         self._doorkeeper = doorkeeper
         self._timer: IDelayedCall | None = None
+        self._told_at = float("-inf")
         links.handle_frames((FrameKind.INVITATIONS,), self.frame_received)
 
     def stop(self) -> None:
@@ -44,9 +50,12 @@ class LedgerSync(PeerListener):
             self._tell(peer)
 
     def changed(self) -> None:
-        """An invitation was made, used or taken back: tell all whom it concerns, on the next turn."""
+        """An invitation was made, used or taken back: tell all whom it concerns."""
         if not is_pending(self._timer):
-            self._timer = self._node.clock.callLater(0, self._tell_all)
+            clock = self._node.clock
+            # each time all is told: many changes of one inviter would fill the links between others
+            wait = max(0.0, self._told_at + TELL_EVERY_SECONDS - clock.seconds())
+            self._timer = clock.callLater(wait, self._tell_all)
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """
@@ -60,6 +69,7 @@ class LedgerSync(PeerListener):
             self.changed()
 
     def _tell_all(self) -> None:
+        self._told_at = self._node.clock.seconds()
         for peer in self._links.peers:
             self._tell(peer)
 

@@ -17,6 +17,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "every change of an invitation is told at once, with all others",
+        "routing/private/ledger_sync.py",
+        "clock.callLater(wait, self._tell_all)",
+        "clock.callLater(0, self._tell_all)",
+        (
+            "tests.routing.inviting.test_standing_in.StandingInTests.test_changes_in_quick_succession_are_told_together",
+        ),
+    ),
+    Mutant(
         "invitations die with their inviter",
         "routing/inviting/doorkeeper.py",
         "        if now < waiting.until and self._stands_in_for(waiting.redeem):\n",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
@@ -14,6 +16,7 @@ from routing_crust.routing.inviting.redeemer import Redeemer
 from routing_crust.testing import SimulatedNetwork, SimulatedNode
 from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.testing.private import ALL_ROLES
+from routing_crust.trust.certificate import Certificate
 from routing_crust.trust.invitation import Invitation
 from routing_crust.trust.redeeming import RedeemRefusal, Redemption, Welcome
 
@@ -123,6 +126,25 @@ class StandingInTests(SynchronousTestCase):
         self.net.run_for(2)
         self.assertIn(RedeemRefusal.USED_UP.text, self.refused(invitation, self.members[1]))
         self.assertEqual([self.uses(self.admins[0]), self.uses(self.admins[2])], [2, 2])
+
+    def test_changes_in_quick_succession_are_told_together(self) -> None:
+        """Each time all is told, so that many in a moment would fill the links."""
+        desk, told = self.desks[self.admins[0]], []
+        self.net.run_for(2)
+        tell = desk.told_to
+
+        def told_to(peer: Certificate) -> Iterable[bytes]:
+            told.append(peer.name)
+            return tell(peer)
+
+        self.patch(desk, "told_to", told_to)
+        for _ in range(20):
+            desk.invite(InviteCommand())
+            self.net.run_for(0.02)
+        self.net.run_for(2)
+        self.assertEqual(len(told), 2 * len(set(told)))
+        found = self.desks[self.admins[1]].invitations(InvitationsCommand()).invitations
+        self.assertEqual(len(found), 20)
 
     def test_inviter_that_returns_hears_of_uses(self) -> None:
         inviter = self.admins[1]
