@@ -37,7 +37,7 @@ class Settings(TableDirective):
 
     @staticmethod
     def make(argument: str, content: list[str]) -> str:
-        """See L{tables.settings_table}."""
+        """The table of the settings of the group."""
         return tables.settings_table(argument)
 
 
@@ -46,7 +46,7 @@ class Effects(TableDirective):
 
     @staticmethod
     def make(argument: str, content: list[str]) -> str:
-        """See L{tables.effects_table}."""
+        """The table of what is applied at once, or of what needs a restart."""
         return tables.effects_table(argument)
 
 
@@ -74,7 +74,7 @@ class States(TableDirective):
 
     @staticmethod
     def make(argument: str, content: list[str]) -> str:
-        """See L{tables.states_table}."""
+        """The table of what each state does with each input."""
         return tables.states_table(argument)
 
 
@@ -83,7 +83,7 @@ class Commands(TableDirective):
 
     @staticmethod
     def make(argument: str, content: list[str]) -> str:
-        """See L{command_tables.commands_table}."""
+        """The table of the commands, or of the options of one."""
         return command_tables.commands_table(argument)
 
 

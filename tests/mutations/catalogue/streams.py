@@ -359,7 +359,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.survival.test_peers.EndingTests.test_time_is_limited_and_both_ends_say_so",),
     ),
     Mutant(
-        "sessions that are laid aside go by their age, whoever fills their number",
+        "sessions that are laid aside go by their age, and not from the prefix that has most",
         "streams/survival/peers.py",
         "self._forget(self._who_goes(list(self._laid_aside.values()), {}))",
         "self._forget(next(iter(self._laid_aside.values())))",

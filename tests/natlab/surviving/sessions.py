@@ -19,11 +19,10 @@ from .servers import DATABASE, PORTS, SSH, WEBSOCKET, Servers, psql, ssh_options
 from .traffic import Traffic
 
 COPIED_MIB: Final = 16
-"""The size of a file that is copied;"""
+"""The size of each file that is copied."""
 COPIED_FILES: Final = 32
-"""there are so many,"""
 COPIED_RATE: Final = MIB
-"""of which so many bytes come in a second."""
+"""In bytes a second."""
 _TURNS: Final = """
 import sys, threading, time
 end = threading.Event()
