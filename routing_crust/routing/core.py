@@ -82,7 +82,7 @@ class RoutingCore(NodeParts):
                 # it any more.
                 LinkReports(self.observers),
                 self.contacts,
-                # It only waits; who is let go later is lost for all of them then.
+                # It only waits; a peer that it lets go later is lost for all of them then.
                 self.proxied,
                 # Last: it may end the state that all others are in, or close the link that they have just
                 # heard of.

@@ -355,8 +355,8 @@ class Connector(PeerListener):
 
     def _renewed(self, request: OutgoingRequest) -> bool:
         """
-        Replace a request that has no answer, if it names addresses that are not ours any more: what the peer
-        dials for it would be in vain, and so would be what we dial.
+        Replace a request that has no answer, if our addresses are others by now: what the peer dials for it
+        would be in vain, and so would be what we dial.
 
         @return: whether it was.
         """

@@ -9,7 +9,7 @@ for a while.
 Of the nodes that both have a link with, that one is the first through which a round trip is the shortest: the
 sum of our own round trip to it, which we measure, and of the other end's, which that end tells. What a tunnel
 takes beyond that sum is what it waits at its relay, which is busy, or what the other end has told wrongly:
-it is remembered for this pair, and added. So who lies has a slow tunnel to us, and changes nobody else's.
+it is remembered for this pair, and added. A peer that lies has a slow tunnel to us, and nobody else has.
 """
 
 from __future__ import annotations

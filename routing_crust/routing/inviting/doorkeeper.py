@@ -127,7 +127,7 @@ class Doorkeeper:
     """
     Made with each start of the service, fed with first frames and envelopes, discarded after L{stop}.
 
-    @ivar calls: dials who waits for us with an invitation.
+    @ivar calls: dials those who wait for us with an invitation.
     @ivar inviter: has our own invitations; C{None} if we have none.
     """
 

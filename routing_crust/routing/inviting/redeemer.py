@@ -1,5 +1,5 @@
 """
-The redeemer: who has an invitation, and wants to become a member.
+The redeemer: the end that has an invitation, and wants to become a member.
 
 It dials the places that the invitation names, all of them together; the node that answers first is asked, the
 inviter or a member that passes the try on. An answer counts when it proves the invitation's secret. One that
@@ -150,8 +150,8 @@ class Redeemer:
             tried = "; ".join(f"{where}: {what}" for where, what in self.outcomes.items())
             self._done.errback(
                 JoinFailed(
-                    f"nobody has let this machine in ({tried or 'nobody answered'}). See that the node of "
-                    "who has invited you runs, and that one of these addresses can be reached from here"
+                    f"nobody has let this machine in ({tried or 'nobody answered'}). See that the node that "
+                    "has made the invitation runs, and that one of these addresses can be reached from here"
                 )
             )
 

@@ -224,11 +224,11 @@ class PeerDirectory:
         return f"{name}, {nickname}" if nickname else str(name)
 
     def is_met(self, nickname: str) -> bool:
-        """Whether a member is known who has this nickname."""
+        """Whether a known member has this nickname."""
         return bool(self._holders(nickname))
 
     def is_met_tag(self, tag: str) -> bool:
-        """Whether a member is known who has this tag."""
+        """Whether a known member has this tag."""
         members = self._members()
         return members is not None and any(tag in each.tags for each in members.current)
 
@@ -286,10 +286,10 @@ class Allowance:
         return certificate.nickname in self._nicknames and self._directory.has_alone(certificate)
 
     def unmet_nicknames(self) -> list[tuple[str, str]]:
-        """The nicknames that nobody has who is known, each with what to say of those that are like it."""
+        """The nicknames that no known member has, each with what to say of those that are like it."""
         unmet = sorted(each for each in self._nicknames if not self._directory.is_met(each))
         return [(each, self._directory.suggestion(each)) for each in unmet]
 
     def unmet_tags(self) -> list[str]:
-        """The tags that nobody has who is known."""
+        """The tags that no known member has."""
         return sorted(each for each in self._tags if not self._directory.is_met_tag(each))

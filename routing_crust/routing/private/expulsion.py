@@ -1,5 +1,5 @@
 """
-Expulsion: who is no member any more loses its links and all that is kept for it, at once.
+Expulsion: a node that is no member any more loses its links and all that is kept for it, at once.
 
 What makes a member lose its standing: a statement of the roster, of which a ban is one; the ban of the member
 that has issued its certificate; or the end of its certificate, which is looked for now and then.

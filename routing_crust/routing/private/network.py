@@ -43,7 +43,7 @@ class PrivateNetwork:
         doorkeeper: Doorkeeper,
     ) -> None:
         """
-        @param doorkeeper: lets others in who have invitations.
+        @param doorkeeper: lets in those who have invitations.
         @param forget: called for each member that is banned, once its links are gone.
         """
         self._node = node

@@ -89,7 +89,7 @@ class PrivateMembers(Members):
 
     @property
     def current(self) -> Iterator[Certificate]:
-        """Ours, and those of the members that we remember, without who is banned and what has expired."""
+        """Ours, and those of the members that we remember, but for banned members and what has expired."""
         return filter(self._holds_now, (self.own.certificate, *self.known))
 
     @property

@@ -117,7 +117,7 @@ class RosterSync(PeerListener):
         new = self._members.add(statements)
         if not new:
             return 0
-        # who is banned by them is not sent them: it is told why its link ends
+        # first: a member that they ban is not sent them, but told why its link ends
         self._changed()
         for peer in self._links.peers:
             if peer.link is not came_by:

@@ -127,7 +127,7 @@ class Openings:
         opening.timer = self._clock.callLater(wait, self._repeat, opening)
         body = self._encoded(opening.number, last)
         sent = self._send(EnvelopeKind.SESSION_FLIGHT, opening.peer, body, opening.way, opening.attempt)
-        # without a first hop it does not count: the next one who asks for it has it sent at once
+        # without a first hop it does not count: it is sent at once when it is asked for next
         opening.sent = sent or 0
         if sent:
             self._sent[sent] = opening.peer

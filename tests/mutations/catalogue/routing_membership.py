@@ -13,7 +13,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "for name in members if not self._node.members.is_banned(name)]",
         "for name in members]",
         (
-            "tests.routing.private.test_expulsion.BanTests.test_banned_member_is_in_no_close_group_whoever_names_it",
+            "tests.routing.private.test_expulsion.BanTests.test_banned_member_is_in_no_close_group_that_others_name",
         ),
     ),
     Mutant(

@@ -102,7 +102,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "return self.roster.ban_of(name) is not None",
         "return False",
         (
-            "tests.routing.private.test_expulsion.BanTests.test_envelopes_of_a_banned_member_are_dropped_whoever_brings_them",
+            "tests.routing.private.test_expulsion.BanTests.test_envelopes_of_a_banned_member_are_dropped_by_whatever_way_they_come",
         ),
     ),
     Mutant(

@@ -104,7 +104,7 @@ class CandidatesTests(SynchronousTestCase):
             self.crust.known.add((known, PEER))
             self.assertEqual(self.dialled(known), (known,))
 
-    def test_own_address_is_not_dialled_whoever_is_known_there(self) -> None:
+    def test_own_address_is_not_dialled_for_any_peer(self) -> None:
         self.crust.known.add((HERE, PEER))
         self.assertEqual(self.dialled(HERE), ())
 

@@ -104,9 +104,11 @@ class BrokenPathTests(SynchronousTestCase):
         self.assertIn(self.silent, self.core.table)
 
     def test_node_looks_for_none_while_a_link_brings_something(self) -> None:
+        proxies: list[Name | None] = []
+        self.core.neighbourhood.watch_proxy(proxies.append)
         self.change(has_heard=True)
         self.net.run_for(5)
-        self.assertIsNone(self.core.proxy)
+        self.assertEqual(proxies, [])
 
     def test_proxy_is_let_go_and_no_other_is_sought_when_the_links_live(self) -> None:
         """The members need none, and the contact that was one for a moment has not failed."""
@@ -147,6 +149,8 @@ class BrokenPathTests(SynchronousTestCase):
     def test_node_takes_no_other_proxy_once_that_is_long_ago(self) -> None:
         self.core.attachment.network_changed()
         self.net.run_for(BESIDE_SECONDS)
+        proxies: list[Name | None] = []
+        self.core.neighbourhood.watch_proxy(proxies.append)
         self.core.crust.bootstrap()
         self.net.run_for(5)
-        self.assertIsNone(self.core.proxy)
+        self.assertEqual(proxies, [])

@@ -120,7 +120,7 @@ class BanTests(PrivateCase):
         again = self.nodes[1].service.connect(self.banned.name)
         self.assertRaises(PeerUnreachable, self.net.result_of, again, 1)
 
-    def test_envelopes_of_a_banned_member_are_dropped_whoever_brings_them(self) -> None:
+    def test_envelopes_of_a_banned_member_are_dropped_by_whatever_way_they_come(self) -> None:
         """A member that did not hear of the ban keeps its link to the banned one, and passes on for it."""
         heard: list[Message] = []
         target, friend = self.nodes[1], self.nodes[2]
@@ -137,7 +137,7 @@ class BanTests(PrivateCase):
         # nor did the target look at the certificate that the first flight of a session shows
         self.assertFalse(self.logged("no session with"))
 
-    def test_banned_member_is_in_no_close_group_whoever_names_it(self) -> None:
+    def test_banned_member_is_in_no_close_group_that_others_name(self) -> None:
         """A member that did not hear of the ban keeps its link, and names the banned one."""
         self.membership_of(self.nodes[2]).set_roster = lambda roster: None  # type: ignore[method-assign]
         self.ban(self.banned)
