@@ -82,6 +82,7 @@ ASYNCIO_PARTS = 2
 """Processes for the tests on asyncio, where trial has no workers of its own."""
 SEEDS_OF_A_STEP = 20
 README_COMMAND = "python -m twisted.trial tests"
+PIP_FOR_ALL = "pip>=23.2"
 PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore"}
 
 
@@ -161,6 +162,8 @@ class Checks:
 
     def install(self, job: Job) -> None:
         make_venv(job, Path(sys.executable), self.venv, pip=True)
+        # it serves the environments of all Pythons, which older ones of pip do not, or not on the newest
+        job.run(self.venv / "bin/pip", "install", "--quiet", PIP_FOR_ALL)
         job.run(self.venv / "bin/pip", "install", "--quiet", "--editable", f"{self.tree}[dev]")
         job.run(self.venv / "bin/pip", "check")
 

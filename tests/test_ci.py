@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
@@ -268,6 +269,14 @@ class TableTests(CiTestCase):
     def test_no_step_needs_more_lanes_than_there_are(self) -> None:
         cores = self.checks.Checks(Path("nowhere"), everything=True).cores
         self.assertTrue(all(0 <= each.lanes <= cores for each in self.table(True)))
+
+    def test_pip_that_serves_all_environments_is_new_enough_before_it_is_used(self) -> None:
+        """That of some systems knows no C{--python}, or does not run on the newest Python."""
+        commands: list[list[str]] = []
+        job = SimpleNamespace(run=lambda *words: commands.append([str(each) for each in words]))
+        self.patch(self.checks, "make_venv", lambda *_, **__: None)
+        self.checks.Checks(Path("nowhere"), everything=False).install(job)
+        self.assertEqual(commands[0], ["nowhere/venv/bin/pip", "install", "--quiet", "pip>=23.2"])
 
     def test_parts_on_asyncio_have_each_module_once(self) -> None:
         checks = self.checks.Checks(Path("nowhere"), everything=False)
