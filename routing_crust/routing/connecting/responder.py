@@ -121,12 +121,13 @@ class ConnectResponder:
         """Expect a link, respond by the link that the request came by, and dial."""
         self._node.history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
         endpoints = self._candidates.dialable(peer, request.candidates, "its request")
-        self._relays.told(peer, request.relays)
         # in this order: what the peer has given up goes before the limits are looked at
         self._attempts.withdraw_earlier(peer, request)
         self._attempts.make_room(peer, issued=request.issued)
         asked_by = account_of(link)
         if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request, asked_by)):
+            # names are free: a flood of requests must not displace what those say that have tunnels to us
+            self._relays.told(peer, request.relays)
             if self._attempts.is_tunnelled(peer):
                 wanted = self._candidates.as_answered(peer, endpoints, asked_by)
                 endpoints, asked_by = (wanted, OURSELVES) if wanted else (endpoints, asked_by)

@@ -252,6 +252,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a request that is not expected has its relays remembered",
+        "routing/connecting/responder.py",
+        "        # in this order: what the peer has given up goes before the limits are looked at\n",
+        "        self._relays.told(peer, request.relays)\n",
+        (
+            "tests.routing.connecting.test_responder.RepeatedRequestTests.test_request_beyond_the_limits_leaves_nothing_of_its_relays",
+        ),
+    ),
+    Mutant(
         "a request waits for the probe of a link that is lost",
         "routing/connecting/connect_request_validator.py",
         "        self._judge_soon(peer)\n\n    def _judge_soon",

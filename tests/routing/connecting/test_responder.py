@@ -97,6 +97,17 @@ class RepeatedRequestTests(SynchronousTestCase):
         asked.addErrback(lambda _: None)
         self.connector.stop()
 
+    def test_request_beyond_the_limits_leaves_nothing_of_its_relays(self) -> None:
+        """Names are free, and what is remembered of relays is bounded."""
+        told: list[object] = []
+        self.patch(self.responder._relays, "told", lambda *arguments: told.append(arguments))
+        self.patch(self.attempts, "expect", lambda entry: False)
+        asked = self.connector.request_link(self.far, LinkUse.DIRECT)
+        asked.addErrback(lambda _: None)
+        self.net.run(lambda: self.copies)
+        self.assertEqual((told, self.answers), ([], []))
+        self.connector.stop()
+
     def test_forged_repetition_is_not_answered(self) -> None:
         """It has the nonce of the request, and another signature."""
         asked = self.ask()
