@@ -31,6 +31,8 @@ MAX_FILE_BYTES: Final = 1024 * 1024
 """A device or a log that is given by mistake is not read to its end."""
 DAEMON_KEYS: Final = ("log_level", "log_format", "status_page", "drain", "local_proxy")
 """What a file may hold besides settings: options of the daemon that are not those of its node."""
+_OTHER_TRANSPORTS: Final = ("ssl", "udp", "udp6", "unix")
+"""Of Twisted's and our endpoint strings; with a port behind them they would pass for interfaces."""
 Fields = Mapping[str, Field[Any]]
 """The fields of L{Settings<routing_crust.config.Settings>} by their names."""
 
@@ -186,10 +188,21 @@ def parse_listen(text: str) -> Place:
             raise InvalidEndpoint(
                 f"{text!r} cannot be listened on: write address:port, or tcp:PORT:interface=ADDRESS"
             )
-        return Endpoint.of(interface.replace("\\:", ":") or everywhere[kind], int(port))
+        address = interface.replace("\\:", ":") or everywhere[kind]
+        if not is_like_address(address):
+            raise InvalidEndpoint(
+                f"{text!r} cannot be listened on: interface= takes an address of this machine; for a network "
+                f"interface write its name before the port, as in eth0:{port}"
+            )
+        return Endpoint.of(address, int(port))
     if _is_port(text):
         return Endpoint.of("0.0.0.0", int(text))
     host, colon, port = text.rpartition(":")
+    if host in _OTHER_TRANSPORTS:
+        raise InvalidEndpoint(
+            f"{text!r} cannot be listened on: nodes listen for TCP, and links have TLS of their own: write "
+            "address:port or interface:port"
+        )
     if colon and _is_port(port) and host and not is_like_address(host):
         return InterfacePort.of(host, int(port))
     return Endpoint.from_text(text)

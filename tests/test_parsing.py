@@ -159,9 +159,10 @@ class ListenTests(SynchronousTestCase):
             ("tcp:" + "9" * 5000, "tcp:PORT:interface=ADDRESS"),
             ("tcp:4001:backlog=50", "tcp:PORT:interface=ADDRESS"),
             ("tcp:4001:interface=", "tcp:PORT:interface=ADDRESS"),
-            ("tcp:4001:interface=eth0", "'eth0' is not an IP address"),
+            ("tcp:4001:interface=eth0", "interface write its name before the port, as in eth0:4001"),
             ("tcp:4001:interface=127.0.0.1:backlog=50", "is not an IP address"),
-            ("ssl:4001", "not a host name"),
+            ("ssl:4001", "write address:port or interface:port"),
+            ("udp:4001", "nodes listen for TCP"),
         ):
             error = self.assertRaises(InvalidEndpoint, parse_listen, text)
             self.assertIn(complaint, str(error))

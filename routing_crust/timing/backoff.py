@@ -48,7 +48,7 @@ class Backoff:
         bound, self.bound = self.bound, self.after(self.bound)
         if self._random is None:
             return bound
-        # it only shortens the wait, so that the bound is one
+        # jitter only shortens a wait: none is longer than the bound
         return self._random.uniform((1 - self._jitter) * bound, bound)
 
     def reset(self) -> None:
