@@ -10,7 +10,7 @@ most. P tells A with DIALLED_BACK.
 
 An attacker gains little by it: P passes on no address but the one at which it sees A; Q dials only outside
 its own networks, within C{stranger_dials}, and tells P no more than whether A, which proves its name, has
-answered. Each asker, each P and all of them together are bounded by L{TokenBucket}s.
+answered. Each asker and each P has a rate, and all of them share one by the prefixes of their links.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ...errors import ConnectFailed, RoutingCrustError, WireError
 from ...limits import DIAL_TIMEOUT_SECONDS
 from ...names import Name
 from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.shares import SharedWindow
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode, from_wire
 from ...wire.fields import WireEndpoint
@@ -40,8 +41,8 @@ from ..node import Node
 
 HELPER_WAIT_SECONDS: Final = 2 * DIAL_TIMEOUT_SECONDS + 5
 """What a helper is given: it may dial two endpoints one after the other."""
-MAX_JOBS: Final = 16
-"""Askers that are helped at once."""
+MAX_JOBS: Final = 24
+"""Askers that are helped at once: as many as may begin in L{ALL_SECONDS}, so shares are kept here, too."""
 MAX_DIALS: Final = 4
 """Dials for others at once."""
 MAX_HELPERS: Final = 3
@@ -52,27 +53,31 @@ ORDERED_PER_MINUTE: Final = 4.0
 """Dials for others that one peer may order; twice as many at once."""
 IN_ALL_PER_MINUTE: Final = 12.0
 """Requests of all askers together, and dials ordered by all peers together."""
+ALL_SECONDS: Final = 120.0
+"""Within which these are counted."""
 
 
 class Quota:
-    """A rate for each peer, and one for all of them together."""
+    """
+    A rate for each peer, and one for all of them together. Names are free, so of the latter no prefix gets
+    more than is left for others.
+    """
 
     def __init__(self, each_per_minute: float, all_per_minute: float, seconds: Callable[[], float]) -> None:
         """
         @param seconds: the clock: C{IReactorTime.seconds}.
         """
         self._seconds = seconds
-        self._all = self._bucket(all_per_minute)
+        self._all = SharedWindow(all_per_minute * ALL_SECONDS / 60, ALL_SECONDS, seconds)
         self._peers: KeyedLimits[Name] = KeyedLimits(lambda: self._bucket(each_per_minute))
 
-    def take(self, name: Name) -> bool:
-        """Whether both rates allow this peer one more. If so, it is counted."""
-        # in this order, so that a refusal takes nothing from either
-        return self._peers.wait(name) == 0 and self._all.take() and self._peers.take(name)
-
-    def forget(self, name: Name) -> None:
-        """A peer is gone."""
-        self._peers.forget(name)
+    def take(self, link: ILink) -> bool:
+        """Whether both rates allow the peer of this link one more. If so, it is counted."""
+        account = account_of(link)
+        if self._peers.wait(link.peer) > 0 or not self._all.may_take(account):
+            return False
+        self._all.take(account)
+        return self._peers.take(link.peer)
 
     def _bucket(self, per_minute: float) -> TokenBucket:
         return TokenBucket(per_minute / 60, 2 * per_minute, self._seconds)
@@ -125,7 +130,7 @@ class DialBackHelper:
         if any(from_wire(each).host != at.host for each in message.endpoints):
             raise WireError("it asked to have an address dialled that is not its own")
         helped = any(job.asker == peer.name for job in self._jobs.values())
-        if helped or len(self._jobs) >= MAX_JOBS or not self._asked.take(peer.name):
+        if helped or len(self._jobs) >= MAX_JOBS or not self._asked.take(link):
             return
         # we number the jobs ourselves, since the numbers of several askers may be equal
         self._last_id += 1
@@ -145,7 +150,7 @@ class DialBackHelper:
         endpoints = tuple(from_wire(each) for each in message.endpoints)
         name = Name(message.name)
         busy = len(self._dials) >= MAX_DIALS
-        if name == self._node.name or busy or not self._ordered.take(link.peer):
+        if name == self._node.name or busy or not self._ordered.take(link):
             link.send(FrameKind.DIALLED, encode(Dialled(message.id, DialOutcome.NOT_TRIED)))
             return
         knows = self._knows(name, endpoints)
@@ -171,9 +176,7 @@ class DialBackHelper:
 
     def forget(self, name: Name) -> None:
         """A peer is gone."""
-        self._asked.forget(name)
-        self._ordered.forget(name)
-        # a copy, since a job whose helpers are exhausted is settled and removed here
+        # its rates stay, since a new link must bring no new ones; and a copy, since jobs are removed here
         for number, job in list(self._jobs.items()):
             if job.asker == name:
                 cancel(self._jobs.pop(number).timer)

@@ -111,9 +111,8 @@ class DirectorySync(PeerListener):
         self._compare(peer.link)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """Ask somebody else for what it was to send."""
+        """Ask somebody else for what it was to send. Its rate stays: a new link brings no new one."""
         self._compared.pop(peer.name, None)
-        self._rates.forget(peer.name)
         self._forget(peer.link)
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:

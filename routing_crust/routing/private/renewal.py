@@ -94,9 +94,8 @@ class RenewalExchange(PeerListener):
             peer.link.send(FrameKind.RENEWAL, encode(Renewal(encode_certificate(newer))))
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """Forget what was asked of it and what it has asked."""
+        """Forget what was asked of it, but not how often it has asked: a new link brings no new rate."""
         self._asked.pop(peer.name, None)
-        self._rates.forget(peer.name)
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """

@@ -89,10 +89,9 @@ class RosterSync(PeerListener):
         self._send_ids(peer.link, answer=False)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """Forget what has come of a comparison."""
+        """Forget what has come of a comparison. Its rate stays: a new link brings no new one."""
         self._ids.pop(peer.link, None)
         self._asked.pop(peer.name, None)
-        self._rates.forget(peer.name)
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """

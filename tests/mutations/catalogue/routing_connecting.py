@@ -534,6 +534,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "each key has a share of the dials back",
+        "routing/connecting/dial_back_helper.py",
+        "        account = account_of(link)\n",
+        "        account = (str(link.peer),)\n",
+        (
+            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_keys_of_one_prefix_leave_a_quota_to_others",
+        ),
+    ),
+    Mutant(
         "a helper that knows the asker does not dial it",
         "routing/connecting/dial_back_helper.py",
         "if name == self._node.name or busy or",

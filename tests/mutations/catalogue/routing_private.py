@@ -26,6 +26,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a new link brings a member new comparisons of rosters",
+        "routing/private/roster_sync.py",
+        "        self._asked.pop(peer.name, None)\n",
+        "        self._asked.pop(peer.name, None)\n        self._rates.forget(peer.name)\n",
+        ("tests.routing.private.test_roster_sync.LiarTests.test_new_link_brings_no_new_comparisons",),
+    ),
+    Mutant(
         "invitations die with their inviter",
         "routing/inviting/doorkeeper.py",
         "        if now < waiting.until and self._stands_in_for(waiting.redeem):\n",

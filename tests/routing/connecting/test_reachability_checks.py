@@ -6,6 +6,7 @@ find out on the internet.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -14,12 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import Role, RoutingService, Settings
 from routing_crust.crust.interfaces import ILink, Rendezvous
 from routing_crust.crust.reachability import Dialable, Reachability
-from routing_crust.endpoints import Endpoint, PathKind
+from routing_crust.endpoints import Connection, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached
 from routing_crust.identity import Identity
 from routing_crust.limits import DIAL_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.dial_back_helper import (
+    ALL_SECONDS,
     ASKED_PER_MINUTE,
     HELPER_WAIT_SECONDS,
     IN_ALL_PER_MINUTE,
@@ -579,14 +581,21 @@ class ReachabilityTests(SynchronousTestCase):
     def test_quota_limits_each_peer_and_all_together(self) -> None:
         """What one peer has used up is used up for it alone, until all of it is."""
         quota = Quota(1, 4, self.net.clock.seconds)
-        names = [Name(bytes([number]) * 32) for number in range(9)]
-        self.assertEqual([quota.take(names[0]) for _ in range(4)], [True, True, False, False])
-        self.assertEqual([quota.take(each) for each in names[1:]], [True] * 6 + [False] * 2)
-        quota.forget(names[0])
-        self.assertFalse(quota.take(names[0]))
-        self.net.clock.advance(15)
-        self.assertTrue(quota.take(names[0]))
+        links = [_link(number, f"{60 + number}.1.2.3") for number in range(9)]
+        self.assertEqual([quota.take(links[0]) for _ in range(4)], [True, True, False, False])
+        self.assertEqual([quota.take(each) for each in links[1:]], [True] * 6 + [False] * 2)
+        self.assertFalse(quota.take(links[0]))
+        self.net.clock.advance(ALL_SECONDS)
+        self.assertTrue(quota.take(links[0]))
         self.assertLessEqual(ASKED_PER_MINUTE, IN_ALL_PER_MINUTE)
+
+    def test_keys_of_one_prefix_leave_a_quota_to_others(self) -> None:
+        quota = Quota(1, 4, self.net.clock.seconds)
+        crowd = [quota.take(_link(number, f"81.5.6.{number}")) for number in range(1, 9)]
+        self.assertEqual(crowd, [True] * 4 + [False] * 4)
+        self.assertTrue(quota.take(_link(9, "62.1.2.3")))
+        # a link that is lost and made again gives its prefix no more
+        self.assertFalse(quota.take(_link(1, "81.5.6.1")))
 
     # What others are told.
 
@@ -622,6 +631,11 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertEqual((status["nat"], status["dialable"]), ("open", "yes"))
         self.assertEqual(len(list(status["external"])), 1)  # type: ignore[call-overload]
         self.assertIs(RoutingService(Settings(), reactor=self.net.clock).nat, NatKind.UNKNOWN)
+
+
+def _link(number: int, host: str) -> Any:
+    at = Connection(Protocol.TCP, Endpoint(host, 5483), Endpoint("192.0.2.1", 5483))
+    return SimpleNamespace(peer=Name(bytes([number]) * 32), connection=at)
 
 
 def _job(name: Name) -> Any:

@@ -166,6 +166,25 @@ class LiarTests(SyncCase):
         self.assertEqual(answers, roster_sync.COMPARISONS_AT_ONCE)
         self.assertTrue(self.logged("compares rosters too often"))
 
+    def test_new_link_brings_no_new_comparisons(self) -> None:
+        """A member that breaks its link again and again gets no more of them than on one link."""
+        self.private(self.admin).add_statements(self.statements(1))
+        self.net.run_for(1)
+        answers = 0
+        for _ in range(3):
+            self.stranger.frames.clear()
+            for _ in range(20):
+                self.link.send(FrameKind.ROSTER_IDS, encode(RosterIds(b"")))
+            self.net.run_for(1)
+            answers += self.stranger.kinds.count(FrameKind.ROSTER)
+            self.link.close()
+            self.net.run_for(1)
+            self.link = self.stranger.dial(self.admin)
+            self.link.confirms = True
+            self.link.confirm()
+            self.net.run_for(1)
+        self.assertLessEqual(answers, roster_sync.COMPARISONS_AT_ONCE + 1)
+
     def test_frame_of_the_roster_before_the_hello_ends_the_link(self) -> None:
         eager = Stranger(self)
         frame = encode(RosterStatements(tuple(each.encoded for each in self.statements(1))))
