@@ -131,7 +131,8 @@ class DirectLinks:
         return asking.addBoth(ended)
 
     async def _ask(self, name: Name, when_bootstrapped: WhenBootstrapped | None, patient: bool) -> ILink:
-        if when_bootstrapped is not None and (patient or self._may_wait(name)):
+        # at once where there is a proxy, which carries requests before we are a member
+        if when_bootstrapped is not None and (patient or self._absence.may_find(name)):
             await when_bootstrapped()
         # a request may be lost on its way, and the caller has asked for a link, not for one attempt
         while True:
@@ -139,7 +140,3 @@ class DirectLinks:
                 raise NotConnected("there is no link to the network; wait for when_connected()")
             with suppress(ExpectedConnectionExpired):
                 return await self._connector.request_link(name, LinkUse.DIRECT)
-
-    def _may_wait(self, name: Name) -> bool:
-        # a proxy carries requests before we are a member
-        return not self._neighbourhood.bootstrapped and self._absence.may_find(name)

@@ -10,24 +10,17 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a connection to the only other node says that there is no network",
         "routing/connecting/direct_links.py",
-        "if when_bootstrapped is not None and (patient or self._may_wait(name)):",
+        "if when_bootstrapped is not None and (patient or self._absence.may_find(name)):",
         "if when_bootstrapped is not None and patient:",
         (
             "tests.routing.absence.test_absence.AloneTests.test_whatever_is_wanted_of_the_only_other_node_fails_early",
         ),
     ),
     Mutant(
-        "a node with a proxy asks for nobody until it is a member",
-        "routing/connecting/direct_links.py",
-        "not self._neighbourhood.bootstrapped and self._absence.may_find(name)",
-        "self._absence.may_find(name)",
-        ("tests.routing.membership.test_ways_in.WayInTests.test_requested_link_is_no_way_into_the_network",),
-    ),
-    Mutant(
         "without a network a node is waited for that nobody can find",
         "routing/connecting/direct_links.py",
-        "not self._neighbourhood.bootstrapped and self._absence.may_find(name)",
-        "not self._neighbourhood.bootstrapped",
+        "(patient or self._absence.may_find(name))",
+        "True",
         (
             "tests.routing.absence.test_absence.AloneTests.test_node_of_which_no_address_is_known_is_not_waited_for_without_a_network",
         ),

@@ -10,7 +10,9 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust import Name
 from routing_crust.routing.connecting.relay_choice import MIN_MOVE_SECONDS, RelayChoice
+from routing_crust.routing.links.peer import Peer
 from routing_crust.streams import streams_of
 from routing_crust.wire.codec import to_wire
 from routing_crust.wire.messages import WireRelay
@@ -80,7 +82,16 @@ class ChoosingTests(NearCase):
     def test_both_ends_measure_a_quiet_tunnel_and_their_halves(self) -> None:
         """One end of a link would else only answer the other's heartbeats."""
         near = self.make((0.01, 0.01), (0.08, 0.08), (0.2, 0.2))
+        probed = set[Name]()
+        probe = RelayChoice.probe
+
+        def noted(choice: RelayChoice, peer: Peer) -> None:
+            probed.add(peer.name)
+            probe(choice, peer)
+
+        self.patch(RelayChoice, "probe", noted)
         near.net.settle(MIN_MOVE_SECONDS)
+        self.assertEqual(probed, {near.a.node_name, near.b.node_name})
         for one, other in ((near.a, near.b), (near.b, near.a)):
             for peer in (other, *near.relays):
                 link = near.link(one, peer)
