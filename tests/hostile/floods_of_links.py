@@ -126,6 +126,11 @@ def endless_guesses(target: Target) -> None:
     where = socket.inet_aton(victim)
     doors = [socket.create_server((victim, 0)) for _ in range(64)]
     places = [(where, door.getsockname()[1]) for door in doors[:1]]
+    by_number = {door.fileno(): door for door in doors}
+    # select() knows 1024 descriptors, and other floods beside this one have more
+    poll = select.poll()
+    for door in doors:
+        poll.register(door, select.POLLIN)
     dialled: set[socket.socket] = set()
     key = Key()
     peer = target.attached(key, nat=SYMMETRIC)
@@ -137,7 +142,7 @@ def endless_guesses(target: Target) -> None:
                 key, target.network, target.name, candidates=places, use=DIRECT, nat=SYMMETRIC, guesses=True
             )
             peer.say(ENVELOPE, request)
-            dialled.update(select.select(doors, [], [], 0.0)[0])
+            dialled.update(by_number[door] for door, _ in poll.poll(0))
     finally:
         guessed = len(dialled.difference(doors[:1]))
         target.reaction = f"{guessed} of {len(doors) - 1} ports dialled"

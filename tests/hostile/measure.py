@@ -225,14 +225,16 @@ class Stage:
         pinging.start(PING_SECONDS)
         joining = LoopingCall(self._join, outcome)
         played = self._child(behaviours, seconds)
-        if newcomers:
-            # the flood has to be there first
-            await deferLater(reactor, min(1.0, seconds / 3))
-            joining.start(NEWCOMER_SECONDS)
-        outcome.reactions = await played
-        for loop in (pinging, joining):
-            if loop.running:
-                loop.stop()
+        try:
+            if newcomers:
+                # the flood has to be there first
+                await deferLater(reactor, min(1.0, seconds / 3))
+                joining.start(NEWCOMER_SECONDS)
+            outcome.reactions = await played
+        finally:
+            for loop in (pinging, joining):
+                if loop.running:
+                    loop.stop()
         outcome.processor = (self.daemon.processor() - processor) / max(0.001, reactor.seconds() - at)
         outcome.memory = self.daemon.memory() - memory
         outcome.descriptors = self.daemon.descriptors() - descriptors

@@ -242,14 +242,22 @@ class Peer:
             try:
                 return operation()
             except SSL.WantReadError:
-                wanted: tuple[list[Any], list[Any]] = ([self.socket], [])
+                wanted = select.POLLIN
             except SSL.WantWriteError:
-                wanted = ([], [self.socket])
+                wanted = select.POLLOUT
             except (SSL.Error, OSError) as error:
                 raise Closed(str(error) or type(error).__name__) from None
             left = (last if end is None else min(end, last)) - time.monotonic()
-            if left <= 0 or not any(select.select(*wanted, [], left)[:2]):
+            if left <= 0 or not _is_ready(self.socket, wanted, left):
                 if end is not None and time.monotonic() >= end:
                     return None
                 if time.monotonic() >= last:
                     raise Closed("the daemon takes or says nothing any more")
+
+
+def _is_ready(one: socket.socket, wanted: int, seconds: float) -> bool:
+    """Whether a socket can be read from, or written to, within this time."""
+    # all floods at once have more than the 1024 descriptors that select() knows
+    poll = select.poll()
+    poll.register(one, wanted)
+    return bool(poll.poll(seconds * 1000))
