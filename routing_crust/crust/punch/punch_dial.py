@@ -39,6 +39,7 @@ class PunchDial(ClientFactory):
     @ivar connector: the reactor's.
     @ivar meeting: which rendezvous it is for.
     @ivar asked_by: on whose account it is made.
+    @ivar is_guess: whether it is one of many that guess or open ports.
     """
 
     noisy = False
@@ -67,6 +68,7 @@ class PunchDial(ClientFactory):
         self._called_off = self._has_outcome = self._has_met = False
         self.meeting = meeting
         self.asked_by: Account = OURSELVES
+        self.is_guess = False
 
     def call_off(self) -> None:
         """Dial no more. What has begun TLS is left to the meeting."""

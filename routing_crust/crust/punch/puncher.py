@@ -206,6 +206,7 @@ class Puncher:
             dial = PunchDial(
                 self._owner, entry.meeting, guessing, endpoint, self.meeting_for, self._guess_ended
             )
+            dial.is_guess = True
             self._open[dial] = None
             path = self._environment.paths.first(endpoint)
             dial.connector = self._environment.connect(endpoint, dial, origin, path)

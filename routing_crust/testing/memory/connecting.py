@@ -90,6 +90,7 @@ class MemoryConnector:
     @ivar host: who dials.
     @ivar local: from where.
     @ivar remote: what is dialled.
+    @ivar is_guess: whether it is one of many dials that guess or open ports.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class MemoryConnector:
         self.host = host
         self.local = local
         self.remote = remote
+        self.is_guess = bool(getattr(factory, "is_guess", False))
         self._exchange = exchange
         self._factory = factory
         self._end: MemoryTransport | None = None

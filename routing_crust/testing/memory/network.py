@@ -50,6 +50,7 @@ class MemoryNetwork(Obstacles):
     @ivar dial_loss: the share of dials that nothing comes back of, 0 to 1.
     @ivar addresses: the network that made-up addresses are from: the one for benchmarks (RFC 2544).
     @ivar dials: how many endpoints have been dialled.
+    @ivar guesses: how many of these to guess or open ports.
     @ivar frames: how many frames have been sent, without Heartbeats and Goodbyes.
     @ivar bytes: how many bytes they had, with their headers.
     @ivar trace: keeps what happens, in order.
@@ -77,7 +78,7 @@ class MemoryNetwork(Obstacles):
         self.random = random
         self.latency = latency
         self.dial_loss = 0.0
-        self.dials = self.frames = self.bytes = 0
+        self.dials = self.guesses = self.frames = self.bytes = 0
         self.trace = Trace(clock.seconds) if trace is None else trace
         self.name_servers = MemoryNameServers()
         self._made_up = 0
@@ -199,6 +200,7 @@ class MemoryNetwork(Obstacles):
     def begins(self, connector: MemoryConnector) -> bool:
         self._connectors[connector.local, connector.remote] = connector
         self.dials += 1
+        self.guesses += connector.is_guess
         self.trace.note("dial", connector.host.host, connector.remote.host, connector.remote.port)
         return not self.dial_loss or self.random.random() >= self.dial_loss
 

@@ -36,6 +36,7 @@ DIALS_PER_SECOND: Final = 2.5
 """
 Most dials a second and node while healing, on average over all nodes and L{DIALS_OVER_SECONDS}. Each address
 counts, those of a peer behind its carrier's NAT, or where it is known besides what it says, among them.
+Ports that are guessed, or opened for that, do not: an attempt has hundreds, which C{guessing} bounds.
 """
 DIALS_OVER_SECONDS: Final = 10.0
 TALK_EVERY_SECONDS: Final = 0.5
@@ -202,7 +203,7 @@ class _DialRate:
     def __init__(self, network: SimulatedNetwork) -> None:
         self._network = network
         self._began = network.clock.now
-        self._before = network.network.dials
+        self._before = self._dials
         self.most = 0.0
 
     def look(self) -> None:
@@ -210,9 +211,13 @@ class _DialRate:
         now = self._network.clock.now
         if now < self._began + DIALS_OVER_SECONDS:
             return
-        dials = self._network.network.dials
+        dials = self._dials
         self.most = max(self.most, (dials - self._before) / max(1, len(self._network)) / (now - self._began))
         self._before, self._began = dials, now
+
+    @property
+    def _dials(self) -> int:
+        return self._network.network.dials - self._network.network.guesses
 
 
 def groups_are_right(network: SimulatedNetwork) -> bool:

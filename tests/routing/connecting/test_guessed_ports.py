@@ -39,6 +39,10 @@ class GuessedPortsTests(SynchronousTestCase):
         self.watch(one.service, kinds, lost)
         network.run_for(60)
         self.assertEqual([each for each in lost if each.link.name == two.name], [])
+        # they count apart from other dials, of which there are few
+        wire = network.network
+        self.assertLess(wire.dials - wire.guesses, 200)
+        self.assertEqual(wire.guesses > 100, port_guessing)
         return kinds
 
     def watch(self, service: RoutingService, kinds: list[PathKind], lost: list[LinkLost]) -> None:
