@@ -148,8 +148,7 @@ class ICrust(Interface):
     ) -> Deferred[ILink]:
         """
         Make a link to a peer that goes through another one, with which both have a direct link. The peer has
-        to expect this rendezvous (L{ICrust.expect<routing_crust.crust.interfaces.ICrust.expect>}); either of
-        the two may open the tunnel.
+        to expect this rendezvous (C{expect}); either of the two may open the tunnel.
 
         The link's C{path_kind} is C{TUNNEL}, its C{via} is the relay, and its C{connection} has
         the addresses of the link to that one. When that link is lost, so is this one.
