@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 from routing_crust.crust.resolving import dns as module
 from routing_crust.crust.resolving.dns import Dns, Server
 from routing_crust.crust.resolving.name_servers import Answer, Kind, NotResolved, Record
+from tests.integration.programs import free_port
 
 CLOCK: Any = reactor
 
@@ -70,8 +71,9 @@ class DnsTests(TestCase):
     def server(self, over_udp: DatagramProtocol | None = None) -> Server:
         factory = DNSServerFactory(authorities=[Zone()])
         factory.noisy = False
-        udp = CLOCK.listenUDP(0, over_udp or dns.DNSDatagramProtocol(factory), interface="127.0.0.1")
-        port = udp.getHost().port
+        # both have one number: one that the kernel gives for UDP may be taken by a connection of TCP
+        port = free_port()
+        udp = CLOCK.listenUDP(port, over_udp or dns.DNSDatagramProtocol(factory), interface="127.0.0.1")
         tcp = CLOCK.listenTCP(port, factory, interface="127.0.0.1")
         self.addCleanup(udp.stopListening)
         self.addCleanup(tcp.stopListening)
