@@ -107,6 +107,8 @@ class HomeTestCase(ProcessTestCase):
         except AssertionError as problem:
             raise SkipTest(f"network namespaces cannot be made here: {problem}") from None
         self.addCleanup(run, "ip", "netns", "del", self.name_of(host))
+        # until IPv6 has seen that nobody else has an address, for up to 2 s, the host does not answer at it
+        self.on(host, "sysctl", "-eqw", "net.ipv6.conf.default.accept_dad=0")
         self.on(host, "ip", "link", "set", "lo", "up")
 
     def wire(self, host: str, device: str, other: str, port: str) -> None:

@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.crust.mapping import natpmprouter, pcprouter
 from routing_crust.crust.mapping.gateway import find_gateway, find_gateways_v6
 from routing_crust.crust.mapping.lease import RouterAccess
 from routing_crust.crust.mapping.natpmprouter import NatPmpRouter
@@ -123,6 +124,8 @@ def tell(event: Any) -> None:
 
 
 if __name__ == "__main__":
+    # a router on a busy machine may need more than the 2 s that one at home gets: 32 s in all
+    pcprouter.MAX_ATTEMPTS = natpmprouter.MAX_ATTEMPTS = 7  # type: ignore[misc]
     globalLogBeginner.beginLoggingTo([tell], redirectStandardIO=False)
     StandardIO(Node(int(sys.argv[1]), Endpoint.from_text(sys.argv[2]), sys.argv[3]))
     reactor.run()
