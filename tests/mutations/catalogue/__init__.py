@@ -11,8 +11,10 @@ from typing import Final
 from ..mutant import Mutant
 from . import (
     crust_connecting,
+    crust_discovery,
     crust_links,
     crust_networks,
+    crust_tunnels,
     daemon_carrying,
     daemon_doors,
     daemon_running,
@@ -22,6 +24,7 @@ from . import (
     routing_membership,
     routing_messaging,
     routing_node,
+    routing_paths,
     routing_private,
     streams,
     trust,
@@ -29,8 +32,10 @@ from . import (
 
 PARTS: Final = (
     crust_connecting,
+    crust_discovery,
     crust_links,
     crust_networks,
+    crust_tunnels,
     daemon_carrying,
     daemon_doors,
     daemon_running,
@@ -40,6 +45,7 @@ PARTS: Final = (
     routing_membership,
     routing_messaging,
     routing_node,
+    routing_paths,
     routing_private,
     streams,
     trust,

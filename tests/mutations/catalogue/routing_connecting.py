@@ -1,4 +1,4 @@
-"""Bugs in connecting by requests."""
+"""Bugs in the exchange of requests by which two nodes agree on a link."""
 
 from __future__ import annotations
 
@@ -317,24 +317,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "an observer that does not answer after a change is dialled ten minutes later",
-        "routing/connecting/reachability_checks.py",
-        "                self._check_soon(PAUSE_SECONDS)\n",
-        "                pass\n",
-        (
-            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_observer_that_does_not_answer_after_a_change_is_dialled_again_soon",
-        ),
-    ),
-    Mutant(
-        "a tunnel waits although we are seen elsewhere",
-        "routing/connecting/reachability_checks.py",
-        "            self._seen_elsewhere()\n",
-        "            pass\n",
-        (
-            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_tunnels_are_tried_again_when_we_are_seen_elsewhere",
-        ),
-    ),
-    Mutant(
         "a peer to whom a tunnel leads is a stranger",
         "routing/connecting/responder.py",
         "if self._attempts.is_tunnelled(peer):",
@@ -353,24 +335,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "plain dials are spent between two cones",
-        "routing/connecting/rendezvous.py",
-        "self._near(endpoints) if plain_is_hopeless(ours, nat) else endpoints",
-        "endpoints",
-        (
-            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_cone_that_may_be_dialable_is_dialled_plainly",
-        ),
-    ),
-    Mutant(
-        "an address that is not the asker's is dialled back",
-        "routing/connecting/dial_back_helper.py",
-        "if any(from_wire(each).host != at.host for each in message.endpoints):",
-        "if False:",
-        (
-            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_asker_that_names_a_victims_address_loses_its_link",
-        ),
-    ),
-    Mutant(
         "requests of a peer that came to nothing take the room of ours to it",
         "routing/connecting/expected.py",
         "return [each for each in entries if isinstance(each.expected, ExpectedResponse) is own]",
@@ -378,31 +342,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         (
             "tests.routing.connecting.test_expected.ExpectedTests.test_requests_of_a_peer_leave_room_for_ours_to_it",
         ),
-    ),
-    Mutant(
-        "a stream waits for the tunnel of a routing table",
-        "routing/connecting/rendezvous.py",
-        " if each.rank[0] == hole_punch.rank[0])",
-        ")",
-        (
-            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_stream_does_not_wait_for_the_tunnel_of_a_table",
-        ),
-    ),
-    Mutant(
-        "no tunnel is made when the link it waited for is refused",
-        "routing/connecting/rendezvous.py",
-        "            if checks:\n",
-        "            if False:\n",
-        (
-            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_tunnel_waits_for_a_link_that_may_still_be_refused",
-        ),
-    ),
-    Mutant(
-        "nobody waits for the tunnel of a stream",
-        "routing/connecting/rendezvous.py",
-        "awaited = hole_punch.rank[0] is LinkUse.DIRECT",
-        "awaited = False",
-        ("tests.routing.connecting.test_rendezvous.HolePunchTests.test_tunnel_for_a_direct_link_is_awaited",),
     ),
     Mutant(
         "a request goes on when nobody waits for it",
@@ -436,121 +375,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "found += []",
         (
             "tests.routing.connecting.test_candidates.CandidatesTests.test_known_peer_is_dialled_where_it_is_known_as_well",
-        ),
-    ),
-    Mutant(
-        "a tunnel's relay is chosen by one half of the way",
-        "routing/connecting/relay_choice.py",
-        "return _round_trip(own) + theirs + waited",
-        "return _round_trip(own)",
-        ("tests.routing.connecting.test_nearest_relay.ChoosingTests",),
-    ),
-    Mutant(
-        "what a tunnel waits at its relay is not remembered",
-        "routing/connecting/relay_choice.py",
-        "        if waited > 0:\n            self._waits.put",
-        "        if False:\n            self._waits.put",
-        (
-            "tests.routing.connecting.test_nearest_relay.MovingTests.test_end_that_lies_has_a_slow_tunnel_and_no_more",
-        ),
-    ),
-    Mutant(
-        "a tunnel stays with a relay that has become slow",
-        "routing/connecting/tunnel_manager.py",
-        "self._connector.improve(tunnel.name, tunnel.use)\n\n    def _make_again",
-        "pass\n\n    def _make_again",
-        (
-            "tests.routing.connecting.test_nearest_relay.MovingTests.test_tunnel_whose_relay_becomes_slow_is_moved_and_loses_nothing",
-        ),
-    ),
-    Mutant(
-        "a faster tunnel does not take the place of the slower one",
-        "routing/membership/policy.py",
-        "if verdict is not None and self._moves(link, verdict.use):",
-        "if False:",
-        (
-            "tests.routing.connecting.test_nearest_relay.MovingTests.test_tunnel_whose_relay_becomes_slow_is_moved_and_loses_nothing",
-        ),
-    ),
-    Mutant(
-        "a tunnel is moved for any gain",
-        "routing/connecting/relay_choice.py",
-        "if seconds <= enough]",
-        "if seconds < now]",
-        (
-            "tests.routing.connecting.test_nearest_relay.MovingTests.test_tunnel_is_not_moved_for_a_small_gain_or_soon",
-        ),
-    ),
-    Mutant(
-        "a relay that may be dead is tried first",
-        "routing/connecting/relay_choice.py",
-        "key=lambda name: (self._is_doubted(peer, name), self.seconds(peer, name)),",
-        "key=lambda name: self.seconds(peer, name),",
-        (
-            "tests.routing.connecting.test_nearest_relay.ChoosingTests.test_relay_whose_link_may_be_dead_is_tried_last",
-        ),
-    ),
-    Mutant(
-        "the relay of a silent tunnel is tried first",
-        "routing/connecting/relay_choice.py",
-        "return through or (",
-        "return (",
-        (
-            "tests.routing.connecting.test_nearest_relay.ChoosingTests.test_relay_of_a_silent_tunnel_is_tried_last",
-        ),
-    ),
-    Mutant(
-        "an end that only answers heartbeats does not measure its tunnel",
-        "routing/connecting/tunnel_manager.py",
-        "                self._relays.probe(peer)",
-        "                pass",
-        (
-            "tests.routing.connecting.test_nearest_relay.ChoosingTests.test_both_ends_measure_a_quiet_tunnel_and_their_halves",
-        ),
-    ),
-    Mutant(
-        "a peer behind a silent relay is asked through it",
-        "routing/connecting/relay_choice.py",
-        "return self._links.link_to(others[0][1]) if others else None",
-        "return None",
-        (
-            "tests.routing.connecting.test_nearest_relay.DyingTests.test_peer_is_asked_by_the_next_relay_when_the_first_is_silent",
-        ),
-    ),
-    Mutant(
-        "a tunnel waits for a membership that does not come",
-        "routing/connecting/tunnel_opener.py",
-        "is_new = age is not None and age < MEMBERSHIP_WAIT_SECONDS",
-        "is_new = age is not None",
-        (
-            "tests.routing.connecting.test_tunnel_opener.TunnelOpenerTests.test_tunnel_waits_for_a_membership_of_its_relay_only_while_that_is_new",
-        ),
-    ),
-    Mutant(
-        "each key has a share of the dials back",
-        "routing/connecting/dial_back_helper.py",
-        "        account = account_of(link)\n",
-        "        account = (str(link.peer),)\n",
-        (
-            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_keys_of_one_prefix_leave_a_quota_to_others",
-        ),
-    ),
-    Mutant(
-        "a helper that knows the asker does not dial it",
-        "routing/connecting/dial_back_helper.py",
-        "if name == self._node.name or busy or",
-        "if self._knows(name, tuple(map(from_wire, message.endpoints))) or busy or",
-        (
-            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_helper_does_not_dial_itself",
-        ),
-    ),
-    Mutant(
-        "a node looks ten minutes later whether it can be dialled",
-        "routing/connecting/reachability_checks.py",
-        "wait = self._backoff.next_wait() if unknown else INTERVAL_SECONDS",
-        "wait = INTERVAL_SECONDS",
-        (
-            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_checks_are_repeated_sooner_while_nothing_is_known",
         ),
     ),
     Mutant(

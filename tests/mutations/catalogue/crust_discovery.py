@@ -1,0 +1,120 @@
+"""Bugs in mapped ports, beacons and saved contacts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..mutant import Mutant
+
+MUTANTS: Final[tuple[Mutant, ...]] = (
+    Mutant(
+        "every socket of a beacon that was closed is remembered",
+        "crust/discovery/beacon.py",
+        "closed.addBoth(lambda _: self._closing.pop(closed, None))",
+        "closed.addBoth(lambda _: None)",
+        ("tests.crust.discovery.test_beacon.LogicTests.test_nothing_is_kept_of_sockets_that_are_closed",),
+    ),
+    Mutant(
+        "nodes at the addresses of an interface have no beacon over IPv6",
+        "crust/discovery/multicast.py",
+        'names = (f"{each.address}%{each.interface}", str(each.address)',
+        "names = (str(each.address)",
+        (
+            "tests.crust.discovery.test_packet.PlaceTests.test_link_local_address_of_an_interface_gives_one_place",
+        ),
+    ),
+    Mutant(
+        "a port that a router gave to another host is kept",
+        "crust/mapping/natpmprouter.py",
+        "return bool(reply.lifetime) and reply.external_port == lease.external.port",
+        "return bool(reply.lifetime)",
+        (
+            "tests.crust.mapping.test_natpmprouter.AskingTests.test_port_that_has_gone_to_another_host_is_not_held",
+        ),
+    ),
+    Mutant(
+        "any host that knows our port can answer for the router over PCP",
+        "crust/mapping/pcp.py",
+        "if (code, nonce, protocol, local_port) != (_IS_REPLY | _MAP, request.nonce,",
+        "if (code, protocol, local_port) != (_IS_REPLY | _MAP,",
+        ("tests.crust.mapping.test_pcp.ReplyTests.test_reply_with_another_nonce_protocol_or_port_is_none",),
+    ),
+    Mutant(
+        "a restarted node has another nonce for its mapping",
+        "crust/mapping/portmapper.py",
+        '    return lambda text: hmac.digest(key, text, "sha256")',
+        "    return lambda text: random.randbytes(12)",
+        ("tests.crust.mapping.test_portmapper.NonceTests.test_nonce_of_an_address_is_always_the_same",),
+    ),
+    Mutant(
+        "a mapping that PCP moved to another port counts as held",
+        "crust/mapping/pcprouter.py",
+        "is_same = (str(reply.address), reply.port) == (lease.external.host, lease.external.port)",
+        "is_same = str(reply.address) == lease.external.host",
+        ("tests.crust.mapping.test_pcprouter.AskingTests.test_renewal_tells_whether_the_mapping_is_there",),
+    ),
+    Mutant(
+        "a link over IPv4 counts as mapped because of a hole for IPv6",
+        "crust/mapping/portmapper.py",
+        "leases = [each for each in self.leases if not each.is_pinhole]",
+        "leases = self.leases",
+        ("tests.crust.mapping.test_pinholes.FollowingTests.test_hole_is_told_and_is_no_mapping_of_the_port",),
+    ),
+    Mutant(
+        "holes stay for addresses that this host has lost",
+        "crust/mapping/keepers.py",
+        "            self._end(keeper)\n        for each, access in",
+        "        for each, access in",
+        ("tests.crust.mapping.test_pinholes.FollowingTests.test_holes_follow_the_addresses_of_this_host",),
+    ),
+    Mutant(
+        "a contact that was found by a name is saved with its address of the day",
+        "crust/discovery/contacts.py",
+        "if self._by_name.get(each.endpoint, None) is None]",
+        "]",
+        (
+            "tests.crust.discovery.test_contacts.ContactBookTests.test_contact_that_was_found_by_a_name_is_saved_by_it",
+        ),
+    ),
+    Mutant(
+        "the beacon of a private network is not sealed",
+        "crust/discovery/packet.py",
+        "        if self._cipher is None:\n            return datagram",
+        "        if True:\n            return datagram",
+        (
+            "tests.crust.discovery.test_beacon.PrivateTests.test_datagrams_show_neither_the_network_nor_the_name",
+        ),
+    ),
+    Mutant(
+        "a recorded beacon of a private network is answered",
+        "crust/discovery/beacon.py",
+        "before = salt in self._heard",
+        "before = False",
+        ("tests.crust.discovery.test_beacon.PrivateTests.test_recorded_seek_is_not_answered_again",),
+    ),
+    Mutant(
+        "a member that lacks the secret of beacons shows the network's id",
+        "crust/discovery/packet.py",
+        "self.is_silent = private and not secret",
+        "self.is_silent = False",
+        (
+            "tests.crust.discovery.test_beacon.PrivateTests.test_node_without_the_secret_says_and_hears_nothing",
+        ),
+    ),
+    Mutant(
+        "one name that answers many times silences a beacon",
+        "crust/discovery/beacon.py",
+        "return min(len(self.names), len(self.hosts))",
+        "return max(len(self.names), len(self.hosts))",
+        ("tests.crust.discovery.test_beacon.LogicTests.test_one_key_and_one_host_count_once_as_answers",),
+    ),
+    Mutant(
+        "a port mapped behind a carrier's NAT is named to nobody",
+        "crust/mapping/portmapper.py",
+        "if new is not None and (new.reachable or new.reaches_neighbours):",
+        "if new is not None and new.reachable:",
+        (
+            "tests.crust.mapping.test_portmapper.MapperTests.test_mapping_behind_a_carriers_nat_is_reported_but_maps_no_port",
+        ),
+    ),
+)
