@@ -19,6 +19,7 @@ from twisted.internet.task import react
 
 from . import (  # noqa: F401  they add their behaviours
     breaches,
+    breaches_of_attached,
     breaches_of_doors,
     breaches_of_streams,
     floods,

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from . import (  # noqa: F401  they add their behaviours
     breaches,
+    breaches_of_attached,
     breaches_of_doors,
     breaches_of_streams,
     floods,

@@ -8,6 +8,7 @@ from twisted.trial.unittest import TestCase
 
 from . import (  # noqa: F401  they add their behaviours
     breaches,
+    breaches_of_attached,
     breaches_of_doors,
     breaches_of_streams,
     floods,

@@ -36,7 +36,7 @@ from routing_crust.wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, T
 
 from ..addresses import identity, name
 from ..support import Owner
-from .test_relay import FakeLink
+from .relay_case import FakeLink
 
 WINDOW = 64 * 1024
 TOKEN = b"sixteen bytes ok"

@@ -3,18 +3,8 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from types import SimpleNamespace
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
-from twisted.logger import Logger
-from twisted.trial.unittest import SynchronousTestCase
-
-from routing_crust.config import Settings
-from routing_crust.crust.link.tls import LinkTls
-from routing_crust.crust.tunnel.carried import IDLE_SECONDS, QUIET_BYTES
-from routing_crust.crust.tunnel.dispatch import TunnelDispatch
 from routing_crust.crust.tunnel.numbers import TUNNEL_LIFETIME_SECONDS
 from routing_crust.crust.tunnel.relay import (
     MAX_OPENS_AT_ONCE,
@@ -23,138 +13,17 @@ from routing_crust.crust.tunnel.relay import (
     UNEXPECTED_OPENS,
 )
 from routing_crust.crust.tunnel.room import LEAST_TUNNEL_BYTES
-from routing_crust.crust.tunnel.transport import data_frame, number_of
-from routing_crust.crust.tunnel.windows import QUIET_SECONDS, TUNNEL_WINDOW_BYTES
-from routing_crust.endpoints import Connection, PathKind, Protocol
+from routing_crust.crust.tunnel.transport import number_of
+from routing_crust.crust.tunnel.windows import QUIET_SECONDS
 from routing_crust.errors import WireError
-from routing_crust.names import Name
-from routing_crust.quietlog import QuietLog
-from routing_crust.wire.codec import decode, encode
+from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 
-from ..addresses import at, identity, name
-
-WINDOW = TUNNEL_WINDOW_BYTES
-PROOF = bytes(32)
+from .relay_case import PROOF, WINDOW, RelayCase, WritingLink
 
 
-class FakeLink:
-    """Writes down what is sent."""
-
-    writable = True
-    queued = 0
-    path_kind = PathKind.DIRECT
-    connection = Connection(Protocol.TCP, at("192.0.2.1:1"), at("198.51.100.1:1"))
-
-    def __init__(self, seed: int, initiator: bool = False) -> None:
-        self.peer = name(seed)
-        self.initiator = initiator
-        self.frames: list[tuple[int, bytes]] = []
-
-    def send(self, kind: int, payload: bytes) -> None:
-        self.frames.append((kind, payload))
-
-    def when_writable(self) -> Deferred[None]:
-        return succeed(None)
-
-    def take(self, kind: FrameKind, message: Any = None) -> list[Any]:
-        """What came of one kind, which is forgotten."""
-        found = [payload for each, payload in self.frames if each == kind]
-        self.frames = [each for each in self.frames if each[0] != kind]
-        return found if message is None else [decode(message, payload) for payload in found]
-
-    def received(self) -> int:
-        """How many bytes came through tunnels, which are forgotten."""
-        return sum(len(each) - 4 for each in self.take(FrameKind.TUNNEL_DATA))
-
-
-class WritingLink(FakeLink):
-    """
-    A link that writes in the next turn what it was given in this one, as real ones do.
-
-    @ivar is_stuck: whether its transport takes nothing.
-    @ivar most_queued: how many bytes waited at most.
-    """
-
-    is_stuck = False
-    most_queued = 0
-
-    def __init__(self, seed: int, clock: Clock) -> None:
-        super().__init__(seed)
-        self.clock = clock
-
-    def send(self, kind: int, payload: bytes) -> None:
-        super().send(kind, payload)
-        if kind == FrameKind.TUNNEL_DATA:
-            if not self.queued:
-                self.clock.callLater(0, self.write)
-            self.queued += len(payload)
-            self.most_queued = max(self.most_queued, self.queued)
-
-    def write(self) -> None:
-        """Write all that waits."""
-        if not self.is_stuck:
-            self.queued = 0
-
-
-class RelayTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.make()
-
-    def make(self, **settings: Any) -> None:
-        self.settings = Settings(**settings)
-        owner = SimpleNamespace(clock=self.clock, settings=self.settings)
-        quiet = QuietLog(Logger(), self.clock.seconds)
-        tls = LinkTls(identity(9))
-        self.tunnels = TunnelDispatch(
-            owner,  # type: ignore[arg-type]
-            tls,
-            quiet,
-            lambda proof: None,
-            lambda link: None,
-            lambda: None,
-        )
-        self.links: dict[Name, Any] = {}
-        self.tunnels.carry(lambda link, peer: self.links.get(peer))
-        self.a, self.b = self.link(1), self.link(2)
-
-    def tearDown(self) -> None:
-        self.tunnels.stop()
-        self.assertEqual(self.tunnels.carried, 0)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def link(self, seed: int, address: str = "192.0.2.1:1") -> Any:
-        link = FakeLink(seed)
-        link.connection = Connection(Protocol.TCP, at(address), at("198.51.100.1:1"))
-        self.links[link.peer] = link
-        return link
-
-    def frame(self, link: Any, kind: FrameKind, message: Any) -> None:
-        self.tunnels.frame_received(link, kind, encode(message))
-
-    def ask(self, link: Any, peer: Any, number: int = 1, credit: int = WINDOW, awaited: bool = False) -> None:
-        message = TunnelOpen(number, False, peer.peer.raw, PROOF, credit, awaited)
-        self.frame(link, FrameKind.TUNNEL_OPEN, message)
-
-    def open(self, a: Any, b: Any, number: int = 1, credit: int = WINDOW, awaited: bool = False) -> int:
-        """Open a tunnel, and return its number at the far end."""
-        self.ask(a, b, number, credit, awaited)
-        (offer,) = b.take(FrameKind.TUNNEL_OPEN, TunnelOpen)
-        self.frame(b, FrameKind.TUNNEL_OPENED, TunnelOpened(offer.number, credit, 0))
-        a.take(FrameKind.TUNNEL_OPENED)
-        return int(offer.number)
-
-    def data(self, link: Any, number: int, size: int) -> None:
-        while size:
-            chunk = min(size, QUIET_BYTES)
-            self.tunnels.frame_received(link, FrameKind.TUNNEL_DATA, data_frame(number, bytes(chunk)))
-            size -= chunk
-
-    def closed(self, link: Any) -> list[TunnelReason]:
-        return [each.reason for each in link.take(FrameKind.TUNNEL_CLOSED, TunnelClosed)]
-
+class RelayTests(RelayCase):
     # What goes through.
 
     def test_offer_and_answer_reach_the_two_ends(self) -> None:
@@ -458,94 +327,6 @@ class RelayTests(SynchronousTestCase):
         expected = MAX_OPENS_AT_ONCE // UNEXPECTED_OPENS
         self.assertEqual(refused[:expected], [TunnelReason.NOT_EXPECTED] * expected)
         self.assertEqual(set(refused[expected:]), {TunnelReason.TOO_OFTEN})
-
-    # Who makes room.
-
-    def fill(self, count: int) -> None:
-        """A relay with memory for this many."""
-        self.make(tunnel_memory=count * LEAST_TUNNEL_BYTES)
-
-    def test_tunnel_beyond_tunnel_memory_is_refused(self) -> None:
-        """The far end is not told, and holds nothing by being the far end."""
-        self.fill(2)
-        c = self.link(3)
-        self.open(self.a, self.b)
-        self.open(self.b, self.a)
-        self.b.frames.clear()
-        self.ask(c, self.b)
-        self.assertEqual(self.closed(c), [TunnelReason.NO_MEMORY])
-        self.assertEqual((self.tunnels.carried, self.b.frames), (2, []))
-
-    def test_holder_of_most_tunnels_makes_room(self) -> None:
-        """Tunnels that others open to a peer take nothing of its share."""
-        self.fill(4)
-        for number in (1, 3, 5, 7):
-            self.open(self.a, self.b, number)
-        self.open(self.b, self.a)
-        self.assertEqual(self.closed(self.a), [TunnelReason.NO_MEMORY])
-        self.open(self.b, self.a, 3)
-        self.assertEqual(len(self.closed(self.a)), 1)
-        self.ask(self.b, self.a, 5)
-        self.assertEqual(self.closed(self.b)[-1:], [TunnelReason.NO_MEMORY])
-        self.assertEqual(self.tunnels.carried, 4)
-
-    def test_many_keys_of_one_network_make_room_for_another(self) -> None:
-        self.fill(20)
-        keys = [self.link(seed) for seed in range(10, 30)]
-        for one, other in zip(keys, keys[1:] + keys[:1], strict=True):
-            self.open(one, other)
-        honest = self.link(50, "203.0.113.1:1"), self.link(51, "203.0.113.2:1")
-        self.open(*honest)
-        self.open(honest[1], honest[0])
-        self.assertEqual([self.closed(each) for each in honest], [[], []])
-        self.assertEqual(sum(len(self.closed(each)) for each in keys), 4)
-
-    def test_unanswered_offer_makes_room_before_a_tunnel_in_use(self) -> None:
-        self.fill(3)
-        self.open(self.a, self.b, 1)
-        self.ask(self.a, self.link(5), 3)
-        self.open(self.a, self.link(3), 5)
-        self.open(self.link(4, "203.0.113.1:1"), self.b)
-        (closed,) = self.a.take(FrameKind.TUNNEL_CLOSED, TunnelClosed)
-        self.assertEqual((closed.number, closed.reason), (3, TunnelReason.NO_MEMORY))
-
-    def test_awaited_tunnel_replaces_one_of_the_same_peer_that_is_idle(self) -> None:
-        """One that nobody waited for goes first, and one that was just opened for somebody does not go."""
-        self.fill(2)
-        c = self.link(3)
-        self.open(self.a, self.b, 1, awaited=True)
-        self.open(self.a, c, 3)
-        self.open(self.a, self.b, 5, awaited=True)
-        self.assertEqual(self.numbers_closed(self.a), [3])
-        self.ask(self.a, c, 7, awaited=True)
-        self.assertEqual(self.numbers_closed(self.a), [7])
-        self.clock.advance(IDLE_SECONDS)
-        self.ask(self.a, c, 9)
-        self.assertEqual(self.numbers_closed(self.a), [9])
-        self.open(self.a, c, 11, awaited=True)
-        self.assertEqual(self.numbers_closed(self.a), [1])
-
-    def test_busy_tunnel_makes_no_room_for_an_awaited_one(self) -> None:
-        self.fill(1)
-        self.open(self.a, self.b)
-        self.data(self.a, 1, QUIET_BYTES + 1)
-        self.ask(self.a, self.b, 3, awaited=True)
-        self.assertEqual(self.numbers_closed(self.a), [3])
-        self.clock.advance(2 * IDLE_SECONDS)
-        self.open(self.a, self.b, 5, awaited=True)
-        self.assertEqual(self.numbers_closed(self.a), [1])
-
-    def test_awaited_tunnel_takes_nothing_from_others(self) -> None:
-        """A peer only says so itself."""
-        self.fill(2)
-        c = self.link(3)
-        self.open(self.a, self.b)
-        self.open(self.b, self.a)
-        self.ask(c, self.a, awaited=True)
-        self.assertEqual(self.closed(c), [TunnelReason.NO_MEMORY])
-
-    def numbers_closed(self, link: Any) -> list[int]:
-        return [each.number for each in link.take(FrameKind.TUNNEL_CLOSED, TunnelClosed)]
 
     def test_tunnel_memory_zero_carries_none(self) -> None:
         self.make(tunnel_memory=0)

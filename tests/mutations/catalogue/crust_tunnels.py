@@ -26,7 +26,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/tunnel/room.py",
         "if self._held.would_even_out(account):",
         "if False:",
-        ("tests.crust.tunnel.test_relay.RelayTests.test_holder_of_most_tunnels_makes_room",),
+        ("tests.crust.tunnel.test_room.RoomTests.test_holder_of_most_tunnels_makes_room",),
     ),
     Mutant(
         "a tunnel counts for the peer that it leads to",
@@ -34,7 +34,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        account = account_of(link)\n",
         "        account = account_of(far)\n",
         (
-            "tests.crust.tunnel.test_relay.RelayTests.test_awaited_tunnel_replaces_one_of_the_same_peer_that_is_idle",
+            "tests.crust.tunnel.test_room.RoomTests.test_awaited_tunnel_replaces_one_of_the_same_peer_that_is_idle",
         ),
     ),
     Mutant(
@@ -42,7 +42,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/tunnel/carried.py",
         "return not self.is_busy and not (self.awaited and young)",
         "return not (self.awaited and young)",
-        ("tests.crust.tunnel.test_relay.RelayTests.test_busy_tunnel_makes_no_room_for_an_awaited_one",),
+        ("tests.crust.tunnel.test_room.RoomTests.test_busy_tunnel_makes_no_room_for_an_awaited_one",),
     ),
     Mutant(
         "a tunnel that made room counts as broken by its relay",

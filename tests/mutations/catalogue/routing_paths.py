@@ -40,7 +40,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if any(from_wire(each).host != at.host for each in message.endpoints):",
         "if False:",
         (
-            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_asker_that_names_a_victims_address_loses_its_link",
+            "tests.routing.connecting.test_dial_back_helper.HelperTests.test_asker_that_names_a_victims_address_loses_its_link",
         ),
     ),
     Mutant(
@@ -162,7 +162,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        account = account_of(link)\n",
         "        account = (str(link.peer),)\n",
         (
-            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_keys_of_one_prefix_leave_a_quota_to_others",
+            "tests.routing.connecting.test_dial_back_helper.HelperTests.test_keys_of_one_prefix_leave_a_quota_to_others",
         ),
     ),
     Mutant(
@@ -170,9 +170,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/connecting/dial_back_helper.py",
         "if name == self._node.name or busy or",
         "if self._knows(name, tuple(map(from_wire, message.endpoints))) or busy or",
-        (
-            "tests.routing.connecting.test_reachability_checks.ReachabilityTests.test_helper_does_not_dial_itself",
-        ),
+        ("tests.routing.connecting.test_dial_back_helper.HelperTests.test_helper_does_not_dial_itself",),
     ),
     Mutant(
         "a node looks ten minutes later whether it can be dialled",

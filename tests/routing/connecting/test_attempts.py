@@ -16,8 +16,8 @@ from routing_crust.routing.links.peer import Peer
 from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import EnvelopeKind, LinkUse
+from tests.routing.intruder import Intruder
 from tests.routing.net import Net
-from tests.routing.test_intruder import Intruder
 
 
 class AttemptTests(SynchronousTestCase):

@@ -14,8 +14,8 @@ from routing_crust.wire.codec import encode
 from routing_crust.wire.end_to_end import Flavour, MessagePart
 from routing_crust.wire.framing import FrameKind
 
+from ..intruder import Intruder, IntruderCase
 from ..net import Net
-from ..test_intruder import Intruder, IntruderCase
 
 
 class EarlyFrameTests(IntruderCase):

@@ -16,8 +16,8 @@ from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import LinkUse
 
 from ...crust.addresses import at
+from ..intruder import Intruder
 from ..net import Net
-from ..test_intruder import Intruder
 
 
 def peer(text: str, since: float = 0.0, *, client: bool = True) -> Any:
