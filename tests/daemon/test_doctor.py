@@ -15,8 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import __version__
 from routing_crust.daemon.checking import contacts
-from routing_crust.daemon.checking.contacts import problem_of
-from routing_crust.daemon.checkup import (
+from routing_crust.daemon.checking.checkup import (
     FAIL,
     OK,
     WARN,
@@ -31,6 +30,7 @@ from routing_crust.daemon.checkup import (
     of_membership,
     of_status,
 )
+from routing_crust.daemon.checking.contacts import problem_of
 from routing_crust.daemon.commands import doctor
 from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.server import ControlServer

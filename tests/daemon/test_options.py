@@ -22,12 +22,8 @@ from routing_crust.daemon import plugin
 from routing_crust.daemon.demo import DemoService
 from routing_crust.daemon.logs import LogFormat, LoggingService, LogStyle
 from routing_crust.daemon.node import NodeService
-from routing_crust.daemon.options import (
-    Options,
-    advanced_settings_text,
-    option_name,
-    plain_settings,
-)
+from routing_crust.daemon.option_help import advanced_settings_text, option_name, plain_settings
+from routing_crust.daemon.options import Options
 from routing_crust.daemon.state_directory import default_state_dir
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError

@@ -1,1 +1,1 @@
-"""Checks that C{doctor} makes itself, without the daemon."""
+"""What C{doctor} checks itself, without the daemon, and its verdicts."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from ... import __version__
 from ...plain_errors import ConfigurationError
-from ..checkup import (
+from ..checking.checkup import (
     FAIL,
     OK,
     Finding,

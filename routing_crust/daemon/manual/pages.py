@@ -66,7 +66,8 @@ def page_of_commands() -> str:
 def page_of_daemon() -> str:
     """The page C{routing-node(1)}: the options of C{twistd routing-node}."""
     # loads Twisted, for which the other commands need not wait
-    from ..options import Options, advanced_settings_text
+    from ..option_help import advanced_settings_text
+    from ..options import Options
 
     heading, *blocks = Options().getUsage(100).strip().split("\n\n")
     lines = _head("routing-node", "node of a peer-to-peer network, run by twistd")

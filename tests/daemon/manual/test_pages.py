@@ -14,7 +14,7 @@ from routing_crust.daemon import cli
 from routing_crust.daemon.commands.arguments import make_parser
 from routing_crust.daemon.manual.pages import page_of_commands, page_of_daemon, roff
 from routing_crust.daemon.manual.parsers import subparsers
-from routing_crust.daemon.options import plain_settings
+from routing_crust.daemon.option_help import plain_settings
 
 from ..test_cli import CliTestCase
 

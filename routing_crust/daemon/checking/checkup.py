@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ..limits import DAY_SECONDS
-from .state_directory import key_path
-from .text import network_text
+from ...limits import DAY_SECONDS
+from ..state_directory import key_path
+from ..text import network_text
 
 OK: Final = "ok"
 WARN: Final = "warn"
