@@ -21,10 +21,10 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ...bounded_dict import BoundedDict
 from ...endpoints import Endpoint, is_local_only
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
+from ...timing.ratelimit import KeyedLimits, SlidingWindow
 from ...timing.timers import cancel
 from ..interfaces import Guess
 
@@ -51,7 +51,6 @@ INTERVAL_SECONDS: Final = 20.0
 """Seconds between any two attempts."""
 DESCRIPTORS: Final = 512
 """That must be left for an attempt to begin."""
-MAX_REMEMBERED: Final = 1024
 _PORTS: Final = range(1024, 65536)
 
 
@@ -62,30 +61,30 @@ class GuessLimits:
         """
         @param seconds: the clock: C{IReactorTime.seconds}.
         """
-        self._seconds = seconds
-        self._last = float("-inf")
-        self._lately: BoundedDict[Name | str, float] = BoundedDict(MAX_REMEMBERED)
-        self._by_prefix: BoundedDict[str, tuple[float, ...]] = BoundedDict(MAX_REMEMBERED)
+        # at most one attempt begins within INTERVAL_SECONDS, so there are not many keys
+        self._all = SlidingWindow(1, INTERVAL_SECONDS, seconds)
+        self._peers: KeyedLimits[Name] = KeyedLimits(lambda: SlidingWindow(1, SAME_INTERVAL_SECONDS, seconds))
+        self._hosts: KeyedLimits[str] = KeyedLimits(lambda: SlidingWindow(1, SAME_INTERVAL_SECONDS, seconds))
+        self._prefixes: KeyedLimits[str] = KeyedLimits(
+            lambda: SlidingWindow(MAX_PER_PREFIX, SAME_INTERVAL_SECONDS, seconds)
+        )
 
     def may(self, peer: Name, host: str) -> bool:
         """Whether an attempt with this peer at this address may begin now."""
-        now = self._seconds()
-        before = max(self._lately.get(each, float("-inf")) for each in (peer, host))
-        if len(self._nearby(host)) >= MAX_PER_PREFIX:
-            return False
-        return now >= self._last + INTERVAL_SECONDS and now >= before + SAME_INTERVAL_SECONDS
+        waits = (
+            self._all.wait(),
+            self._peers.wait(peer),
+            self._hosts.wait(host),
+            self._prefixes.wait(_prefix(host)),
+        )
+        return max(waits) <= 0
 
     def began(self, peer: Name, host: str) -> None:
         """An attempt has begun."""
-        self._last = self._seconds()
-        for each in (peer, host):
-            self._lately.put(each, self._last)
-        self._by_prefix.put(_prefix(host), (*self._nearby(host), self._last))
-
-    def _nearby(self, host: str) -> tuple[float, ...]:
-        """When attempts began at the addresses of the same prefix, as far as they count."""
-        since = self._seconds() - SAME_INTERVAL_SECONDS
-        return tuple(each for each in self._by_prefix.get(_prefix(host), ()) if each > since)
+        self._all.take()
+        self._peers.take(peer)
+        self._hosts.take(host)
+        self._prefixes.take(_prefix(host))
 
 
 class GuessDial(Protocol):

@@ -239,15 +239,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer has ports guessed as often as it asks",
         "crust/punch/guessing.py",
-        "return now >= self._last + INTERVAL_SECONDS and now >= before + SAME_INTERVAL_SECONDS",
-        "return now >= self._last + INTERVAL_SECONDS",
+        "            self._peers.wait(peer),\n",
+        "",
+        ("tests.crust.punch.test_guessing.LimitTests.test_peer_and_address_have_an_attempt_an_hour",),
+    ),
+    Mutant(
+        "each peer has ports guessed at the same address",
+        "crust/punch/guessing.py",
+        "            self._hosts.wait(host),\n",
+        "",
         ("tests.crust.punch.test_guessing.LimitTests.test_peer_and_address_have_an_attempt_an_hour",),
     ),
     Mutant(
         "peers of many names have ports guessed without a pause",
         "crust/punch/guessing.py",
-        "return now >= self._last + INTERVAL_SECONDS and now",
-        "return now",
+        "            self._all.wait(),\n",
+        "",
         ("tests.crust.punch.test_guessing.LimitTests.test_any_two_attempts_are_apart",),
     ),
     Mutant(
@@ -278,8 +285,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "ports are guessed at each address of a network in turn",
         "crust/punch/guessing.py",
-        "if len(self._nearby(host)) >= MAX_PER_PREFIX:",
-        "if len(self._nearby(host)) > 9 * MAX_PER_PREFIX:",
+        "SlidingWindow(MAX_PER_PREFIX, SAME",
+        "SlidingWindow(9 * MAX_PER_PREFIX, SAME",
         (
             "tests.crust.punch.test_guessing.LimitTests.test_addresses_of_one_prefix_have_a_few_attempts_an_hour",
         ),
