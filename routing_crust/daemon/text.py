@@ -37,6 +37,11 @@ def connection_type(path_kind: str) -> str:
     return "relayed" if path_kind == TUNNEL else path_kind
 
 
+def path_text(path_kind: str, relay: str | None) -> str:
+    """The connection type, with the relay if there is one."""
+    return connection_type(path_kind) + (f" through {relay}" if relay else "")
+
+
 def status_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, float]] | None = None) -> str:
     """
     Describe the state of a node.
@@ -152,8 +157,8 @@ def _member_connection(member: Mapping[str, Any]) -> str:
         return "this node"
     if member["connection"] is None:
         return "certificate expired" if member["expired"] else "no link"
-    via = f" through {member['via'][:8]}" if member["via"] else ""
-    return f"{connection_type(member['connection'])}{via}, for {_duration(member['linked_seconds'])}"
+    path = path_text(member["connection"], (member["via"] or "")[:8])
+    return f"{path}, for {_duration(member['linked_seconds'])}"
 
 
 def explanation_text(explanation: Mapping[str, Any]) -> str:
@@ -330,10 +335,7 @@ def _round_trip(seconds: float | None) -> str:
 def _how_connected(link: Mapping[str, Any]) -> str:
     path_kind = link.get("rung", "direct")
     # the usual type goes without saying
-    if path_kind == "direct":
-        return ""
-    relay = f" through {link['via']}" if link.get("via") else ""
-    return f"{connection_type(path_kind)}{relay}"
+    return "" if path_kind == "direct" else path_text(path_kind, link.get("via"))
 
 
 def _duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 from ..names import Name
-from .text import connection_type
+from .text import path_text
 
 OTHER_NODES: Final = "by way of other nodes"
 """Without a link of our own, messages go from node to node."""
@@ -25,6 +25,5 @@ def way_to(service: ReportsStatus, name: Name) -> str:
     peer = str(name)
     for link in service.status().get("links", []):
         if link["peer"] == peer:
-            relay = f" through {link['via']}" if link.get("via") else ""
-            return connection_type(link["rung"]) + relay
+            return path_text(link["rung"], link.get("via"))
     return ""

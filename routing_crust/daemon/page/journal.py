@@ -22,7 +22,7 @@ from ...routing.events import (
     observe_all,
 )
 from ...routing.service import RoutingService
-from ..text import connection_type
+from ..text import connection_type, path_text
 
 MAX_EVENTS: Final = 200
 MAX_STATES: Final = 400
@@ -135,8 +135,7 @@ class Journal:
         self._link("link changed", event.new)
 
     def _link(self, kind: str, link: LinkFacts) -> None:
-        relay = "" if link.via is None else f" by {link.via.short}"
-        how = f"{connection_type(link.path_kind.value)}{relay}"
+        how = path_text(link.path_kind.value, None if link.via is None else link.via.short)
         self.add(kind, f"{how}, at {link.connection.peer}, for {link.use.name.lower()}", link.name)
 
     def _link_lost(self, event: LinkLost) -> None:

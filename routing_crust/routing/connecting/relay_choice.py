@@ -25,6 +25,7 @@ from ...errors import CloseReason
 from ...names import Name
 from ...wire.codec import to_wire
 from ...wire.messages import MAX_RELAYS_NAMED, LinkUse, WireRelay
+from ..links.link_times import known_seconds
 from ..links.peer import Peer
 from ..links.registry import LinkRegistry
 from ..membership.neighbourhood import Neighbourhood
@@ -112,7 +113,7 @@ class RelayChoice:
         for peer in self._by_preference(other, theirs):
             endpoint = None if peer.name in found else self._dialable_at(peer)
             if endpoint is not None:
-                own = _round_trip(peer.link)
+                own = known_seconds(peer.link)
                 milliseconds = 0 if isinf(own) else min(60_000, max(1, ceil(own * 1000)))
                 found[peer.name] = WireRelay(peer.name.raw, to_wire(endpoint), milliseconds)
                 if len(found) == MAX_RELAYS_NAMED:
@@ -147,7 +148,7 @@ class RelayChoice:
         since, waited = self._waits.get((peer, relay), (-inf, 0.0))
         if self._node.clock.seconds() - since >= WAIT_MEMORY_SECONDS:
             waited = 0.0
-        return _round_trip(own) + theirs + waited
+        return known_seconds(own) + theirs + waited
 
     def probe(self, peer: Peer) -> None:
         """Measure the tunnel to this peer, and our links to the relays that it has named."""
@@ -250,7 +251,7 @@ class RelayChoice:
                 yield peer
         usable = self._usable(other)
         near = sorted(usable, key=lambda each: other.distance(each.name))
-        quick = sorted(usable, key=lambda each: (each.link.is_doubted, _round_trip(each.link)))
+        quick = sorted(usable, key=lambda each: (each.link.is_doubted, known_seconds(each.link)))
         for pair in zip(near, quick, strict=True):
             yield from pair
 
@@ -266,11 +267,6 @@ class RelayChoice:
             and self._node.members.may_relay(peer.name)
             and (peer.use >= LinkUse.DIRECT or peer.name == self._neighbourhood.proxy)
         )
-
-
-def _round_trip(link: ILink) -> float:
-    seconds = link.round_trip.smoothed
-    return inf if seconds is None else seconds
 
 
 def _milliseconds(seconds: float) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Collection
 from typing import Final
 
 from ...names import Name
+from ..links.link_times import assumed_seconds
 from ..membership.neighbourhood import LinkLookup
 from ..membership.routing_table import RoutingTable
 
@@ -26,10 +27,6 @@ BIT_SECONDS: Final = 0.025
 """How much longer a round trip may be for each bit that a name is nearer: what a bit of the way costs."""
 MAX_CHOICE: Final = 8
 """Nodes that are compared."""
-UNKNOWN_SECONDS: Final = 0.15
-"""What is assumed for a link that was not measured yet."""
-DOUBTED_SECONDS: Final = 8.0
-"""What is assumed for a link that may be dead."""
 
 
 class NearHops:
@@ -55,11 +52,5 @@ class NearHops:
         return min(choice, key=lambda name: self._cost(name, target))
 
     def _cost(self, name: Name, target: Name) -> float:
-        return self._seconds(name) + BIT_SECONDS * name.distance(target).bit_length()
-
-    def _seconds(self, name: Name) -> float:
-        link = self._links.link_to(name)
-        if link is None or link.is_doubted:
-            return DOUBTED_SECONDS
-        seconds = link.round_trip.smoothed
-        return UNKNOWN_SECONDS if seconds is None else seconds
+        seconds = assumed_seconds(self._links.link_to(name))
+        return seconds + BIT_SECONDS * name.distance(target).bit_length()

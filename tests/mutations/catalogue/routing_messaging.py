@@ -94,7 +94,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a link that may be dead is taken for the soonest",
-        "routing/messaging/near_hops.py",
+        "routing/links/link_times.py",
         "if link is None or link.is_doubted:",
         "if link is None:",
         ("tests.routing.messaging.test_near_hops.NearHopsTests.test_link_that_may_be_dead_is_taken_last",),
@@ -102,8 +102,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "how near a name is counts for nothing beside its time",
         "routing/messaging/near_hops.py",
-        "return self._seconds(name) + BIT_SECONDS * name.distance(target).bit_length()",
-        "return self._seconds(name)",
+        "return seconds + BIT_SECONDS * name.distance(target).bit_length()",
+        "return seconds",
         (
             "tests.routing.messaging.test_near_hops.NearHopsTests.test_bit_of_the_name_counts_as_much_as_its_time",
         ),

@@ -71,8 +71,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a tunnel's relay is chosen by one half of the way",
         "routing/connecting/relay_choice.py",
-        "return _round_trip(own) + theirs + waited",
-        "return _round_trip(own)",
+        "return known_seconds(own) + theirs + waited",
+        "return known_seconds(own)",
         ("tests.routing.connecting.test_nearest_relay.ChoosingTests",),
     ),
     Mutant(
