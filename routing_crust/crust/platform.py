@@ -31,7 +31,6 @@ from .discovery.contacts import MAX_SAVED_CONTACTS, ContactBook
 from .discovery.multicast import BEACON_PORT, Place
 from .discovery.packet import BeaconScope
 from .key_agreement import KeyAgreements
-from .link.session_tls import SessionTls
 from .link.tls import LinkTls
 from .mapping.portmapper import PortMapper, Told
 from .netstate.connecting import connect_tcp
@@ -42,6 +41,7 @@ from .netstate.paths import SYSTEM_PATH, DialPath
 from .netstate.uplinks import Uplink, other_uplinks
 from .resolving.dns import Dns
 from .resolving.name_servers import NameServers
+from .session_tls import SessionTls
 
 
 class Beacon(Protocol):

@@ -19,19 +19,17 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...endpoints import Connection, Direction, Endpoint, PathKind
 from ...endpoints import Protocol as TransportProtocol
-from ...errors import CloseReason, LinkClosed, WireError
-from ...limits import MAX_UNVERIFIED_BYTES
+from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
-from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
-from ...wire.framing import MAX_FRAME_BYTES, UNLIMITED_CHARGE, FrameDecoder, FrameKind
+from ...wire.codec import decode, encode
+from ...wire.framing import MAX_FRAME_BYTES, FrameKind
 from ...wire.messages import Goodbye
 from ..interfaces import ILink
 from .certificates import PeerRefused
@@ -39,15 +37,12 @@ from .liveness import Liveness
 from .losses import reason_of_loss
 from .owner import LinkOwner
 from .plan import LinkPlan
-from .reading import READ_CHARGE
+from .receiving import FrameReceiver
 from .round_trip import RoundTrip
-from .sending import FrameSender
 from .sendqueue import SendQueue
 
 CLOSE_TIMEOUT_SECONDS: Final = 5.0
 """From closing a link to cutting it."""
-
-log = Logger()
 
 _HEARTBEAT: Final = int(FrameKind.HEARTBEAT)
 _GOODBYE: Final = int(FrameKind.GOODBYE)
@@ -56,29 +51,20 @@ _PROBE: Final = b"\x01"
 
 
 @implementer(ILink, IHandshakeListener)
-class Link(FrameSender):
+class Link(FrameReceiver):
     """
     The protocol of both ends. Made by a factory, fed by the reactor; L{ILink} says what else it offers.
     """
 
     __slots__ = (
-        "_allowance",
-        "_decoder",
-        "_liveness",
         "_made",
         "_owed_since",
         "_plan",
-        "_reading",
-        "_share",
         "_timer",
         "_up",
-        "_verified",
-        "_waits",
         "binding",
         "bootstrap",
-        "connection",
         "direction",
-        "has_heard",
         "hello_timeout",
         "initiator",
         "is_confirmed",
@@ -90,8 +76,6 @@ class Link(FrameSender):
         "via",
     )  # fmt: skip
 
-    transport: Any
-    connection: Connection
     peer: Name
     binding: bytes
     path_kind: PathKind
@@ -102,8 +86,7 @@ class Link(FrameSender):
         @param made: fired with this link once it is up; fails with L{LinkClosed} if the connection is lost
             before that, unless it has been fired by then.
         """
-        super().__init__()
-        self._owner = owner
+        super().__init__(owner)
         self._plan = plan
         self._made: Deferred[Link] | None = made
         self.direction = plan.direction
@@ -115,14 +98,8 @@ class Link(FrameSender):
         self.seen_at = plan.seen_at
         settings = owner.settings
         self.hello_timeout = settings.hello_timeout  # less, if some of it has passed before there is a link
-        self._decoder = FrameDecoder(MAX_CONTROL_BYTES, owner.link_frame, self, self._control_received)
-        self._allowance = MAX_UNVERIFIED_BYTES
-        self._up = self._verified = False
-        self.is_confirmed = self.has_heard = False
+        self._up = self.is_confirmed = False
         self._timer: IDelayedCall | None = None
-        # two reasons to read nothing, the owner's and the share's: we read when neither is left
-        self._reading = True
-        self._waits = False
 
     # Coming up.
 
@@ -194,65 +171,6 @@ class Link(FrameSender):
 
     # Receiving.
 
-    def dataReceived(self, data: bytes) -> None:
-        """Take bytes that TLS has decrypted."""
-        if self._reason is not None:
-            return
-        self._liveness.heard = self.has_heard = True
-        self._queue.hold()  # what is sent meanwhile goes out together, below
-        share, decoder = self._share, self._decoder
-        # a read costs something, too, even if it completes no frame
-        decoder.allowance = left = share.left - READ_CHARGE
-        self.guarded(decoder.feed, data)
-        share.left -= left - decoder.allowance + READ_CHARGE
-        if share.left < share.refill_below:
-            share.used(self, bool(decoder.waiting))
-        if not self._verified:
-            self._allowance -= len(data)
-            if self._allowance < 0:
-                limit = MAX_UNVERIFIED_BYTES
-                self.close(CloseReason.PROTOCOL_ERROR, f"more than {limit} bytes before a verified Hello")
-        self._queue.flush()
-
-    def wait_to_read(self) -> None:
-        """Read no more: L{go_on} will be called."""
-        self._waits = True
-        if self._reading and self._reason is None:
-            self.transport.pauseProducing()
-
-    def go_on(self, allowance: int) -> int:
-        """
-        Deliver what waits.
-
-        @param allowance: the charge of the frames that may be delivered.
-        @return: what is left of it; not above 0 if more waits.
-        """
-        decoder = self._decoder
-        decoder.allowance = allowance
-        if self._reason is None:
-            self._queue.hold()
-            self.guarded(FrameDecoder.go_on, decoder)
-            self._queue.flush()
-        if decoder.waiting:
-            return min(0, decoder.allowance)
-        if self._waits:
-            self._waits = False
-            if self._reading:
-                self.transport.resumeProducing()
-        return max(1, decoder.allowance)
-
-    def pause_reading(self) -> None:
-        if self._reading and self._reason is None:
-            self._reading = False
-            if not self._waits:
-                self.transport.pauseProducing()
-
-    def resume_reading(self) -> None:
-        if not self._reading:
-            self._reading = True
-            if not self._waits:
-                self.transport.resumeProducing()
-
     def _control_received(self, kind: int, payload: bytes) -> None:
         if kind == _GOODBYE:
             self._peer_said_goodbye(decode(Goodbye, payload).reason)
@@ -273,16 +191,6 @@ class Link(FrameSender):
         self._queue.clear()
         self._queue.drained = self._hang_up
         self._arm(CLOSE_TIMEOUT_SECONDS, self._cut)
-
-    def guarded(self, call: Callable[[Any], None], argument: Any) -> None:
-        """Call code that handles the peer's bytes, ours or the owner's; close the link if it raises."""
-        try:
-            call(argument)
-        except WireError as problem:
-            self.close(problem.reason, str(problem))
-        except Exception:  # a mistake of ours: it costs this link, and no other
-            log.failure("the handler of a link to {peer} failed", peer=self.connection)
-            self.close(CloseReason.PROTOCOL_ERROR, "the handler of this link failed")
 
     # The timer.
 
@@ -353,10 +261,7 @@ class Link(FrameSender):
         self._small = 0
         self._queue.feeder = None
         self._queue.woke = None
-        self._decoder.stop()
-        if self._waits or not self._reading:
-            self._waits, self._reading = False, True
-            self.transport.resumeProducing()  # else the end of the connection would go unnoticed
+        self._stop_receiving()
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
         if self._reason is not None:
@@ -392,11 +297,7 @@ class Link(FrameSender):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone: tell the owner, or fail the Deferred, once."""
-        if self._reason is None and self._decoder.waiting:
-            # it came before the end, and there will be no turn for it
-            self._queue.hold()
-            self._decoder.allowance = UNLIMITED_CHARGE
-            self.guarded(FrameDecoder.go_on, self._decoder)
+        self._deliver_rest()
         # In TLS 1.3 a client is done before its server has judged it; the first byte proves that it has.
         judged = self._verified or self._liveness.heard
         why = self._reason or reason_of_loss(reason, self._up, judged)

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
-from routing_crust.crust.link import link as link_module
+from routing_crust.crust.link import receiving
 from routing_crust.crust.link.certificates import PeerRefused
 from routing_crust.crust.link.factories import link_of
 from routing_crust.crust.link.link import Link
@@ -74,8 +74,8 @@ class LinkCase(SynchronousTestCase):
     plan = PLAN
 
     def setUp(self) -> None:
-        self.patch(link_module, "MAX_CONTROL_BYTES", 1024)
-        self.patch(link_module, "MAX_UNVERIFIED_BYTES", 4096)
+        self.patch(receiving, "MAX_CONTROL_BYTES", 1024)
+        self.patch(receiving, "MAX_UNVERIFIED_BYTES", 4096)
         self.clock = Clock()
         self.owner = Owner(self.clock, self.settings)
         self.transport = Transport()

@@ -177,7 +177,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "frames that wait are lost with the connection",
-        "crust/link/link.py",
+        "crust/link/receiving.py",
         "if self._reason is None and self._decoder.waiting:",
         "if False:",
         (
@@ -186,7 +186,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a link with frames that wait is read on",
-        "crust/link/link.py",
+        "crust/link/receiving.py",
         "        self._waits = True\n        if self._reading and self._reason is None:",
         "        self._waits = True\n        if False:",
         ("tests.crust.link.test_reading.ReadingTests.test_one_read_causes_no_more_than_a_turns_work",),
@@ -353,7 +353,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a session is made with any node that answers",
-        "crust/link/session_tls.py",
+        "crust/session_tls.py",
         "self._connection = tls.session(initiator, peer)",
         "self._connection = tls.session(initiator, None)",
         (

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrust, ILink
 from routing_crust.crust.link.round_trip import RoundTrip
-from routing_crust.crust.link.session_tls import SessionTls
+from routing_crust.crust.session_tls import SessionTls
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KeyExchange
 from routing_crust.crust.key_agreement import KeyAgreementFailed
-from routing_crust.crust.link.session_tls import SessionTls
+from routing_crust.crust.session_tls import SessionTls
 from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
 from routing_crust.names import Name

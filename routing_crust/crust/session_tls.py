@@ -13,12 +13,12 @@ from typing import Final
 from OpenSSL import SSL
 from zope.interface import implementer
 
-from ...config import KeyExchange
-from ...identity import PROTOCOL_VERSION, Identity
-from ...names import Name
-from ..key_agreement import IKeyAgreement, KeyAgreementFailed
-from .certificates import PeerRefused
-from .tls import LinkTls
+from ..config import KeyExchange
+from ..identity import PROTOCOL_VERSION, Identity
+from ..names import Name
+from .key_agreement import IKeyAgreement, KeyAgreementFailed
+from .link.certificates import PeerRefused
+from .link.tls import LinkTls
 
 SESSION_ALPN: Final = b"routing-crust-session/%d" % PROTOCOL_VERSION
 _READ_BYTES: Final = 64 * 1024
