@@ -45,40 +45,63 @@ class ChunkReader:
     """Takes chunks out of the bytes of one connection, wherever those are split."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._at = 0
 
     def add(self, data: bytes) -> None:
         """Take in bytes that came."""
-        self._buffer += data
+        left = self._buffer[self._at :]
+        self._buffer = left + data if left else data
+        self._at = 0
 
     def next(self) -> tuple[ChunkKind, bytes] | None:
         """
-        Take out the next chunk.
+        Take out the next chunk, or all of the next ones that are C{DATA}, as one.
 
         @return: its kind and what follows the head; C{None} until all of it has come.
         @raise NotAChunk: the head is none.
         """
-        buffer = self._buffer
-        if len(buffer) < _HEAD.size:
+        buffer, at = self._buffer, self._at
+        view = memoryview(buffer)
+        found: list[memoryview] = []
+        while len(buffer) - at >= _HEAD.size:
+            kind, length = _HEAD.unpack_from(buffer, at)
+            end = at + _HEAD.size + length
+            # before the rest is waited for: no head may make us hold more than a chunk
+            is_bad = kind > ChunkKind.RESET or length > MAX_CHUNK_BYTES
+            if found and (is_bad or kind != ChunkKind.DATA):
+                break
+            if is_bad:
+                raise NotAChunk
+            if len(buffer) < end:
+                break
+            payload = view[at + _HEAD.size : end]
+            at = self._at = end
+            if kind != ChunkKind.DATA:
+                return ChunkKind(kind), payload.tobytes()
+            found.append(payload)
+        if not found:
             return None
-        kind, length = _HEAD.unpack_from(buffer)
-        # before the rest is waited for: no head may make us hold more than a chunk
-        if kind > ChunkKind.RESET or length > MAX_CHUNK_BYTES:
-            raise NotAChunk
-        end = _HEAD.size + length
-        if len(buffer) < end:
-            return None
-        # a slice of the buffer would be copied once more, and cleared first
-        with memoryview(buffer) as view:
-            payload = bytes(view[_HEAD.size : end])
-        del buffer[:end]
-        return ChunkKind(kind), payload
+        return ChunkKind.DATA, b"".join(found)
 
     def clear(self) -> None:
         """Throw away what has come."""
-        self._buffer.clear()
+        self._buffer = b""
+        self._at = 0
 
 
-def chunk_head(kind: ChunkKind, payload: bytes) -> bytes:
+def in_chunks(data: bytes) -> bytes:
+    """Bytes of a stream, as chunks."""
+    if len(data) <= MAX_CHUNK_BYTES:
+        return chunk_head(ChunkKind.DATA, data) + data
+    parts: list[bytes | memoryview] = []
+    view = memoryview(data)
+    for start in range(0, len(data), MAX_CHUNK_BYTES):
+        part = view[start : start + MAX_CHUNK_BYTES]
+        parts += (chunk_head(ChunkKind.DATA, part), part)
+    return b"".join(parts)
+
+
+def chunk_head(kind: ChunkKind, payload: bytes | memoryview) -> bytes:
     """What goes before a payload."""
     return _HEAD.pack(kind, len(payload))

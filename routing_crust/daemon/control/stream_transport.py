@@ -14,20 +14,21 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocol,
     IPushProducer,
+    IReadWriteDescriptor,
     ITCPTransport,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...streams import NodeAddress, StreamLinkLost
-from ...transports import ProtocolTransport
-from ..forward.splice import IAbortsWithReason
+from ...transports import ProtocolTransport, write_at_once
+from ..forward.splice import READ_BYTES, IAbortsWithReason
 from .chunks import (
-    MAX_CHUNK_BYTES,
     ChunkKind,
     ChunkReader,
     NotAChunk,
     chunk_head,
+    in_chunks,
 )
 from .resets import SocketLost, reset_payload, reset_problem
 
@@ -59,6 +60,10 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._chunks = ChunkReader()
         self._paused = False
         self._has_producer = False
+        # a pull producer is asked only when the reactor has written
+        self._at_once = is_socket = IReadWriteDescriptor.providedBy(wire)
+        if is_socket:
+            wire.bufferSize = wire.SEND_LIMIT = READ_BYTES
         # What the protocol is told when the wire ends, once that is decided.
         self._because: Exception | None = None
 
@@ -89,12 +94,10 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         """Send bytes. After the connection was lost or its write side closed, does nothing."""
         if not self.connected or self._write_ended:
             return
-        if len(data) <= MAX_CHUNK_BYTES:
-            self._send(ChunkKind.DATA, data)
-            return
-        view = memoryview(data)
-        for start in range(0, len(data), MAX_CHUNK_BYTES):
-            self._send(ChunkKind.DATA, bytes(view[start : start + MAX_CHUNK_BYTES]))
+        if self._at_once:
+            write_at_once(self._wire, in_chunks(data))
+        else:
+            self._wire.write(in_chunks(data))
 
     def abortConnection(self) -> None:
         """Close the connection now: what is on its way is lost."""
@@ -131,6 +134,7 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         if not self.connected:
             producer.stopProducing()
             return
+        self._at_once = self._at_once and streaming
         self._wire.registerProducer(producer, streaming)
         self._has_producer = True
 
@@ -236,7 +240,7 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._lost(problem)
 
     def _send(self, kind: ChunkKind, payload: bytes) -> None:
-        self._wire.writeSequence((chunk_head(kind, payload), payload))
+        self._wire.write(chunk_head(kind, payload) + payload)
 
     def _give_up(self) -> None:
         self._wire.abortConnection()

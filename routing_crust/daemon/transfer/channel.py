@@ -109,7 +109,7 @@ class Channel:
         view = memoryview(content)
         for start in range(0, len(view), MAX_CHUNK_BYTES):
             part = view[start : start + MAX_CHUNK_BYTES]
-            vectors += (chunk_head(ChunkKind.DATA, part), part)  # type: ignore[arg-type]
+            vectors += (chunk_head(ChunkKind.DATA, part), part)
         self._write(vectors)
 
     def flush(self) -> None:
@@ -140,7 +140,7 @@ class Channel:
         vectors: list[bytes | memoryview] = []
         for start in range(0, len(held), MAX_CHUNK_BYTES):
             part = held[start : start + MAX_CHUNK_BYTES]
-            vectors += (chunk_head(ChunkKind.DATA, part), part)  # type: ignore[arg-type]
+            vectors += (chunk_head(ChunkKind.DATA, part), part)
         return vectors
 
     def _write(self, vectors: list[bytes | memoryview]) -> None:

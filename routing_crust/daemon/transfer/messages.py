@@ -199,10 +199,10 @@ class FrameReader:
         @raise ProtocolBroken: they are no frames.
         """
         # the usual case, without a copy: a piece within a frame of data
-        if self._data_left >= len(piece) and not self._buffer:
-            if piece:
-                yield self._data(piece)
-            return
+        if piece and self._data_left and not self._buffer:
+            content = piece[: self._data_left]
+            yield self._data(content)
+            piece = piece[len(content) :]
         self._buffer += piece
         while (frame := self._next()) is not None:
             yield frame

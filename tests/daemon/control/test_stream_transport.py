@@ -7,10 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IConsumer, IPushProducer, IReadWriteDescriptor, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from routing_crust.daemon.control.chunks import MAX_CHUNK_BYTES, ChunkKind
@@ -36,8 +37,8 @@ class Wire:
         self.closing = self.paused = self.gone = False
         self.producer: Any = None
 
-    def writeSequence(self, pieces: Any) -> None:
-        self.sent += b"".join(pieces)
+    def write(self, data: bytes) -> None:
+        self.sent += data
 
     def loseConnection(self) -> None:
         self.closing = True
@@ -75,6 +76,25 @@ class Wire:
             self.other.lose()
             return True
         return False
+
+
+@implementer(IReadWriteDescriptor)
+class Socket(Wire):
+    """One that is a socket of Twisted's."""
+
+    connected = True
+    disconnecting = _writeDisconnecting = False
+    dataBuffer = b""
+    at_once = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tempDataBuffer: list[bytes] = []
+
+    def writeSomeData(self, data: bytes) -> int:
+        self.at_once += 1
+        self.write(data)
+        return len(data)
 
 
 class SocketCase(SynchronousTestCase):
@@ -192,16 +212,44 @@ class FlowTests(SocketCase):
 
         second.dataReceived = once  # type: ignore[method-assign]
         one.loseWriteConnection()
-        self.run_all()
+        chunk = len(self.wires[0].sent) // 2 - 2  # the end has no payload
+        self.run_all(chunk)
         self.assertEqual((second.received, self.wires[1].paused), (b"one", True))
         two.resumeProducing()
         two.resumeProducing()
         self.assertEqual(second.received, b"one")
         self.run_all()
         self.assertEqual((second.received, self.wires[1].paused), (b"onetwo", True))
+        self.assertEqual(second.calls, ["made"])
         two.resumeProducing()
         self.run_all()
         self.assertEqual((second.calls[-1], self.wires[1].paused), ("read lost", False))
+
+    def test_bytes_of_one_read_come_in_one_call(self) -> None:
+        first, second = HalfCloseable(), HalfCloseable()
+        one, _ = self.begin(first, second)
+        received: list[bytes] = []
+        second.dataReceived = received.append  # type: ignore[method-assign]
+        data = bytes(2 * MAX_CHUNK_BYTES + 1)
+        one.write(data)
+        one.write(b"behind")
+        one.loseWriteConnection()
+        self.run_all()
+        self.assertEqual(received, [data + b"behind"])
+        self.assertEqual(second.calls, ["made", "read lost"])
+
+    def test_socket_takes_bytes_at_once(self) -> None:
+        """A socket is written to within the call, but for a producer that is asked once all is written."""
+        for streaming in (True, False):
+            self.wires = Socket(), Wire()
+            self.wires[0].other, self.wires[1].other = self.wires[::-1]
+            second = HalfCloseable()
+            one, _ = self.begin(HalfCloseable(), second)
+            one.registerProducer(one, streaming)
+            one.write(b"some")
+            self.assertEqual(bool(self.wires[0].at_once), streaming)
+            self.run_all()
+            self.assertEqual(second.received, b"some")
 
     def test_closing_waits_for_the_producer(self) -> None:
         """They are the connection's; closing waits until they are done."""
@@ -293,6 +341,13 @@ class EndTests(SocketCase):
             self.wires[0].sent = data
             self.run_all()
             self.assertIsInstance(second.reason, ConnectionLost)
+        self.setUp()
+        second = HalfCloseable()
+        self.begin(HalfCloseable(), second)
+        self.wires[0].sent = b"\0\0\0\0\4good\4\0\0\0\0"
+        self.run_all()
+        self.assertEqual(second.received, b"good")
+        self.assertIsInstance(second.reason, ConnectionLost)
         self.setUp()
         second = HalfCloseable()
         self.begin(HalfCloseable(), second)

@@ -65,6 +65,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a program's bytes are lost before what is no chunk",
+        "daemon/control/chunks.py",
+        "if found and (is_bad or kind != ChunkKind.DATA):",
+        "if found and not is_bad and kind != ChunkKind.DATA:",
+        ("tests.daemon.control.test_stream_transport.EndTests.test_malformed_chunk_ends_the_connection",),
+    ),
+    Mutant(
+        "a pull producer on the control socket is asked once and never again",
+        "daemon/control/stream_transport.py",
+        "self._at_once and streaming",
+        "self._at_once",
+        ("tests.daemon.control.test_stream_transport.FlowTests.test_socket_takes_bytes_at_once",),
+    ),
+    Mutant(
         "a founder's daemon is waited for until somebody else is there",
         "daemon/commands/founding.py",
         "start_daemon(state_dir, alone=True)",
