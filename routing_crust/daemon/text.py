@@ -66,7 +66,7 @@ def status_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, floa
         ("external", _external(status)),
         ("nat", f"{status.get('nat', 'unknown')}, dialable from outside: {_dialable(status)}"),
         *([("listeners", status["listeners"])] if status.get("listeners") else []),
-        ("process", f"{status.get('process')}, for {_duration(status.get('uptime', 0))}"),
+        ("process", f"{status.get('process')}, for {duration(status.get('uptime', 0))}"),
         ("version", status.get("version")),
         ("state dir", status.get("state_dir")),
         ("routing table", f"{len(table)} node{'' if len(table) == 1 else 's'}"),
@@ -158,7 +158,7 @@ def _member_connection(member: Mapping[str, Any]) -> str:
     if member["connection"] is None:
         return "certificate expired" if member["expired"] else "no link"
     path = path_text(member["connection"], (member["via"] or "")[:8])
-    return f"{path}, for {_duration(member['linked_seconds'])}"
+    return f"{path}, for {duration(member['linked_seconds'])}"
 
 
 def explanation_text(explanation: Mapping[str, Any]) -> str:
@@ -208,7 +208,7 @@ def suspension_text(peer: str, change: str, count: int, seconds: float, because:
     what = "1 connection" if count == 1 else f"{count} connections"
     one = count == 1
     if change == "resumed":
-        return f"{peer} is back after {_duration(seconds)}: {what} {'goes' if one else 'go'} on"
+        return f"{peer} is back after {duration(seconds)}: {what} {'goes' if one else 'go'} on"
     if change == "ended":
         return one_line(f"{what} with {peer} {'has' if one else 'have'} ended: {because}")
     waits = f"{what} {'waits' if one else 'wait'} for another one"
@@ -219,13 +219,13 @@ def _when(candidate: Mapping[str, Any]) -> str:
     seconds, obstacle = candidate["next_seconds"], candidate["obstacle"]
     if seconds is None:
         return f"it is not dialled: {obstacle}"
-    return f"{obstacle}, so it is left alone for {_duration(seconds + 1)}" if seconds else "it may be dialled"
+    return f"{obstacle}, so it is left alone for {duration(seconds + 1)}" if seconds else "it may be dialled"
 
 
 def _attempt_text(attempt: Mapping[str, Any]) -> str:
     where = f" {attempt['where']}" if attempt["where"] else ""
     times = f" ({attempt['times']} times)" if attempt["times"] > 1 else ""
-    return f"  {_duration(attempt['seconds_ago'])} ago, {attempt['way']}{where}: {attempt['outcome']}{times}"
+    return f"  {duration(attempt['seconds_ago'])} ago, {attempt['way']}{where}: {attempt['outcome']}{times}"
 
 
 def _carried_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, float]]) -> Iterator[str]:
@@ -243,15 +243,15 @@ def _carried_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, fl
             f"{_dropped_text(each)}"
         )
     for peer, each in status.get("suspended", {}).items():
-        seconds, because = _duration(each["seconds"]), one_line(each["because"])
+        seconds, because = duration(each["seconds"]), one_line(each["because"])
         yield f"suspended:     {each['streams']} streams with {peer}, for {seconds}: link lost ({because})"
-        left = _duration(each["left"])
+        left = duration(each["left"])
         yield f"  {one_line(each['trying'])}; they may wait for {left} more, {each['kept']} bytes are kept"
     streams = status.get("streams", [])
     if streams:
         yield f"streams:       {len(streams)}"
     for each in streams:
-        seconds = _duration(each["seconds"])
+        seconds = duration(each["seconds"])
         yield (
             f"  {each['kind']:<9} {each['protocol']} with {each['peer']}, for {seconds}, "
             f"{each['sent']} bytes sent, {each['received']} received{_dropped_text(each)}"
@@ -270,7 +270,7 @@ def _sessions(sessions: Mapping[str, Any]) -> str:
     """With whom messages by way of others are sealed; the latest first."""
     listed = sessions.get("peers", [])
     shown = (
-        f"{_peer_text(each['peer'], each['nickname'])} for {_duration(each['seconds'])}" for each in listed
+        f"{_peer_text(each['peer'], each['nickname'])} for {duration(each['seconds'])}" for each in listed
     )
     # an older daemon does not say how many there are
     number = sessions.get("number", len(listed))
@@ -284,12 +284,14 @@ def _rate_text(rate: tuple[float, float] | None) -> str:
 def _state(status: Mapping[str, Any]) -> str:
     if status.get("draining") is not None:
         return (
-            f"draining: what is open may finish within {_duration(status['draining'])}, nothing new is taken"
+            f"draining: what is open may finish within {duration(status['draining'])}, nothing new is taken"
         )
     if status.get("state") == "disconnected" and status.get("role") == "first":
         return "disconnected, waiting for the first peer"
     if status.get("state") == "connected" and status.get("role") == "node" and not status.get("table"):
         return "connected, served by its proxy as a client is; it goes on trying to join"
+    if status.get("no_way_in"):
+        return one_line(f"{status.get('state')}, and tries again: {status['no_way_in']}")
     linked = "linked" if status.get("group_connected") else "not linked"
     return f"{status.get('state')}, {linked} with all neighbours"
 
@@ -302,7 +304,7 @@ def _external(status: Mapping[str, Any]) -> str:
 
 
 def _dialable(status: Mapping[str, Any]) -> str:
-    return f"{status.get('dialable', 'unknown')}, for {_duration(status.get('dialable_seconds', 0))}"
+    return f"{status.get('dialable', 'unknown')}, for {duration(status.get('dialable_seconds', 0))}"
 
 
 def _link_text(link: Mapping[str, Any]) -> str:
@@ -315,7 +317,7 @@ def _link_text(link: Mapping[str, Any]) -> str:
         f"{link.get('queued')} bytes queued" if link.get("queued") else "",
     ]
     more = "".join(f", {note}" for note in notes if note)
-    what = f"{link.get('use')}, for {_duration(link.get('seconds', 0))}"
+    what = f"{link.get('use')}, for {duration(link.get('seconds', 0))}"
     peer = _peer_text(link.get("peer"), link.get("nickname"))
     return f"  {direction:<4} {peer} at {link.get('address')}, {what}{more}"
 
@@ -338,7 +340,8 @@ def _how_connected(link: Mapping[str, Any]) -> str:
     return "" if path_kind == "direct" else path_text(path_kind, link.get("via"))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time, to the second, or to the minute or hour where it is long."""
     whole = int(seconds)
     days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
     if days:

@@ -11,6 +11,8 @@ from .text import path_text
 
 OTHER_NODES: Final = "by way of other nodes"
 """Without a link of our own, messages go from node to node."""
+ITSELF: Final = "this node itself"
+"""A message to ourselves goes nowhere."""
 
 
 class ReportsStatus(Protocol):
@@ -21,9 +23,14 @@ class ReportsStatus(Protocol):
 
 
 def way_to(service: ReportsStatus, name: Name) -> str:
-    """The connection type of the link with a peer, with the relay if there is one; empty without a link."""
-    peer = str(name)
-    for link in service.status().get("links", []):
+    """
+    The connection type of the link with a peer, with the relay if there is one; empty without a link, and
+    L{ITSELF} if the peer is the node of the service.
+    """
+    peer, status = str(name), service.status()
+    if peer == status.get("name"):
+        return ITSELF
+    for link in status.get("links", []):
         if link["peer"] == peer:
             return path_text(link["rung"], link.get("via"))
     return ""

@@ -292,6 +292,7 @@ class RoutingCore(NodeParts):
         expected, relay = len(self.attempts.expected), self.messenger.relay_status
         status = node_status(self.node, self.links, self.neighbourhood, expected, relay, nickname_of)
         status["sessions"] = self.messenger.sessions.status(nickname_of)
+        status["no_way_in"] = self.lifecycle.problem
         status["clock_offset_seconds"] = round(self.time.offset, 1) if self.links.peers else None
         return status if self.private is None else {**status, "membership": self.private.status()}
 

@@ -87,6 +87,7 @@ class JudgingTests(SynchronousTestCase):
             ("version", {"version": "0"}, WARN, "the daemon runs 0, and 1 is installed"),
             ("network", {"group_connected": False}, WARN, "links with some neighbours are missing"),
             ("network", {"state": "bootstrapping"}, FAIL, "no way into it: bootstrapping"),
+            ("network", {"state": "disconnected", "no_way_in": "refused"}, FAIL, "no way into it: refused"),
             ("network", {"state": "disconnected", "role": "first"}, OK, "waiting for the first peer"),
             ("network", {"role": "client", "group_connected": False}, OK, "connected to lab"),
             ("listening", {"endpoints": []}, FAIL, "nowhere"),
@@ -114,6 +115,18 @@ class JudgingTests(SynchronousTestCase):
             ("links", {"links": []}, OK, "0, 0 of them relayed"),
             ("clock", {"clock_offset_seconds": 40.0}, WARN, "the network's time is 40 s ahead of ours"),
             ("clock", {"clock_offset_seconds": -40.0}, WARN, "the network's time is 40 s behind ours"),
+            (
+                "clock",
+                {"clock_offset_seconds": 3.5 * DAY_SECONDS},
+                WARN,
+                "the network's time is 3 d 12 h ahead of ours",
+            ),
+            (
+                "clock",
+                {"membership": {"problem_kind": "not_yet"}},
+                WARN,
+                "by it the certificate of this node is of the future",
+            ),
             ("clock", {"clock_offset_seconds": 9.0}, OK, "it agrees with that of the peers"),
             ("clock", {}, OK, "not known: there is no peer to compare it with"),
         ):
@@ -132,6 +145,11 @@ class JudgingTests(SynchronousTestCase):
             found = of_membership(membership)
             self.assertEqual((found.verdict, found.text), (verdict, said))
             self.assertEqual(bool(found.advice), verdict != OK)
+
+    def test_certificate_out_of_time_may_be_the_fault_of_the_clock(self) -> None:
+        for kind, asked in (("expired", True), ("not_yet", True), ("banned", False)):
+            found = of_membership({"problem": "it cannot be used", "problem_kind": kind})
+            self.assertEqual("whether the clock of this host is right" in found.advice, asked, kind)
 
     def test_interfaces_without_multicast_or_with_a_small_mtu_are_named(self) -> None:
         good, small = Interface("eth0", True, 1500), Interface("tun0", False, 1200)

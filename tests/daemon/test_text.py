@@ -218,6 +218,8 @@ class StatusTextTests(SynchronousTestCase):
         self.assertIn("state:         disconnected, waiting for the first peer\n", text)
 
     def test_a_daemon_of_another_version_may_leave_things_out(self) -> None:
+        text = status_text({"state": "disconnected", "no_way_in": "no answer\n"})
+        self.assertRegex(text, r"state: +disconnected, and tries again: no answer\\n\n")
         text = status_text({"state": "disconnected", "uptime": 5})
         self.assertIn("state:         disconnected, not linked with all neighbours", text)
         self.assertIn("listening:     no", text)

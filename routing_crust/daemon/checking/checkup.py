@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from ...limits import DAY_SECONDS
 from ..state_directory import key_path
-from ..text import network_text
+from ..text import duration, network_text
 
 OK: Final = "ok"
 WARN: Final = "warn"
@@ -23,6 +23,10 @@ MAX_CLOCK_OFFSET_SECONDS: Final = 10.0
 """Requests of a node whose clock is further off are refused for their age before long."""
 MIN_MTU_BYTES: Final = 1280
 """What IPv6 needs, and with less of which many paths lose whole packets."""
+SET_THE_CLOCK: Final = "set it: 'timedatectl set-ntp true'"
+NOT_YET: Final = "not_yet"
+EXPIRED: Final = "expired"
+"""What may be wrong with a certificate for a wrong clock alone."""
 ROOT: Final = 0
 FEW_DESCRIPTORS: Final = 1024
 """Each link and each carried connection takes one or two."""
@@ -116,6 +120,8 @@ def of_membership(membership: Mapping[str, Any]) -> Finding:
     until, days = membership.get("until", "?"), membership.get("seconds_left", 0) / DAY_SECONDS
     if membership.get("problem"):
         advice = "ask an admin for a new invitation, and 'routing-crust join' again"
+        if membership.get("problem_kind") in (NOT_YET, EXPIRED):
+            advice = f"see first whether the clock of this host is right; if it is, {advice}"
         return Finding("certificate", FAIL, str(membership["problem"]), advice)
     if membership.get("ends_soon"):
         advice = "let this node link with an admin or the member that invited it, which renew it"
@@ -172,7 +178,8 @@ def _network(status: Mapping[str, Any]) -> Finding:
     if first:
         text = "waiting for the first peer"
         return Finding("network", OK, text, "give others the contact that 'routing-crust status' shows")
-    return Finding("network", FAIL, f"no way into it: {state}", "see the log, and the contacts below")
+    problem = status.get("no_way_in") or state
+    return Finding("network", FAIL, f"no way into it: {problem}", "see the contacts below, and the log")
 
 
 def _listening(status: Mapping[str, Any]) -> Finding:
@@ -253,11 +260,15 @@ def _links(status: Mapping[str, Any]) -> Finding:
 
 def _clock(status: Mapping[str, Any]) -> Finding:
     ahead = status.get("clock_offset_seconds")
+    if status.get("membership", {}).get("problem_kind") == NOT_YET:
+        # a node that accepts nobody's certificate compares its clock with nobody's
+        return Finding("clock", WARN, "by it the certificate of this node is of the future", SET_THE_CLOCK)
     if ahead is None:
         return Finding("clock", OK, "not known: there is no peer to compare it with")
     if abs(ahead) > MAX_CLOCK_OFFSET_SECONDS:
-        text = f"the network's time is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
-        return Finding("clock", WARN, text, "set it: 'timedatectl set-ntp true'")
+        apart = duration(abs(ahead))
+        text = f"the network's time is {apart} {'ahead of' if ahead > 0 else 'behind'} ours"
+        return Finding("clock", WARN, text, SET_THE_CLOCK)
     return Finding("clock", OK, "it agrees with that of the peers")
 
 

@@ -78,7 +78,7 @@ def join(options: argparse.Namespace) -> int:
     contacts = _contacts(welcome, contact)
     joined = _write(options, invitation, identity, signed, welcome, contacts, (listen, external))
     if options.start:
-        joined = replace(joined, members=start_daemon(joined.state_dir))
+        joined = replace(joined, members=start_daemon(joined.state_dir).members)
     _tell(options, joined)
     return EXIT_OK
 

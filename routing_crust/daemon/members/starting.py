@@ -7,8 +7,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from ...errors import RoutingCrustError
 from ..control.client import ClientError, ControlClient
@@ -19,10 +20,14 @@ LOG_NAME: Final = "node.log"
 PID_NAME: Final = "twistd.pid"
 START_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 20.0
+FOUND_NO_WAY_SECONDS: Final = 5.0
+"""A contact that does not answer at once may do so at the second or third attempt."""
 CANNOT_START: Final = "cannot start: "
 """What the daemon's log says before the reason."""
 REFUSED: Final = "routing-node: "
 """What is printed before the reason where it is found before there is a log, as for settings."""
+FIRST: Final = "first"
+"""The role that dials nobody where no contact was ever saved."""
 _LOOK_EVERY_SECONDS: Final = 0.1
 _STATUS_SECONDS: Final = 5.0
 
@@ -31,12 +36,23 @@ class NotStarted(RoutingCrustError):
     """The daemon did not start; the text says where it has written why."""
 
 
-def start_daemon(state_dir: Path, *, alone: bool = False) -> int:
+class Started(NamedTuple):
+    """
+    A daemon that answers.
+
+    @ivar members: how many members it has links with.
+    @ivar problem: why it has no way into its network, as far as it knows by now.
+    """
+
+    members: int
+    problem: str = ""
+
+
+def start_daemon(state_dir: Path, *, alone: bool = False) -> Started:
     """
     Start it.
 
     @param alone: whether nobody else is in the network yet, so that there is no link to wait for.
-    @return: how many members it has links with.
     @raise NotStarted: it did not start.
     """
     log, pid_file = state_dir / LOG_NAME, state_dir / PID_NAME
@@ -81,7 +97,7 @@ def _reason(log: Path, before: int, process: subprocess.CompletedProcess[str]) -
     return next(reversed(logged or printed), "")
 
 
-def _wait(state_dir: Path, log: Path, alone: bool) -> int:
+def _wait(state_dir: Path, log: Path, alone: bool) -> Started:
     began = time.monotonic()
     path = socket_path(state_dir)
     while True:
@@ -93,7 +109,19 @@ def _wait(state_dir: Path, log: Path, alone: bool) -> int:
             if waited > START_SECONDS:
                 raise NotStarted(f"the daemon does not answer ({error}); see {log}") from None
         else:
-            links = len({link["peer"] for link in status.get("links", ())})
-            if alone or (status.get("state") == "connected" and links) or waited > CONNECT_SECONDS:
-                return links
+            started = Started(
+                len({link["peer"] for link in status.get("links", ())}), str(status.get("no_way_in", ""))
+            )
+            if alone or is_settled(status, started, waited) or waited > CONNECT_SECONDS:
+                return started
         time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def is_settled(status: Mapping[str, Any], started: Started, waited: float) -> bool:
+    """Whether there is nothing to wait for: it is in, or finds no way, or knows nobody to look for."""
+    state = status.get("state")
+    if state == "connected":
+        return bool(started.members)
+    if started.problem:
+        return waited > FOUND_NO_WAY_SECONDS
+    return state == "disconnected" and status.get("role") == FIRST

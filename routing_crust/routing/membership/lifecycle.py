@@ -32,6 +32,7 @@ class Lifecycle:
     service, discarded when it has been stopped.
 
     @ivar machine: takes the inputs.
+    @ivar problem: why the last attempt to bootstrap brought no link; empty before that, and once connected.
     """
 
     log = Logger()
@@ -42,7 +43,7 @@ class Lifecycle:
         self._retry: IDelayedCall | None = None
         self._backoff = Backoff(FIRST_RETRY_SECONDS, RETRY_FACTOR, MAX_RETRY_SECONDS, 1.0, node.random)
         self._changed = float("-inf")
-        self._problem = ""
+        self.problem = ""
         self._core = StateCore(node.settings.role, self, node.incarnation)
         self._entered: dict[State, list[Callable[[], object]]] = {state: [] for state in State}
         self.machine = make_machine(self._core)
@@ -78,9 +79,9 @@ class Lifecycle:
         if self.state is State.BOOTSTRAPPING:
             problem = problem or "no contact let us in"
             # it goes on trying: only another problem is news
-            level = LogLevel.debug if problem == self._problem else LogLevel.info
+            level = LogLevel.debug if problem == self.problem else LogLevel.info
             self.log.emit(level, "found no way into the network: {problem}", problem=problem)
-            self._problem = problem
+            self.problem = problem
             self.machine.bootstrap_failed()
 
     # What the state machine decides.
@@ -90,7 +91,7 @@ class Lifecycle:
         cancel(self._retry)
         if new is State.CONNECTED:
             self._backoff.reset()
-            self._problem = ""
+            self.problem = ""
         # the parts stop in shut_down, after the observers have heard of TERMINATED
         if new is not State.TERMINATED:
             self._enter(new)

@@ -110,6 +110,7 @@ class PrivateNetwork:
             "seconds_left": round(own.not_after - now),
             "ends_soon": ends_soon(own, now),
             "problem": "" if rejection is None else str(rejection),
+            "problem_kind": "" if rejection is None else rejection.problem.name.lower(),
             "roster": len(members.roster),
             "roster_digest": members.digest.hex()[:16],
             "banned": len(members.roster.banned),

@@ -12,6 +12,7 @@ from routing_crust.daemon.control.client import ClientError, ControlClient
 from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.server import ControlServer
 from routing_crust.daemon.members import starting
+from routing_crust.daemon.members.starting import Started
 
 from ..fakes import FakeService
 from ..test_cli import CliTestCase
@@ -80,8 +81,14 @@ class StartAndStopTests(CliTestCase):
     async def test_start_runs_the_daemon_of_a_network_that_is_here(self) -> None:
         self.assertIn("there is no network in", await self.said("start", 1))
         (self.folder / "config.toml").write_text("")
-        self.patch(starting, "start_daemon", lambda state_dir: 2 if state_dir == self.folder else 0)
+        self.patch(starting, "start_daemon", {self.folder: Started(2)}.__getitem__)
         self.assertEqual(await self.said("start", 0), "started; 2 members are reachable\n")
+
+    async def test_start_says_why_there_is_no_way_into_the_network(self) -> None:
+        (self.folder / "config.toml").write_text("")
+        self.patch(starting, "start_daemon", {self.folder: Started(0, "no answer")}.__getitem__)
+        said = "started; 0 members are reachable; no answer. It goes on trying\n"
+        self.assertEqual(await self.said("start", 0), said)
 
     async def test_daemon_that_runs_is_not_started_again(self) -> None:
         self.run_daemon()

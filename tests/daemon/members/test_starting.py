@@ -8,7 +8,14 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.members import starting
-from routing_crust.daemon.members.starting import LOG_NAME, PID_NAME, NotStarted, start_daemon
+from routing_crust.daemon.members.starting import (
+    LOG_NAME,
+    PID_NAME,
+    NotStarted,
+    Started,
+    is_settled,
+    start_daemon,
+)
 
 
 class FailedStartTests(SynchronousTestCase):
@@ -68,3 +75,21 @@ class FailedStartTests(SynchronousTestCase):
         (self.folder / PID_NAME).write_text("1")
         self.fails()
         self.assertFalse((self.folder / PID_NAME).exists())
+
+
+class SettledTests(SynchronousTestCase):
+    """How long a start waits for the network."""
+
+    def test_it_waits_while_a_way_is_looked_for(self) -> None:
+        for state in ("disconnected", "bootstrapping", "connected"):
+            self.assertFalse(is_settled({"state": state, "role": "node"}, Started(0), 19), state)
+
+    def test_it_waits_for_nobody_once_in_the_network(self) -> None:
+        self.assertTrue(is_settled({"state": "connected", "role": "node"}, Started(1), 0))
+
+    def test_first_failure_is_not_the_end_and_later_ones_are(self) -> None:
+        status, started = {"state": "disconnected", "role": "node"}, Started(0, "refused")
+        self.assertEqual([is_settled(status, started, waited) for waited in (1, 6)], [False, True])
+
+    def test_founder_that_knows_nobody_has_nothing_to_wait_for(self) -> None:
+        self.assertTrue(is_settled({"state": "disconnected", "role": "first"}, Started(0), 0))

@@ -51,3 +51,10 @@ class BootstrapTests(SynchronousTestCase):
         self.clock.advance(MAX_RETRY_SECONDS)
         self.fail_with("a: refused")
         self.assertEqual(self.said(), ["a: refused", "a: refused"])
+
+    def test_the_problem_is_known_until_there_is_a_link(self) -> None:
+        self.assertEqual(self.lifecycle.problem, "")
+        self.fail_with("a: refused")
+        self.assertEqual(self.lifecycle.problem, "a: refused")
+        self.lifecycle.machine.table_entry_added()
+        self.assertEqual(self.lifecycle.problem, "")

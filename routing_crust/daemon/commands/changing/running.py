@@ -35,9 +35,10 @@ def start(options: argparse.Namespace) -> int:
     if runs is not None:
         raise NotHere(f"the daemon runs already, as process {runs}: 'routing-crust status' shows its state")
     sys.stderr.write("starting ...\n")
-    linked = start_daemon(state_dir)
-    members = "1 member is" if linked == 1 else f"{linked} members are"
-    print_line(f"started; {members} reachable")
+    started = start_daemon(state_dir)
+    members = "1 member is" if started.members == 1 else f"{started.members} members are"
+    problem = f"; {started.problem}. It goes on trying" if started.problem else ""
+    print_line(f"started; {members} reachable{problem}")
     return EXIT_OK
 
 
