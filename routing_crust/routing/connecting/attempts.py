@@ -178,22 +178,34 @@ class Attempts:
         """Whether we ask for guessed ports. One of the two does, so that no two requests for it cross."""
         return told_nat(self._crust) is NatKind.SYMMETRIC and bool(self.guess_at(peer))
 
-    def make_room(self, peer: Name, own: bool = False, issued: float = float("-inf")) -> None:
+    def make_room(
+        self, peer: Name, use: LinkUse, own: bool = False, issued: float = float("-inf")
+    ) -> ExpectedConnection | None:
         """
-        If a peer is at its limit, end its oldest attempt, as far as that may go.
+        If a peer is at its limit, end one of its attempts, as far as that may go: where there is a tunnel,
+        one that could only replace it; else one for the same use rather than the oldest.
 
-        @param own: whether it is one of ours that needs the room.
-        @param issued: when the request was made that needs the room, if it is the peer's.
+        @param use: what the request is for that needs the room.
+        @param own: whether it is one of ours.
+        @param issued: when it was made, if it is the peer's.
+        @return: the attempt that was ended.
         """
-        tunnel = self._links.link_to(peer)
-        oldest = self.expected.oldest_of_full(peer, own)
-        if tunnel is not None and tunnel.path_kind is PathKind.TUNNEL and oldest is not None:
-            # both ends are linked, so the older attempt to replace the tunnel may go at any age, but where
-            # ports are guessed, for which the next chance comes in an hour
-            if not self.punches.guesses(peer, oldest.nonce):
-                self._fulfil(peer, oldest.nonce, tunnel)
-        else:
-            self.expected.make_room(peer, own, issued)
+        crowd = self.expected.crowd(peer, own)
+        tunnel = self._links.peer(peer)
+        if tunnel is not None and tunnel.link.path_kind is PathKind.TUNNEL:
+            # where ports are guessed the next chance comes in an hour
+            crowd = tuple(each for each in crowd if not self.punches.guesses(peer, each.nonce))
+            for each in crowd:
+                # Both ends are linked, so an attempt to replace the tunnel may go at any age. One for a
+                # greater use may not: a node that a stream has a tunnel to would never become a member.
+                if self._purpose(each).use <= tunnel.use:
+                    self._fulfil(peer, each.nonce, tunnel.link)
+                    return each
+        # of two for one use the peer has given up the older; those for another may still be wanted
+        for each in sorted(crowd, key=lambda each: self._purpose(each).use is not use):
+            if self.expected.make_room(each, issued):
+                return each
+        return None
 
     def stop(self) -> None:
         """End all attempts."""

@@ -165,6 +165,10 @@ class Connector(PeerListener):
         """Whether a request to this node, for this use, is under way."""
         return self._requests.get(name, use) is not None
 
+    def is_seeking(self, name: Name) -> bool:
+        """Whether a request to this node may give us a link, or a greater use of the one that we have."""
+        return any(self._linked(name, each.use) is None for each in self._requests.to(name))
+
     def has_answered(self, name: Name) -> bool:
         """Whether this node has answered a request that is under way, or is linked with us."""
         return self._links.peer(name) is not None or any(each.answered for each in self._requests.to(name))
@@ -239,7 +243,7 @@ class Connector(PeerListener):
         return max(self._attempts.agreed_use(peer), *asked, LinkUse.ATTACHED)
 
     def turn_away(self, peer: Name, nonce: bytes) -> None:
-        """The table has no room for this peer, as the link of its request has shown: end the request."""
+        """End a request: the table has no room for this peer, or others of this peer need the room."""
         self._attempts.withdraw(peer, nonce)
         request = self._requests.with_nonce(peer, nonce)
         if request is not None:
@@ -286,7 +290,10 @@ class Connector(PeerListener):
         self._node.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
         endpoints = self._candidates.dialable(peer, response.candidates, "its answer")
         self._relays.told(peer, response.relays)
-        self._attempts.make_room(peer, own=True)
+        ended = self._attempts.make_room(peer, request.use, own=True)
+        if ended is not None:
+            # its request would wait in vain for the rest of its time, and keep another from being made
+            self.turn_away(peer, ended.nonce)
         if self._attempts.expect(ExpectedResponse(peer, request.nonce, endpoints, response, request.token)):
             # the timer allowed for the answer; the dials that follow it take longer
             request.timer.reset(self._patience)

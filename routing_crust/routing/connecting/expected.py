@@ -187,23 +187,26 @@ class ExpectedConnections:
             _fail(replaced, ExpectedConnectionReplaced("a newer request took the place of this one"))
         return arrival
 
-    def make_room(self, peer: Name, own: bool, issued: float = float("-inf")) -> None:
+    def make_room(self, expected: ExpectedConnection, issued: float = float("-inf")) -> bool:
         """
-        If as many requests of a peer are expected as may be, or of ours to it, end the oldest if it is older
-        than C{REQUEST_INTERVAL_SECONDS}, or if the peer has made it before this one: the newest request is
-        the one that is still wanted, and the old one failed, or was given up with the link that it was for.
+        End an expectation if it is older than C{REQUEST_INTERVAL_SECONDS}, or if the peer has made it before
+        this request: the newest is the one that is still wanted, and the old one failed, or was given up with
+        the link that it was for.
 
         @param issued: when the peer made the request that needs the room, by its own account.
+        @return: whether it has ended.
         """
-        oldest = self._oldest_of_full(peer, own)
-        if oldest is None:
-            return
+        entry = self._get(expected.peer, expected.nonce)
+        if entry is None:
+            return False
         # a copy that was delayed must not take the place of a newer request
-        is_newer = isinstance(oldest.expected, ExpectedRequest) and oldest.expected.request.issued < issued
-        if is_newer or self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:
-            self._remove(peer, oldest.expected.nonce)
-            self._on_expired(oldest.expected)
-            _fail(oldest, ExpectedConnectionReplaced("a newer request took the place of this one"))
+        is_newer = isinstance(expected, ExpectedRequest) and expected.request.issued < issued
+        if not is_newer and self._clock.seconds() - entry.since < REQUEST_INTERVAL_SECONDS:
+            return False
+        self._remove(expected.peer, expected.nonce)
+        self._on_expired(expected)
+        _fail(entry, ExpectedConnectionReplaced("a newer request took the place of this one"))
+        return True
 
     def match(self, peer: Name, nonce: bytes) -> ExpectedConnection | None:
         """The expectation of this peer and nonce, or C{None}. Changes nothing."""
@@ -214,10 +217,12 @@ class ExpectedConnections:
         """All expectations of this peer, oldest first."""
         return tuple(each.expected for each in self._of_peer.get(peer, {}).values())
 
-    def oldest_of_full(self, peer: Name, own: bool) -> ExpectedConnection | None:
-        """The oldest of a peer's requests, or of ours to it, if as many are expected as may be."""
-        oldest = self._oldest_of_full(peer, own)
-        return None if oldest is None else oldest.expected
+    def crowd(self, peer: Name, own: bool) -> tuple[ExpectedConnection, ...]:
+        """A peer's requests, or ours to it, oldest first, if as many are expected as may be; else none."""
+        # apart, so that requests of the peer that came to nothing leave room for ours to it
+        entries = (each for each in self.of_peer(peer) if isinstance(each, ExpectedResponse) is own)
+        crowd = tuple(entries)
+        return crowd if len(crowd) >= MAX_EXPECTED_PER_PEER else ()
 
     def arrived(self, peer: Name, nonce: bytes, connection: Connection) -> ExpectedConnection | None:
         """
@@ -281,17 +286,8 @@ class ExpectedConnections:
     def _get(self, peer: Name, nonce: bytes) -> _Expectation | None:
         return self._of_peer.get(peer, {}).get(nonce)
 
-    def _of_kind(self, peer: Name, own: bool) -> list[_Expectation]:
-        # apart, so that requests of the peer that came to nothing leave room for ours to it
-        entries = self._of_peer.get(peer, {}).values()
-        return [each for each in entries if isinstance(each.expected, ExpectedResponse) is own]
-
-    def _oldest_of_full(self, peer: Name, own: bool) -> _Expectation | None:
-        entries = self._of_kind(peer, own)
-        return entries[0] if len(entries) >= MAX_EXPECTED_PER_PEER else None
-
     def _check_peer(self, expected: ExpectedConnection) -> None:
-        if self._oldest_of_full(expected.peer, isinstance(expected, ExpectedResponse)) is not None:
+        if self.crowd(expected.peer, isinstance(expected, ExpectedResponse)):
             limit = MAX_EXPECTED_PER_PEER
             what = f"too many connections of {expected.peer.short} are expected"
             raise LimitReached(what, "", limit)

@@ -123,7 +123,7 @@ class ConnectResponder:
         endpoints = self._candidates.dialable(peer, request.candidates, "its request")
         # in this order: what the peer has given up goes before the limits are looked at
         self._attempts.withdraw_earlier(peer, request)
-        self._attempts.make_room(peer, issued=request.issued)
+        self._attempts.make_room(peer, request.use, issued=request.issued)
         asked_by = account_of(link)
         if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request, asked_by)):
             # names are free: a flood of requests must not displace what those say that have tunnels to us

@@ -67,8 +67,8 @@ class LinkRequester(Protocol):
     ) -> Deferred[ILink]:
         """Ask this node for a connection; callers share a request."""
 
-    def is_requesting(self, name: Name, use: LinkUse) -> bool:
-        """Whether a request to this node is under way."""
+    def is_seeking(self, name: Name) -> bool:
+        """Whether a request to this node may give us a link, or a greater use of the one that we have."""
 
     def is_cooling_down(self, name: Name) -> bool:
         """Whether this node is not asked on our own account for now, since it did not answer."""
@@ -231,8 +231,9 @@ class Joiner:
         asking = self._asking
         return (
             self._table.seeks(name)
-            # one for a stream would get into the way of ours, and gives us a link as well
-            and not any(asking.is_requesting(name, use) for use in (LinkUse.MEMBER, LinkUse.DIRECT))
+            # One for a stream would get into the way of ours, and gives us a link as well. But one that is to
+            # replace a stream's tunnel never makes a member of it, and is repeated for as long as that lasts.
+            and not asking.is_seeking(name)
             and not asking.is_cooling_down(name)
         )
 

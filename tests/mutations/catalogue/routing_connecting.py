@@ -62,9 +62,45 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "expectations: one too many",
         "routing/connecting/expected.py",
-        "return entries[0] if len(entries) >= MAX_EXPECTED_PER_PEER else None",
-        "return entries[0] if len(entries) > MAX_EXPECTED_PER_PEER else None",
+        "return crowd if len(crowd) >= MAX_EXPECTED_PER_PEER else ()",
+        "return crowd if len(crowd) > MAX_EXPECTED_PER_PEER else ()",
         ("tests.routing.connecting.test_expected.ExpectedTests.test_one_peer_cannot_fill_the_table",),
+    ),
+    Mutant(
+        "an attempt for membership makes room for one that would replace a stream's tunnel",
+        "routing/connecting/attempts.py",
+        "if self._purpose(each).use <= tunnel.use:",
+        "if True:",
+        (
+            "tests.routing.connecting.test_attempts_room.RoomTests.test_attempt_for_membership_outlasts_those_that_would_replace_a_tunnel_of_a_stream",
+        ),
+    ),
+    Mutant(
+        "the oldest attempt makes room, whatever it is for",
+        "routing/connecting/attempts.py",
+        "for each in sorted(crowd, key=lambda each: self._purpose(each).use is not use):",
+        "for each in crowd:",
+        (
+            "tests.routing.connecting.test_attempts_room.RoomTests.test_without_a_link_an_older_request_for_the_same_use_goes_first",
+        ),
+    ),
+    Mutant(
+        "a request whose attempt made room waits for the rest of its time",
+        "routing/connecting/connector.py",
+        "            self.turn_away(peer, ended.nonce)\n",
+        "            pass\n",
+        (
+            "tests.routing.connecting.test_connector.ImprovingTests.test_request_that_makes_room_for_another_ends",
+        ),
+    ),
+    Mutant(
+        "a node that a stream has a tunnel to is never asked to be a member",
+        "routing/connecting/connector.py",
+        "return any(self._linked(name, each.use) is None for each in self._requests.to(name))",
+        "return bool(self._requests.to(name))",
+        (
+            "tests.routing.connecting.test_connector.ImprovingTests.test_request_to_replace_a_link_for_streams_seeks_nothing",
+        ),
     ),
     Mutant(
         "an expectation's Deferred is left alone when its time is over",
@@ -337,8 +373,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "requests of a peer that came to nothing take the room of ours to it",
         "routing/connecting/expected.py",
-        "return [each for each in entries if isinstance(each.expected, ExpectedResponse) is own]",
-        "return list(entries)",
+        "(each for each in self.of_peer(peer) if isinstance(each, ExpectedResponse) is own)",
+        "iter(self.of_peer(peer))",
         (
             "tests.routing.connecting.test_expected.ExpectedTests.test_requests_of_a_peer_leave_room_for_ours_to_it",
         ),

@@ -115,10 +115,10 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "another request ends the guessing of ports",
         "routing/connecting/attempts.py",
-        "            if not self.punches.guesses(peer, oldest.nonce):\n",
-        "            if oldest:\n",
+        "for each in crowd if not self.punches.guesses(peer, each.nonce))",
+        "for each in crowd)",
         (
-            "tests.routing.connecting.test_attempts.AttemptTests.test_attempt_for_which_ports_are_guessed_makes_no_room",
+            "tests.routing.connecting.test_attempts_room.RoomTests.test_attempt_for_which_ports_are_guessed_makes_no_room",
         ),
     ),
     Mutant(

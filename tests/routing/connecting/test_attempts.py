@@ -66,20 +66,6 @@ class AttemptTests(SynchronousTestCase):
         used.clear()
         self.assertEqual(self.core.attempts.guess_at(name), "")
 
-    def test_attempt_for_which_ports_are_guessed_makes_no_room(self) -> None:
-        """Others to replace the same tunnel do."""
-        name, fulfilled, guessing = self.peer.identity.name, [], {b"old"}
-        tunnel = SimpleNamespace(path_kind=PathKind.TUNNEL)
-        self.patch(self.core.attempts, "_links", SimpleNamespace(link_to=lambda peer: tunnel))
-        self.patch(self.expected, "oldest_of_full", lambda peer, own: SimpleNamespace(nonce=b"old"))
-        self.patch(self.core.attempts.punches, "guesses", lambda peer, nonce: nonce in guessing)
-        self.patch(self.core.attempts, "_fulfil", lambda peer, nonce, link: fulfilled.append(nonce))
-        self.core.attempts.make_room(name)
-        self.assertEqual(fulfilled, [])
-        guessing.clear()
-        self.core.attempts.make_room(name)
-        self.assertEqual(fulfilled, [b"old"])
-
     def test_link_for_a_lesser_use_ends_no_attempt(self) -> None:
         """An attachment may be confirmed while membership is being arranged."""
         nonce = self.accept_request()

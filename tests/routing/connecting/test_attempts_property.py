@@ -105,7 +105,7 @@ class Answering:
         request = ConnectRequest(OWN.name.raw, nonce, issued, issued + 90, 1, LinkUse.MEMBER, ())
         attempts = self.attempts
         attempts.withdraw_earlier(peer, request)
-        attempts.make_room(peer)
+        attempts.make_room(peer, LinkUse.MEMBER)
         self.clock.forgetful = timer_lost
         accepted = attempts.expect(ExpectedRequest(peer, nonce, endpoints, request, STRANGER))
         self.clock.forgetful = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -11,11 +13,19 @@ from routing_crust.errors import ExpectedConnectionExpired, ServiceStopped
 from routing_crust.identity import Identity
 from routing_crust.limits import MAX_ATTEMPTS
 from routing_crust.names import Name
+from routing_crust.routing.connecting import connector as connecting
 from routing_crust.routing.connecting.candidates import CandidateExchange
 from routing_crust.routing.messaging.outgoing.waits import MAX_HINT_RETRY_SECONDS
-from routing_crust.wire.codec import MAX_CONTROL_BYTES, decode
+from routing_crust.wire.codec import MAX_CONTROL_BYTES, decode, encode
 from routing_crust.wire.fields import WireEndpoint
-from routing_crust.wire.messages import ConnectRequest, EnvelopeKind, LinkUse, NatKind, Signed
+from routing_crust.wire.messages import (
+    ConnectRequest,
+    ConnectResponse,
+    EnvelopeKind,
+    LinkUse,
+    NatKind,
+    Signed,
+)
 from tests.routing.net import Net
 
 
@@ -91,6 +101,47 @@ class GuessingTests(SynchronousTestCase):
             core.connector.improve(peer, LinkUse.DIRECT)
             (request,) = core.connector._requests.to(peer)
             self.assertIs(request is first, is_guessed)
+
+
+class ImprovingTests(SynchronousTestCase):
+    """Requests under way to replace a tunnel, beside others to the same node."""
+
+    def test_request_that_makes_room_for_another_ends(self) -> None:
+        """Else it would count as under way until its time is over, though nothing is dialled for it."""
+        net = Net()
+        self.addCleanup(net.stop)
+        core = net.grow(2)[0]._core
+        assert core is not None
+        connector, peer = core.connector, net.identity().name
+        ended: list[bytes] = []
+        self.patch(core.attempts, "make_room", lambda peer, use, own: SimpleNamespace(nonce=ended.pop()))
+        self.patch(core.attempts, "expect", lambda entry: False)
+        self.patch(connecting, "holds", lambda *args: True)
+        connector.improve(peer, LinkUse.DIRECT)
+        connector.improve(peer, LinkUse.MEMBER)
+        stream, member = connector._requests.to(peer)
+        ended.append(stream.nonce)
+        response = ConnectResponse(core.node.name.raw, member.token, ())
+        body = encode(Signed(peer.raw, encode(response), bytes(64)))
+        connector.response_received(SimpleNamespace(body=body), peer, None)
+        self.assertEqual(connector._requests.to(peer), [member])
+
+    def test_request_to_replace_a_link_for_streams_seeks_nothing(self) -> None:
+        """It cannot make a member, and would keep joining from it for as long as the tunnel lasts."""
+        net = Net()
+        self.addCleanup(net.stop)
+        core = net.grow(2)[0]._core
+        assert core is not None
+        connector, peer = core.connector, net.identity().name
+        linked = {LinkUse.DIRECT}
+        self.patch(connector, "_linked", lambda name, use: name if use in linked else None)
+        connector.improve(peer, LinkUse.DIRECT)
+        self.assertFalse(connector.is_seeking(peer))
+        linked.clear()
+        self.assertTrue(connector.is_seeking(peer))
+        linked.add(LinkUse.DIRECT)
+        connector.improve(peer, LinkUse.MEMBER)
+        self.assertTrue(connector.is_seeking(peer))
 
 
 class WaitingTests(SynchronousTestCase):

@@ -53,6 +53,11 @@ def made_at(issued: float, nonce: int) -> ExpectedRequest:
 
 
 class ExpectedTests(SynchronousTestCase):
+    def make_room(self, peer: int, own: bool = False, issued: float = float("-inf")) -> None:
+        """The oldest of this peer's requests, or of ours to it, is to make room if it has to."""
+        for each in self.table.crowd(name_of(peer), own)[:1]:
+            self.table.make_room(each, issued)
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.expired: list[ExpectedConnection] = []
@@ -107,15 +112,15 @@ class ExpectedTests(SynchronousTestCase):
     def test_oldest_expectation_of_a_full_peer_makes_room(self) -> None:
         """It does so only once it is older than the interval of requests: asking sooner gains nothing."""
         first = self.table.expect(request(1, 1))
-        self.table.make_room(name_of(1), own=False)
+        self.make_room(1)
         self.clock.advance(10)
         self.table.expect(request(1, 2))
-        self.table.make_room(name_of(1), own=False)
+        self.make_room(1)
         self.assertEqual(len(self.table), 2)
         self.clock.advance(10)
-        self.table.make_room(name_of(2), own=False)
+        self.make_room(2)
         self.assertEqual(len(self.table), 2)
-        self.table.make_room(name_of(1), own=False)
+        self.make_room(1)
         self.failureResultOf(first, ExpectedConnectionReplaced)
         self.assertEqual([each.nonce for each in self.table.of_peer(name_of(1))], [nonce_of(2)])
         self.assertEqual([each.nonce for each in self.expired], [nonce_of(1)])
@@ -127,14 +132,14 @@ class ExpectedTests(SynchronousTestCase):
         """
         name = name_of(1)
         first, _ = (self.table.expect(made_at(100.0 + nonce, nonce)) for nonce in (1, 2))
-        self.table.make_room(name, own=False, issued=100.5)
+        self.make_room(1, issued=100.5)
         self.assertEqual(len(self.table), 2)
-        self.table.make_room(name, own=False, issued=103.0)
+        self.make_room(1, issued=103.0)
         self.failureResultOf(first, ExpectedConnectionReplaced)
         self.assertEqual([each.nonce for each in self.table.of_peer(name)], [nonce_of(2)])
         for nonce in (3, 4):
             self.table.expect(response(2, nonce))
-        self.table.make_room(name_of(2), own=True, issued=103.0)
+        self.make_room(2, own=True, issued=103.0)
         self.assertEqual(len(self.table.of_peer(name_of(2))), 2)
 
     def test_expiry_stops_the_dials_before_the_deferred_fails(self) -> None:
@@ -287,7 +292,7 @@ class ExpectedTests(SynchronousTestCase):
         error = self.assertRaises(LimitReached, self.table.expect, response(1, 4))
         self.assertEqual(error.setting, "")
         self.clock.advance(REQUEST_INTERVAL_SECONDS)
-        self.table.make_room(name_of(1), own=True)
+        self.make_room(1, own=True)
         self.failureResultOf(ours[0], ExpectedConnectionReplaced)
         self.assertEqual(len(self.table), 3)
 

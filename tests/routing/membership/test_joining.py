@@ -32,7 +32,7 @@ class SilentPeers:
         self._clock = clock
         self.cooldown = RequestCooldown(clock.seconds)
         self.asked: list[tuple[float, Name]] = []
-        self.requested: set[tuple[Name, LinkUse]] = set()
+        self.sought: set[Name] = set()
 
     def request_link(
         self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
@@ -41,8 +41,8 @@ class SilentPeers:
         self.cooldown.note(name)
         return fail(ExpectedConnectionExpired("nobody answers"))
 
-    def is_requesting(self, name: Name, use: LinkUse) -> bool:
-        return (name, use) in self.requested
+    def is_seeking(self, name: Name) -> bool:
+        return name in self.sought
 
     def is_cooling_down(self, name: Name) -> bool:
         return self.cooldown.left(name) > 0
@@ -89,12 +89,12 @@ class AskedLaterTests(SynchronousTestCase):
 
     def test_member_that_a_stream_asks_already_is_asked_later(self) -> None:
         """Two requests between the same ports get into each other's way; a link for one serves both."""
-        self.asking.requested.add((self.silent, LinkUse.DIRECT))
+        self.asking.sought.add(self.silent)
         self.joiner.wake()
         self.clock.pump([0.25] * 40)
         self.assertEqual(self.asking.asked, [])
         self.assertFalse(self.joiner.group_connected)
-        self.asking.requested.clear()
+        self.asking.sought.clear()
         self.clock.pump([0.25] * 80)
         self.assertEqual([each for _, each in self.asking.asked][:1], [self.silent])
         self.joiner.rest()
