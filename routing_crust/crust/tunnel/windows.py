@@ -5,8 +5,10 @@ Each direction begins with a small window. The receiver finds out the round trip
 long after the first credit, and a byte beyond the credit that the sender had comes at least that long after
 the grant that allowed it. While a whole window is taken within two round trips it is the window that holds
 the sender back, so it doubles (as in Linux's dynamic right-sizing), as far as the memory goes that all
-windows of a node share. A sender that has been quiet gives back what it does not need, so that windows that
-were large once leave room for others.
+windows of a node share. A round trip within a host or a LAN is shorter than a process waits for its turn at
+the processor: there the window grows until it lasts for some turns, and is sent in large frames. A sender
+that has been quiet gives back what it does not need, so that windows that were large once leave room for
+others.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ MAX_TUNNEL_WINDOW_BYTES: Final = 4 * 1024 * 1024
 """Upper bound of a window: 8 MiB a second over half a second."""
 LIMITING_ROUND_TRIPS: Final = 2
 """A window that is taken within this number of round trips is what limits its sender."""
+MIN_ROUND_TRIP_SECONDS: Final = 0.005
+"""A shorter round trip counts as this."""
 FRAMES_OF_CREDIT: Final = 4
 """Into this number of frames the credit is cut, if each of them is as large as a first window."""
 QUIET_SECONDS: Final = 30.0
@@ -129,7 +133,8 @@ class ReceiveWindow:
         if self._since_began >= self.size:
             now = self._seconds()
             # a round trip that is not known yet is infinite, and lets nothing grow
-            if now - self._began < LIMITING_ROUND_TRIPS * self._round_trip < inf:
+            round_trip = max(self._round_trip, MIN_ROUND_TRIP_SECONDS)
+            if now - self._began < LIMITING_ROUND_TRIPS * round_trip < inf:
                 grant += self._grow()
             self._since_began, self._began = 0, now
         # the first byte beyond the credit that there was: it can only come after this grant has arrived

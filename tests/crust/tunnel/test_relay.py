@@ -53,7 +53,9 @@ class RelayTests(RelayCase):
         """So no more waits in the relay than there was credit for."""
         number = self.open(self.a, self.b)
         self.frame(self.b, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, 1, False))
-        self.data(self.a, 1, WINDOW)
+        self.data(self.a, 1, 1)
+        self.clock.advance(1)  # without hurry, so that the window stays as it is
+        self.data(self.a, 1, WINDOW - 1)
         self.assertEqual(self.b.received(), WINDOW)
         granted = sum(each.amount for each in self.a.take(FrameKind.TUNNEL_CREDIT, TunnelCredit))
         self.assertEqual(granted, WINDOW)

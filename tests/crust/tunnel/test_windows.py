@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.tunnel.windows import (
     MAX_TUNNEL_WINDOW_BYTES,
+    MIN_ROUND_TRIP_SECONDS,
     QUIET_SECONDS,
     TUNNEL_WINDOW_BYTES,
     ReceiveWindow,
@@ -79,6 +80,19 @@ class GrowthTests(WindowCase):
         window = self.window()
         self.carry(window, 10, 0.2)
         self.assertEqual(window.size, MAX_TUNNEL_WINDOW_BYTES)
+
+    def test_window_within_a_host_lasts_for_some_turns_at_the_processor(self) -> None:
+        """And not for many more, although the round trip is shorter than all of them."""
+        window = self.window()
+        rate = 16 * MIB
+        self.clock.advance(MIN_ROUND_TRIP_SECONDS / 50)
+        for _ in range(1000):
+            part = window.size // 4
+            self.assertTrue(window.received(part))
+            window.taken(part)
+            self.clock.advance(part / rate)
+        self.assertGreaterEqual(window.size / rate, 2 * MIN_ROUND_TRIP_SECONDS)
+        self.assertLess(window.size / rate, 4 * MIN_ROUND_TRIP_SECONDS)
 
     def test_window_does_not_grow_for_a_slow_taker(self) -> None:
         """What comes would only wait: all that is in the window waits already."""

@@ -61,9 +61,19 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the window of a tunnel stays as it is",
         "crust/tunnel/windows.py",
-        "if now - self._began < LIMITING_ROUND_TRIPS * self._round_trip < inf:",
+        "if now - self._began < LIMITING_ROUND_TRIPS * round_trip < inf:",
         "if False:",
         ("tests.crust.tunnel.test_windows.GrowthTests.test_sender_that_is_never_done_is_bounded",),
+    ),
+    Mutant(
+        "the window of a tunnel within a host holds its sender back",
+        "crust/tunnel/windows.py",
+        "max(self._round_trip, MIN_ROUND_TRIP_SECONDS)",
+        "self._round_trip",
+        (
+            "tests.crust.tunnel.test_windows.GrowthTests."
+            "test_window_within_a_host_lasts_for_some_turns_at_the_processor",
+        ),
     ),
     Mutant(
         "the window of a tunnel is one frame",
