@@ -319,7 +319,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "requests of a peer that it has given up keep its next one out",
         "routing/connecting/expected.py",
-        "if is_newer or self._clock",
+        "if not is_newer and self._clock",
         "if self._clock",
         (
             "tests.routing.connecting.test_expected.ExpectedTests.test_newer_request_of_a_full_peer_takes_the_place_of_the_oldest",
@@ -346,8 +346,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer that asks again too soon drives out its own request",
         "routing/connecting/expected.py",
-        "if is_newer or self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:",
-        "if True:",
+        "if not is_newer and self._clock.seconds() - entry.since < REQUEST_INTERVAL_SECONDS:",
+        "if False:",
         (
             "tests.routing.connecting.test_expected.ExpectedTests.test_oldest_expectation_of_a_full_peer_makes_room",
         ),
