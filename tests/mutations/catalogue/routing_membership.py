@@ -396,7 +396,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the log repeats a problem at each attempt to bootstrap",
         "routing/membership/lifecycle.py",
-        "            self._problem = problem\n",
+        "            self.problem = problem\n",
         "",
         ("tests.routing.membership.test_lifecycle",),
     ),
