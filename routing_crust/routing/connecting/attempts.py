@@ -159,10 +159,10 @@ class Attempts:
         link = self._links.link_to(peer)
         return link is None or link.is_doubted
 
-    def is_tunnelled(self, peer: Name) -> bool:
-        """Whether our link with this peer is a tunnel."""
+    def wants_better(self, peer: Name) -> bool:
+        """Whether we ask this peer for a better link ourselves: ours is a tunnel, or may be dead."""
         link = self._links.link_to(peer)
-        return link is not None and link.path_kind is PathKind.TUNNEL
+        return link is not None and (link.path_kind is PathKind.TUNNEL or link.is_doubted)
 
     def guess_at(self, peer: Name) -> str:
         """

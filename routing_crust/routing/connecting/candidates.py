@@ -169,9 +169,10 @@ class CandidateExchange:
         self, peer: Name, endpoints: tuple[Endpoint, ...], asked_by: Account
     ) -> tuple[Endpoint, ...]:
         """
-        The addresses in a request by a peer to whom a tunnel leads that may be dialled as if they were in an
-        answer. We ask for a better link as well, so to a third party it makes no difference which of the two
-        ends is first; and strangers who spend their budget cannot keep a tunnel from being replaced.
+        The addresses in a request by a peer to whom a tunnel leads, or a link that may be dead, which may be
+        dialled as if they were in an answer. We ask for a better link as well, so to a third party it makes
+        no difference which of the two ends is first; and strangers who spend their budget cannot keep that
+        link from being replaced.
 
         @param asked_by: who is held to account, and gets no more of what all such peers may name than others.
         """

@@ -128,7 +128,7 @@ class ConnectResponder:
         if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request, asked_by)):
             # names are free: a flood of requests must not displace what those say that have tunnels to us
             self._relays.told(peer, request.relays)
-            if self._attempts.is_tunnelled(peer):
+            if self._attempts.wants_better(peer):
                 wanted = self._candidates.as_answered(peer, endpoints, asked_by)
                 endpoints, asked_by = (wanted, OURSELVES) if wanted else (endpoints, asked_by)
             # crust must know the request before the response can bring a connection for it

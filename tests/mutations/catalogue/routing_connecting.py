@@ -355,10 +355,19 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer to whom a tunnel leads is a stranger",
         "routing/connecting/responder.py",
-        "if self._attempts.is_tunnelled(peer):",
+        "if self._attempts.wants_better(peer):",
         "if False:",
         (
             "tests.routing.connecting.test_office.OfficeTests.test_strangers_cannot_keep_a_tunnel_from_being_replaced",
+        ),
+    ),
+    Mutant(
+        "a peer whose link may be dead is a stranger",
+        "routing/connecting/attempts.py",
+        "(link.path_kind is PathKind.TUNNEL or link.is_doubted)",
+        "link.path_kind is PathKind.TUNNEL",
+        (
+            "tests.routing.connecting.test_attempts.AttemptTests.test_better_link_is_wanted_where_there_is_a_tunnel_or_one_that_may_be_dead",
         ),
     ),
     Mutant(

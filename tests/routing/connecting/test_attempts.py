@@ -66,6 +66,19 @@ class AttemptTests(SynchronousTestCase):
         used.clear()
         self.assertEqual(self.core.attempts.guess_at(name), "")
 
+    def test_better_link_is_wanted_where_there_is_a_tunnel_or_one_that_may_be_dead(self) -> None:
+        """What its peer asks to be dialled then is no stranger's wish: we ask it for the same."""
+        name, link = self.peer.identity.name, SimpleNamespace(path_kind=PathKind.PUNCHED, is_doubted=False)
+        held = {name: link}
+        self.patch(self.core.attempts, "_links", SimpleNamespace(link_to=held.get))
+        self.assertFalse(self.core.attempts.wants_better(name))
+        link.is_doubted = True
+        self.assertTrue(self.core.attempts.wants_better(name))
+        link.path_kind, link.is_doubted = PathKind.TUNNEL, False
+        self.assertTrue(self.core.attempts.wants_better(name))
+        held.clear()
+        self.assertFalse(self.core.attempts.wants_better(name))
+
     def test_link_for_a_lesser_use_ends_no_attempt(self) -> None:
         """An attachment may be confirmed while membership is being arranged."""
         nonce = self.accept_request()
