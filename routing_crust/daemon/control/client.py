@@ -5,12 +5,12 @@ a time.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from select import select
 from time import monotonic
 from types import TracebackType
 from typing import BinaryIO, Final, NoReturn, TypeVar
@@ -160,7 +160,10 @@ class ControlClient:
 
     def _wait(self, timeout: float, waiting: Callable[[float], object]) -> None:
         began = monotonic()
-        while not select([self._socket], [], [], min(TELL_SECONDS, timeout))[0]:
+        # not select(), which knows no descriptor above 1,023: who starts us may have left many open
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while not poll.poll(1000 * min(TELL_SECONDS, timeout)):
             gone = monotonic() - began
             if gone >= timeout:
                 raise TimeoutError

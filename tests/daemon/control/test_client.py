@@ -4,7 +4,9 @@ The blocking client, against sockets that say what a daemon should not.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import socket
 import threading
 from itertools import count
@@ -84,6 +86,17 @@ class ClientTests(SynchronousTestCase):
             self.serve(said)
             self.assertEqual(self.ask(), "the daemon has stopped")
             os.unlink(self.path)
+
+    def test_program_with_many_descriptors_waits_too(self) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+        self.serve(encode(DoneReply()) + b"\n")
+        with self.client() as client:
+            low = client._socket
+            client._socket = socket.socket(fileno=fcntl.fcntl(low, fcntl.F_DUPFD, 1024))
+            self.addCleanup(low.close)
+            client.ask(StatusCommand(), DoneReply, 60, lambda gone: None)
 
     def test_no_answer_in_time(self) -> None:
         self.serve(b"half", close=False)

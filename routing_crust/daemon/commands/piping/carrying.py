@@ -8,10 +8,10 @@ the other. Nothing is made non-blocking: that would change the terminal of the s
 from __future__ import annotations
 
 import os
+import select
 import socket
 import stat
 from contextlib import suppress
-from select import select
 from threading import Thread
 from typing import BinaryIO, Final
 
@@ -116,12 +116,19 @@ class Carrier:
         return True
 
 
+def _wait(descriptor: int, event: int) -> None:
+    # not select(), which knows no descriptor above 1,023
+    poll = select.poll()
+    poll.register(descriptor, event)
+    poll.poll()
+
+
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, MAX_CHUNK_BYTES)
     except BlockingIOError:
         # the program that started us has made it non-blocking
-        select([descriptor], [], [])
+        _wait(descriptor, select.POLLIN)
     return _read(descriptor)
 
 
@@ -135,7 +142,7 @@ def _write_some(descriptor: int, data: memoryview) -> int:
     try:
         return os.write(descriptor, data)
     except BlockingIOError:
-        select([], [descriptor], [])
+        _wait(descriptor, select.POLLOUT)
     return _write_some(descriptor, data)
 
 

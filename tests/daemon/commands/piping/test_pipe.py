@@ -5,7 +5,9 @@ C{pipe} as a process, against a daemon that says what each test wants, and what 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
+import resource
 import shlex
 import socket
 import subprocess
@@ -18,7 +20,7 @@ from typing import IO, BinaryIO
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.commands import values
-from routing_crust.daemon.commands.piping import hints
+from routing_crust.daemon.commands.piping import carrying, hints
 from routing_crust.daemon.commands.piping.carrying import Carrier
 from routing_crust.daemon.commands.piping.progress import CarriedLine
 from routing_crust.daemon.control.chunks import ChunkKind, ChunkReader, chunk_head
@@ -292,6 +294,46 @@ class TextTests(SynchronousTestCase):
         carrier.sent, carrier.received = 2048, 10
         self.assertEqual(line.line(12.0), "sent 2.0 KiB (1.0 KiB/s), received 10 B (5 B/s)")
         self.assertEqual(line.line(13.0), "sent 2.0 KiB (0 B/s), received 10 B (0 B/s)")
+
+
+class NonBlockingTests(SynchronousTestCase):
+    """Ends that others have made non-blocking, above the 1,024 descriptors that select() knows."""
+
+    def setUp(self) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+        ends = []
+        for low in os.pipe():
+            ends.append(fcntl.fcntl(low, fcntl.F_DUPFD, 1024))
+            os.close(low)
+            os.set_blocking(ends[-1], False)
+            self.addCleanup(os.close, ends[-1])
+        self.source, self.sink = ends
+        self.refusals = 0
+
+    def once_refused(self, call: Callable[..., object], then: Callable[[], object]) -> Callable[..., object]:
+        def called(*arguments: object) -> object:
+            try:
+                return call(*arguments)
+            except BlockingIOError:
+                self.refusals += 1
+                then()
+                raise
+
+        return called
+
+    def test_empty_input_is_waited_for(self) -> None:
+        write = os.write
+        self.patch(os, "read", self.once_refused(os.read, lambda: write(self.sink, b"later")))
+        self.assertEqual((carrying._read(self.source), self.refusals), (b"later", 1))
+
+    def test_full_output_is_waited_for(self) -> None:
+        read, size = os.read, fcntl.fcntl(self.sink, fcntl.F_GETPIPE_SZ)
+        os.write(self.sink, bytes(size))
+        self.patch(os, "write", self.once_refused(os.write, lambda: read(self.source, size)))
+        carrying._write(self.sink, b"more")
+        self.assertEqual((read(self.source, size), self.refusals), (b"more", 1))
 
 
 class SshConfigTests(CliTestCase):
