@@ -83,6 +83,7 @@ class InvitationDesk:
         self._now = now
         self._quiet = QuietLog(self.log, now)
         self._ledger: Ledger = load_ledger(state_dir, credentials.network)
+        self._is_saved = True
         self._beacon_secret = load_beacon_secret(state_dir)
 
     def invite(self, command: InviteCommand) -> InvitedReply:
@@ -195,14 +196,20 @@ class InvitationDesk:
         if after is before:
             return False
         self._warn_of_overuse(before, after)
-        try:
-            self._keep(after)
-        except OSError as error:
-            self.log.warn(
-                "cannot write what {peer} tells of invitations: {problem}", peer=peer, problem=error
-            )
-            return False
+        # in memory first, unlike what happens here: it would be told again after a crash
+        self._ledger, self._is_saved = after, False
         return True
+
+    def save(self) -> None:
+        """Write what was taken since the last time; if that fails, the next time tries again."""
+        if self._is_saved:
+            return
+        try:
+            self._keep(self._ledger)
+        except OSError as error:
+            self._quiet.warn(
+                "unsaved", "cannot write what others tell of invitations: {problem}", problem=error
+            )
 
     def _warn_of_overuse(self, before: Ledger, after: Ledger) -> None:
         used = {each.id: len(each.used_by) for each in before.entries}
@@ -323,7 +330,7 @@ class InvitationDesk:
     def _keep(self, ledger: Ledger) -> None:
         # first: what memory alone knows could be used again after a crash
         save_ledger(self._state_dir, self._credentials.network, ledger)
-        self._ledger = ledger
+        self._ledger, self._is_saved = ledger, True
 
     def _refused(self, name: Name, refusal: RedeemRefusal) -> None:
         self._quiet.info(

@@ -92,11 +92,15 @@ class Inviter(Protocol):
 
     def take(self, peer: Certificate, payload: bytes) -> bool:
         """
-        Take what such a member tells.
+        Take what such a member tells, and keep it in memory until L{save}.
 
         @return: whether it is new.
         @raise WireError: the payload does not hold.
         """
+        ...
+
+    def save(self) -> None:
+        """Keep for good what was taken. It must not raise."""
         ...
 
 

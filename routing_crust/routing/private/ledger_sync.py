@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from ...crust.interfaces import ILink
@@ -16,7 +17,7 @@ from ...names import Name
 from ...timing.timers import cancel, is_pending
 from ...trust.certificate import Certificate
 from ...wire.framing import FrameKind
-from ..inviting.doorkeeper import Doorkeeper
+from ..inviting.doorkeeper import Doorkeeper, Inviter
 from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node
@@ -38,10 +39,14 @@ class LedgerSync(PeerListener):
         self._doorkeeper = doorkeeper
         self._timer: IDelayedCall | None = None
         self._told_at = float("-inf")
+        # links that are being told; whether all is to be told again then
+        self._telling: dict[ILink, bool] = {}
         links.handle_frames((FrameKind.INVITATIONS,), self.frame_received)
 
     def stop(self) -> None:
         """Tell nobody any more."""
+        if is_pending(self._timer):
+            self._save()
         cancel(self._timer)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
@@ -68,8 +73,14 @@ class LedgerSync(PeerListener):
         if inviter is not None and peer is not None and inviter.take(peer, payload):
             self.changed()
 
+    def _save(self) -> None:
+        if self._doorkeeper.inviter is not None:
+            self._doorkeeper.inviter.save()
+
     def _tell_all(self) -> None:
         self._told_at = self._node.clock.seconds()
+        # here, not for each frame: a member could have us write to the disk without end
+        self._save()
         for peer in self._links.peers:
             self._tell(peer)
 
@@ -77,10 +88,30 @@ class LedgerSync(PeerListener):
         inviter, certificate = self._doorkeeper.inviter, self._issuer(peer.name)
         if inviter is None or certificate is None or not self._members.own.certificate.may_issue:
             return
-        for payload in inviter.told_to(certificate):
-            peer.link.send(FrameKind.INVITATIONS, payload)
+        if peer.link in self._telling:
+            self._telling[peer.link] = True
+            return
+        # not waited for: it ends with the last frame, or with the link
+        Deferred.fromCoroutine(self._tell_all_by(peer.link, certificate, inviter)).addErrback(_link_is_gone)
+
+    async def _tell_all_by(self, link: ILink, certificate: Certificate, inviter: Inviter) -> None:
+        again = True
+        try:
+            while again:
+                self._telling[link] = False
+                for payload in inviter.told_to(certificate):
+                    if not link.writable:
+                        await link.when_writable()
+                    link.send(FrameKind.INVITATIONS, payload)
+                again = self._telling[link]
+        finally:
+            del self._telling[link]
 
     def _issuer(self, name: Name) -> Certificate | None:
         """The certificate of a member that may issue some."""
         found = self._members.current_of(name)
         return found if found is not None and found.may_issue else None
+
+
+def _link_is_gone(failure: object) -> None:
+    """Its next link is told all."""

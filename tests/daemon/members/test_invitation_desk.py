@@ -317,6 +317,25 @@ class RedeemingTests(DeskTestCase):
         self.desk._warn_of_overuse(Ledger(), Ledger((replace(entry, used_by=users),)))
         self.assertIn(f"{users[15].short} and 4 more, since", lines[1])
 
+    def told_by_an_admin(self, number: int) -> None:
+        peer = certified(LAPTOP, "inviter", MemberRole.NODE, MemberRole.ADMIN).certificate
+        entry = LedgerEntry(bytes([number]) * 16, int(NOW) + 60, 1, "", frozenset((MemberRole.NODE,)))
+        for payload in frames_for(Ledger((entry,)), peer, self.here.certificate.certificate, NOW):
+            self.assertTrue(self.desk.take(peer, payload))
+
+    def test_what_members_tell_is_written_when_asked_for(self) -> None:
+        """Not for each frame: that would be a wait for the disk each time."""
+        for number in range(3):
+            self.told_by_an_admin(number)
+            self.assertEqual(load_ledger(self.folder, NETWORK).entries, ())
+        with mock.patch.object(invitation_desk, "save_ledger", side_effect=OSError("full")):
+            self.desk.save()
+        self.desk.save()
+        self.assertEqual(len(load_ledger(self.folder, NETWORK).entries), 3)
+        with mock.patch.object(invitation_desk, "save_ledger") as saved:
+            self.desk.save()
+            self.assertFalse(saved.called)
+
     def test_inviter_is_told_which_protocols_are_not_exposed_here(self) -> None:
         invited = self.desk.invite(InviteCommand(allow=("web", "shh")))
         self.assertEqual(invited.not_exposed, ("shh",))

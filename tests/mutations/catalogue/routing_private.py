@@ -26,6 +26,33 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a member that does not read is told of all invitations at once",
+        "routing/private/ledger_sync.py",
+        "                    if not link.writable:\n",
+        "                    if False:\n",
+        (
+            "tests.routing.private.test_ledger_sync.LedgerSyncTests.test_peer_that_does_not_read_is_waited_for",
+        ),
+    ),
+    Mutant(
+        "invitations are told to a member that does not read again and again",
+        "routing/private/ledger_sync.py",
+        "        if peer.link in self._telling:\n",
+        "        if False:\n",
+        (
+            "tests.routing.private.test_ledger_sync.LedgerSyncTests.test_what_changes_meanwhile_is_told_once_more",
+        ),
+    ),
+    Mutant(
+        "each frame about invitations waits for the disk",
+        "daemon/members/invitation_desk.py",
+        "        self._ledger, self._is_saved = after, False\n",
+        "        self._keep(after)\n",
+        (
+            "tests.daemon.members.test_invitation_desk.RedeemingTests.test_what_members_tell_is_written_when_asked_for",
+        ),
+    ),
+    Mutant(
         "a new link brings a member new comparisons of rosters",
         "routing/private/roster_sync.py",
         "        self._asked.pop(peer.name, None)\n",

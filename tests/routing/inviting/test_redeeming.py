@@ -77,6 +77,9 @@ class OneInvitation:
     def take(self, peer: Certificate, payload: bytes) -> bool:
         return False
 
+    def save(self) -> None:
+        pass
+
     def redeem(self, name: Name, binding: bytes, redeem: Redeem) -> RedeemAnswer:
         attempt = Redemption(NETWORK, self.node.name, SECRET, name, binding)
         good = attempt.is_asked_by(redeem)
