@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from twisted.logger import Logger
 
 from ..config import Role, Settings
-from ..endpoints import Direction, Endpoint
+from ..endpoints import Direction
+from .accept.listening import ListeningPorts
 from .discovery.multicast import Place, choose_places
 from .interfaces import ILink
 from .netstate.external_addresses import ExternalAddresses
@@ -29,27 +30,36 @@ class HostNetwork:
         self,
         settings: Settings,
         platform: Platform,
+        ports: ListeningPorts,
         outside: ExternalAddresses,
         mapper: Mapper,
         discover: Callable[[Sequence[Place]], None],
     ) -> None:
         """
+        @param ports: where we listen.
         @param discover: told at which places other nodes may be found.
         """
         self._settings = settings
         self._platform = platform
+        self._ports = ports
         self._outside = outside
         self._mapper = mapper
         self._discover = discover
         self._addresses: tuple[HostAddress, ...] = ()
 
-    def look(self, listening: Sequence[Endpoint]) -> frozenset[str]:
+    def follow(self) -> frozenset[str]:
+        """As L{look}, but first listen at addresses that have come, and no more at those that are gone."""
+        if self._ports.follow():
+            self._mapper.start(self._ports.endpoints)
+        return self.look()
+
+    def look(self) -> frozenset[str]:
         """
         Read the addresses, and pass on what has changed.
 
-        @param listening: where we listen, with the real ports.
         @return: the addresses that this host has lost since they were last read.
         """
+        listening = self._ports.endpoints
         before = self._addresses
         now = self._read()
         # even if they are as before: after a stop what was known of the host is forgotten

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 from random import Random, SystemRandom
-from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
@@ -25,9 +24,7 @@ from ..history import History
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
-from ..timing.eventual import EventualQueue
 from ..timing.shares import Account
-from ..timing.waiters import Waiters
 from .accept.gate import Gate
 from .accept.listening import ListeningPorts
 from .dial.bootstrapper import Bootstrapper, ContactsOfCrust
@@ -35,6 +32,7 @@ from .dial.dial_back import DialBacks
 from .dial.dialler import Dialler
 from .dial.environment import DialEnvironment
 from .dial.limits import DialLimits
+from .ending import Ending
 from .host_network import HostNetwork
 from .interfaces import ANSWER_WITHIN_SECONDS, ICrust, ICrustEvents, ILink, Rendezvous
 from .link.factories import LinkAcceptFactory
@@ -75,18 +73,15 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         self._outside = ExternalAddresses(
             settings,
             self.clock.seconds,
-            lambda endpoints: self._tell(self._events.external_endpoints, endpoints),
-            lambda now: self._tell(self._events.reachability_changed, now),
+            lambda endpoints: self._ending.tell(self._events.external_endpoints, endpoints),
+            lambda now: self._ending.tell(self._events.reachability_changed, now),
         )
         self.history = History(self.clock.seconds)
         self._tls = platform.tls(identity, settings.key_exchange)
         self.agree_on_keys = platform.session_tls(identity, settings.key_exchange).agree
         self._quiet = QuietLog(self.log, self.clock.seconds)
-        self._eventually = EventualQueue(self.clock)
         self.reading = ReadingTurns(self.clock)
-        self._closing = 0
-        self._running = False
-        self._stopped: Waiters[None] = Waiters()
+        self._ending = Ending(self.clock, self._parts_are_idle, self.reading.stop)
         self._links: dict[ILink, None] = {}
         self._refused: dict[ILink, LinkClosed] = {}
         self._events: ICrustEvents
@@ -110,7 +105,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
             self._ways_out.connect,
             self._limits,
             self._refused.get,
-            self._see_whether_stopped,
+            self._ending.look,
             lambda: self._listening,
             self.history,
             self._dial_paths,
@@ -120,12 +115,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         self._bootstrapper = Bootstrapper(self, identity, platform, self._dialler, random, self._resolver)
         self._puncher = Puncher(dialling, random, lambda: (*self._listening, *self.endpoints))
         self._tunnels = TunnelDispatch(
-            self,
-            self._tls,
-            self._quiet,
-            self._puncher.meeting_for,
-            self._refused.get,
-            self._see_whether_stopped,
+            self, self._tls, self._quiet, self._puncher.meeting_for, self._refused.get, self._ending.look
         )
         self._dial_backs = DialBacks(dialling, self._outside)
         self._mapper = platform.mapper(
@@ -138,30 +128,32 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         self._watch = platform.net_watch(self._network_changed)
         self._pace = HeartbeatPace(self.clock.seconds, settings.inactivity_timeout / HEARTBEATS_PER_TIMEOUT)
         self._paths = PathWatch(self.clock, self._links, self._path_broken)
-        self._host = HostNetwork(settings, platform, self._outside, self._mapper, self._bootstrapper.listen)
         self._acceptor = LinkAcceptFactory(self, self._tls, self._puncher.take)
         self._ports = ListeningPorts(settings, platform.listen, platform.addresses)
+        self._host = HostNetwork(
+            settings, platform, self._ports, self._outside, self._mapper, self._bootstrapper.listen
+        )
 
     # What the layer above calls.
 
     def start(self, events: ICrustEvents) -> None:
-        if self._running or not self._is_idle():
+        if self._ending.running or not self._ending.is_idle:
             raise RuntimeError("crust is running already, or still stopping")
         # first, since it may fail: then nothing else has begun
         self._ports.open(self._acceptor)
         self._events = events
-        self._running = True
+        self._ending.running = True
         self._bootstrapper.contacts.load()
-        self._host.look(self._listening)
+        self._host.look()
         self._mapper.start(self._listening)
         self._watch.start()
 
     def stop(self) -> Deferred[None]:
-        stopped = self._stopped.wait()
-        if self._running:
-            self._running = False
+        stopped = self._ending.wait()
+        if self._ending.running:
+            self._ending.running = False
             # The first dial that is called off would find nothing else going on, and take us for stopped.
-            self._closing += 1
+            self._ending.hold()
             self._watch.stop()
             self._paths.stop()
             self.end_bootstrap(None)
@@ -171,28 +163,28 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
             self._tunnels.stop()
             # the reactor closes a port in a later turn, and its number is taken until then
             for closed in self._ports.close():
-                self._wait_for(closed)
+                self._ending.wait_for(closed)
             self._outside.reset()
-            self._wait_for(self._bootstrapper.stop())
-            self._wait_for(self._resolver.stop())
-            self._wait_for(self._mapper.stop())
+            self._ending.wait_for(self._bootstrapper.stop())
+            self._ending.wait_for(self._resolver.stop())
+            self._ending.wait_for(self._mapper.stop())
             self._gate.handshakes.stop()
             self._acceptor.abort()
             for link in list(self._links):
                 link.close(CloseReason.STOPPING)
             self._quiet.flush()
-            self._closing -= 1
-        self._see_whether_stopped()
+            self._ending.let_go()
+        self._ending.look()
         return stopped
 
     def bootstrap(self) -> None:
-        if not self._running:
+        if not self._ending.running:
             return
         if self._bootstrapper.active:
             self._bootstrapper.widen([each.peer for each in self._links])
         else:
             # where the system reports no changes, they are found here
-            self._look_at_the_host()
+            self._host.follow()
             self._bootstrapper.begin([each.peer for each in self._links])
 
     def end_bootstrap(self, winner: ILink | None) -> None:
@@ -226,7 +218,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         return opened.addBoth(note_outcome, self.history, peer, relay.peer)
 
     def _no_link_possible(self) -> Exception | None:
-        if not self._running:
+        if not self._ending.running:
             return ServiceStopped("crust is not running")
         # what the gate would refuse in the end is not worth a dial
         if self._gate.full is not None:
@@ -248,12 +240,12 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         return self._tunnels.carries_for(peer)
 
     def dial_back(self, endpoints: Sequence[Endpoint], peer: Name, asked_by: Account) -> Deferred[Endpoint]:
-        if not self._running:
+        if not self._ending.running:
             return fail(ServiceStopped("crust is not running"))
         return self._dial_backs.dial(endpoints, peer, asked_by)
 
     def knock(self, endpoints: Sequence[Endpoint], peer: Name) -> tuple[Deferred[Knock], ...]:
-        if not self._running:
+        if not self._ending.running:
             return tuple(fail(ServiceStopped("crust is not running")) for _ in endpoints)
         return self._dial_backs.knock(endpoints, peer)
 
@@ -273,17 +265,15 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         return self._mapper.in_words
 
     def settings_changed(self) -> tuple[tuple[ILink, str], ...]:
-        self._gate.rules.change(self.settings.allow, self.settings.deny)
         self._tunnels.settings_changed()
         self.resolve_contacts()
-        judged = [(link, self._gate.refusal_by_rules(link)) for link in self._links]
-        return tuple((link, str(refusal)) for link, refusal in judged if refusal is not None)
+        return self._gate.settings_changed()
 
     # What links and factories call: see L{routing_crust.crust.link.owner.AcceptOwner}.
 
     def may_accept(self, peer: Endpoint) -> bool:
         """Whether a connection from there may be accepted."""
-        return self._running and self._gate.may_accept(peer)
+        return self._ending.running and self._gate.may_accept(peer)
 
     @property
     def hello_timeout(self) -> float:
@@ -303,12 +293,12 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         self._gate.handshakes.take(peer, begin)
 
     def _accepted(self, outcome: ILink | None) -> ILink | None:
-        self._see_whether_stopped()
+        self._ending.look()
         return outcome
 
     def link_up(self, link: ILink) -> None:
         """A link of either direction is up."""
-        refusal = self._gate.refusal_of(link) if self._running else LinkClosed(CloseReason.STOPPING)
+        refusal = self._gate.refusal_of(link) if self._ending.running else LinkClosed(CloseReason.STOPPING)
         if refusal is not None:
             # kept until it is gone: its dialler asks for the reason, and routing never hears of the link
             self._refused[link] = refusal
@@ -359,17 +349,17 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
             self._tunnels.link_lost(link)
             self._outside.link_lost(link, reason.reason)
             self._events.lost_connection(link, reason)
-            if self._running:
+            if self._ending.running:
                 self._pace.link_lost(link, reason, self._links)
                 self._paths.link_lost(link, reason)
             self._bootstrapper.link_lost(link, reason)
-        self._see_whether_stopped()
+        self._ending.look()
 
     # The rest.
 
     def _network_changed(self, what: str) -> None:
         """Nothing that was known of the network needs to hold any more."""
-        gone = self._look_at_the_host()
+        gone = self._host.follow()
         self._outside.network_changed()
         self._dial_paths.network_changed()
         self.log.info("{what}; {links} links are looked at", what=what, links=len(self._links))
@@ -382,12 +372,6 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
                 link.must_answer(ANSWER_WITHIN_SECONDS)
         self._retry()
 
-    def _look_at_the_host(self) -> frozenset[str]:
-        """See which addresses there are now. Returns those that this host has lost."""
-        if self._ports.follow():
-            self._mapper.start(self._listening)
-        return self._host.look(self._listening)
-
     def _path_broken(self) -> None:
         """The NAT in front of us has forgotten its connections, or is another one."""
         self.log.info("links to several networks broke at once: the others through the NAT are looked at")
@@ -397,46 +381,19 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
         """What failed before may succeed now."""
         self._dialler.network_changed()
         self._mapper.network_changed()
-        self._tell(self._events.network_changed)
+        self._ending.tell(self._events.network_changed)
 
     def bootstrap_ended(self, links: int, problem: str) -> None:
         """An attempt to get into the network is over."""
-        self._tell(self._events.bootstrap_finished, links, problem)
+        self._ending.tell(self._events.bootstrap_finished, links, problem)
 
-    def _tell(self, event: Callable[..., object], *arguments: Any) -> None:
-        """Report an event to routing in the next turn, when it is not the caller."""
-        self._eventually.call(self._told, event, arguments)
-
-    def _told(self, event: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        try:
-            event(*arguments)
-        finally:
-            self._see_whether_stopped()
-
-    def _wait_for(self, end: Deferred[Any] | None) -> None:
-        """Stay unstopped until this has fired or failed."""
-        if end is not None:
-            self._closing += 1
-            end.addBoth(self._closed)
-
-    def _closed(self, _: object) -> None:
-        self._closing -= 1
-        self._see_whether_stopped()
-
-    def _is_idle(self) -> bool:
+    def _parts_are_idle(self) -> bool:
         return (
             not self._links
             and not self._refused
-            and not self._eventually
-            and not self._closing
             and self._dialler.idle
             and self._puncher.idle
             and self._dial_backs.idle
             and self._tunnels.idle
             and not self._acceptor.pending
         )
-
-    def _see_whether_stopped(self) -> None:
-        if self._stopped and not self._running and self._is_idle():
-            self.reading.stop()
-            self._stopped.fire(None)

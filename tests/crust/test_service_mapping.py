@@ -110,7 +110,7 @@ class MappingTests(ServiceTests):
         self.assertEqual(changes, [])
         one.end_bootstrap(None)
         self.host = HOST
-        one._host.look(one._listening)
+        one._host.look()
         self.assertEqual(len(changes), 1)
         await self.stop(one)
 

@@ -100,7 +100,7 @@ class Gate:
 
     def refusal_of(self, link: ILink) -> LinkClosed | None:
         """Why a link that has just come up is not kept, now that its peer's name is known."""
-        refusal = self.refusal_by_rules(link)
+        refusal = self._refusal_by_rules(link)
         reason = CloseReason.NOT_ALLOWED
         if refusal is None:
             refusal = self.full
@@ -114,8 +114,14 @@ class Gate:
             self._history.tried(link.peer, Way.LINK, link.connection.peer, f"it dialled us: {refusal}")
         return LinkClosed(reason, str(refusal))
 
-    def refusal_by_rules(self, link: ILink) -> Refusal | None:
-        """Whether the allow and deny lists are against a link, which they may be since they have changed."""
+    def settings_changed(self) -> tuple[tuple[ILink, str], ...]:
+        """Go by the lists as they are now. Returns the links that they are against, with the reasons."""
+        self.rules.change(self._settings.allow, self._settings.deny)
+        judged = [(link, self._refusal_by_rules(link)) for link in self._links]
+        return tuple((link, str(refusal)) for link, refusal in judged if refusal is not None)
+
+    def _refusal_by_rules(self, link: ILink) -> Refusal | None:
+        """Whether the allow and deny lists are against a link."""
         if link.path_kind is PathKind.TUNNEL:
             return self.rules.refusal_of_name(link.peer)
         return self.rules.refusal_of_peer(link.peer, link.connection.peer)

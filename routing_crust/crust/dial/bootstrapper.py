@@ -25,6 +25,7 @@ from ...limits import BOOTSTRAP_TIMEOUT_SECONDS, DIAL_STAGGER_SECONDS
 from ...names import Name
 from ..discovery.contacts import ContactBook
 from ..discovery.multicast import Place
+from ..ending import Ending
 from ..interfaces import ILink
 from ..platform import Platform
 from ..resolving.contact_resolver import ContactResolver
@@ -280,18 +281,18 @@ class ContactsOfCrust:
     """
 
     _bootstrapper: Bootstrapper
-    _running: bool
+    _ending: Ending
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
-        if self._running:
+        if self._ending.running:
             self._bootstrapper.remember(contact, proven)
 
     def demote(self, contact: Contact) -> None:
-        if self._running:
+        if self._ending.running:
             self._bootstrapper.demote(contact)
 
     def forget(self, name: Name) -> None:
-        if self._running:
+        if self._ending.running:
             self._bootstrapper.contacts.forget(name)
 
     def saved_contacts(self) -> tuple[Contact, ...]:
@@ -304,5 +305,5 @@ class ContactsOfCrust:
         return self._bootstrapper.problem_with(contact)
 
     def resolve_contacts(self) -> None:
-        if self._running:
+        if self._ending.running:
             self._bootstrapper.resolve()

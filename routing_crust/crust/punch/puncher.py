@@ -27,6 +27,7 @@ from ..dial.environment import DialEnvironment
 from ..dial.local_port import origin_for
 from ..dial.race import DialFailed
 from ..dial.ranking import rank
+from ..ending import Ending
 from ..interfaces import ILink, Rendezvous
 from ..link.factories import refuse_rendezvous
 from ..link.link import Link
@@ -297,7 +298,7 @@ class PunchesOfCrust:
     settings: Settings
     _platform: Platform
     _puncher: Puncher
-    _running: bool
+    _ending: Ending
 
     def may_guess(self, tunnel: ILink) -> bool:
         host = tunnel.seen_at
@@ -309,7 +310,7 @@ class PunchesOfCrust:
         )
 
     def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
-        return self._puncher.expect(peer, token, requester) if self._running else lambda: None
+        return self._puncher.expect(peer, token, requester) if self._ending.running else lambda: None
 
 
 class _Dials:

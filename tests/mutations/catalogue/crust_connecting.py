@@ -338,8 +338,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "the lists of a reload are not what connections are judged by",
-        "crust/service.py",
-        "        self._gate.rules.change(self.settings.allow, self.settings.deny)\n",
+        "crust/accept/gate.py",
+        "        self.rules.change(self._settings.allow, self._settings.deny)\n",
         "",
         ("tests.daemon.live.test_changer.ReloadTests",),
     ),

@@ -40,7 +40,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a crust that was stopped still knocks",
         "crust/service.py",
-        "        if not self._running:\n            return tuple(fail(",
+        "        if not self._ending.running:\n            return tuple(fail(",
         "        if False:\n            return tuple(fail(",
         ("tests.crust.dial.test_dial_back.ServiceOutsideTests.test_stopped_crust_knocks_nowhere",),
     ),
@@ -74,8 +74,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "new addresses are found only where the system reports them",
         "crust/service.py",
-        "they are found here\n            self._look_at_the_host()\n",
-        "they are found here\n            self._host.look(self._listening)\n",
+        "they are found here\n            self._host.follow()\n",
+        "they are found here\n            self._host.look()\n",
         (
             "tests.crust.test_service_changes.ChangeTests.test_new_addresses_are_listened_on_before_a_bootstrap",
         ),
@@ -202,8 +202,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "routers are not asked for the ports of addresses that came later",
-        "crust/service.py",
-        "        if self._ports.follow():\n            self._mapper.start(self._listening)\n",
+        "crust/host_network.py",
+        "        if self._ports.follow():\n            self._mapper.start(self._ports.endpoints)\n",
         "        self._ports.follow()\n",
         ("tests.crust.test_service_changes.ChangeTests.test_routers_are_asked_for_ports_that_came_later",),
     ),
