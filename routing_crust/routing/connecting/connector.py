@@ -22,29 +22,25 @@ from ...endpoints import Endpoint, PathKind
 from ...errors import ExpectedConnectionExpired, LinkClosed, PeerUnreachable, ServiceStopped
 from ...history import Way
 from ...limits import (
-    DIAL_TIMEOUT_SECONDS,
-    EXPECTED_TIMEOUT_SECONDS,
     REQUEST_INTERVAL_SECONDS,
-    TWO_WAY_WAIT_SECONDS,
 )
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.waiters import Waiters
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.fields import NONCE_BYTES
-from ...wire.messages import ConnectRequest, ConnectResponse, Envelope, LinkUse, Signed
+from ...wire.messages import ConnectResponse, Envelope, LinkUse, Signed
 from ..control import SendControl
 from ..links.peer import Accept, Peer, PeerListener
 from ..links.registry import LinkRegistry
-from ..nat_pairs import told_nat
 from ..node import Node
 from .attempts import Attempts
 from .candidates import CandidateExchange
 from .expected import ExpectedResponse
-from .outgoing_request import OutgoingRequest, OutgoingRequests
+from .outgoing_request import OutgoingRequest, OutgoingRequests, signed_request
 from .relay_choice import RelayChoice
 from .request_cooldown import RequestCooldown
-from .signing import REQUEST_LABEL, RESPONSE_LABEL, holds, sign
+from .signing import RESPONSE_LABEL, holds
 
 MAX_TIME_SHIFT_SECONDS: Final = 5.0
 """How far the network's time may move until a request is not sent again with the old one."""
@@ -296,7 +292,7 @@ class Connector(PeerListener):
             self.turn_away(peer, ended.nonce)
         if self._attempts.expect(ExpectedResponse(peer, request.nonce, endpoints, response, request.token)):
             # the timer allowed for the answer; the dials that follow it take longer
-            request.timer.reset(self._patience)
+            request.wait_for_dials()
             self._dial(request, response, self._candidates.affordable(peer, endpoints))
 
     def undeliverable(self, envelope_id: int) -> None:
@@ -311,37 +307,15 @@ class Connector(PeerListener):
         for request in self._requests:
             self._settle(request, Failure(ServiceStopped("the service has been stopped")))
 
-    @property
-    def _patience(self) -> float:
-        """
-        Seconds from an answer until its request is given up: by then all dials and handshakes have ended. The
-        link is expected for longer, but the node may be asked again.
-        """
-        settings = self._node.settings
-        patience = DIAL_TIMEOUT_SECONDS + settings.hello_timeout + TWO_WAY_WAIT_SECONDS
-        return min(patience, EXPECTED_TIMEOUT_SECONDS)
-
     def _request(
         self, name: Name, use: LinkUse, via: ILink | None, informant: Name | None
     ) -> OutgoingRequest:
         """Make a request, and send it."""
         node = self._node
-        issued = node.network_now()
         nonce = node.random.randbytes(NONCE_BYTES)
         candidates = self._candidates.ours()
-        message = ConnectRequest(
-            name.raw,
-            nonce,
-            issued,
-            issued + EXPECTED_TIMEOUT_SECONDS,
-            node.incarnation,
-            use,
-            candidates,
-            told_nat(node.crust),
-            self._relays.to_name(name),
-            self._attempts.asks_to_guess(name),
-        )
-        token = sign(node, REQUEST_LABEL, message)
+        relays, guesses = self._relays.to_name(name), self._attempts.asks_to_guess(name)
+        token = signed_request(node, name, use, nonce, candidates, relays, guesses)
         timer = node.clock.callLater(REQUEST_INTERVAL_SECONDS, self._give_up, name, use)
         request = OutgoingRequest(node, name, use, nonce, token, timer, self._send)
         request.candidates = candidates

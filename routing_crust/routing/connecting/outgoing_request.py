@@ -11,16 +11,23 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
-from ...limits import MAX_ATTEMPTS
+from ...limits import (
+    DIAL_TIMEOUT_SECONDS,
+    EXPECTED_TIMEOUT_SECONDS,
+    MAX_ATTEMPTS,
+    TWO_WAY_WAIT_SECONDS,
+)
 from ...names import Name
 from ...timing.timers import cancel
 from ...timing.waiters import Waiters
 from ...wire.codec import encode
 from ...wire.fields import WireEndpoint
-from ...wire.messages import ConnectGo, EnvelopeKind, LinkUse
+from ...wire.messages import ConnectGo, ConnectRequest, EnvelopeKind, LinkUse, WireRelay
 from ..control import SendControl
 from ..messaging.outgoing.waits import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
+from ..nat_pairs import told_nat
 from ..node import Node
+from .signing import REQUEST_LABEL, sign
 
 MIN_RESEND_SECONDS: Final = 0.25
 """Between two copies of a request that are sent before anything has said that the first is lost."""
@@ -133,6 +140,14 @@ class OutgoingRequest:
         # that way has just worked, and a punch has no time to look for another
         self._send(EnvelopeKind.CONNECT_GO, self.name, encode(ConnectGo(self.nonce)), *self._way)
 
+    def wait_for_dials(self) -> None:
+        """
+        It was answered, and is given up when all dials and handshakes have ended. The link is expected for
+        longer, but the node may be asked again.
+        """
+        patience = DIAL_TIMEOUT_SECONDS + self._node.settings.hello_timeout + TWO_WAY_WAIT_SECONDS
+        self.timer.reset(min(patience, EXPECTED_TIMEOUT_SECONDS))
+
     def settle(self, result: ILink | Failure) -> None:
         """The request has ended: give the callers that wait their result."""
         self.stop()
@@ -183,3 +198,35 @@ class OutgoingRequests:
     def remove(self, request: OutgoingRequest) -> None:
         """A request is over."""
         del self._requests[request.name, request.use]
+
+
+def signed_request(
+    node: Node,
+    name: Name,
+    use: LinkUse,
+    nonce: bytes,
+    candidates: tuple[WireEndpoint, ...],
+    relays: tuple[WireRelay, ...],
+    guesses: bool,
+) -> bytes:
+    """
+    A request to a node, signed by us.
+
+    @param candidates: our addresses.
+    @param relays: the nodes that we name for a tunnel to us.
+    @param guesses: whether we ask it to guess ports.
+    """
+    issued = node.network_now()
+    message = ConnectRequest(
+        name.raw,
+        nonce,
+        issued,
+        issued + EXPECTED_TIMEOUT_SECONDS,
+        node.incarnation,
+        use,
+        candidates,
+        told_nat(node.crust),
+        relays,
+        guesses,
+    )
+    return sign(node, REQUEST_LABEL, message)
