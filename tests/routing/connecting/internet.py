@@ -53,7 +53,7 @@ class InternetCrust(RecordingCrust):
     def set_dialable(self, dialable: Dialable) -> None:
         self.dialable = dialable
         self.nat = NatKind.OPEN if dialable is Dialable.YES else NatKind.UNKNOWN
-        self._tell(self._events.reachability_changed, self.reachability)
+        self._ending.tell(self._events.reachability_changed, self.reachability)
 
     def may_observe(self, endpoint: Endpoint) -> bool:
         return endpoint in self.useful
