@@ -91,10 +91,15 @@ class ILink(Interface):
         link is closed.
         """
 
-    def must_answer(within: float | None) -> None:
+    def suspect() -> None:
         """
-        As L{probe}, where a path is known to have broken: cut the link if nothing comes within these seconds,
-        or three round trips; C{None} is a mere probe.
+        As L{probe}, where the peer acts as if it had lost this link: the answer is waited for less long.
+        """
+
+    def must_answer(within: float) -> None:
+        """
+        As L{suspect}, where a path is known to have broken: cut the link if nothing comes within these
+        seconds, or three round trips.
         """
 
     def when_writable() -> Deferred[None]:

@@ -33,7 +33,12 @@ from ...wire.framing import MAX_FRAME_BYTES, FrameKind
 from ...wire.messages import Goodbye
 from ..interfaces import ILink
 from .certificates import PeerRefused
-from .liveness import Liveness
+from .liveness import (
+    ASKED_DOUBT_AFTER_SECONDS,
+    ASKED_ROUND_TRIPS,
+    SUSPECTED_DOUBT_AFTER_SECONDS,
+    Liveness,
+)
 from .losses import reason_of_loss
 from .owner import LinkOwner
 from .plan import LinkPlan
@@ -227,10 +232,22 @@ class Link(FrameReceiver):
             self._owner.link_doubted(self)
 
     def probe(self) -> None:
-        self.must_answer(None)
+        self._ask(None, ASKED_DOUBT_AFTER_SECONDS)
 
-    def must_answer(self, within: float | None) -> None:
-        if self._verified and self._reason is None and self._liveness.ask(within):
+    def suspect(self) -> None:
+        self._ask(None, self._suspicion)
+
+    def must_answer(self, within: float) -> None:
+        self._ask(within, self._suspicion)
+
+    @property
+    def _suspicion(self) -> float:
+        # what the set-up took counts until there is a sample, but TLS may have waited for a processor
+        guess = ASKED_ROUND_TRIPS * (self.round_trip.smoothed or 0.0)
+        return min(max(SUSPECTED_DOUBT_AFTER_SECONDS, guess), ASKED_DOUBT_AFTER_SECONDS)
+
+    def _ask(self, within: float | None, doubt_in: float) -> None:
+        if self._verified and self._reason is None and self._liveness.ask(within, doubt_in):
             self._send_probe()
 
     def _send_probe(self) -> None:

@@ -29,6 +29,8 @@ DOUBT_AFTER_SECONDS: Final = 2.0
 """From a frame of ours until the link is doubted, if nothing comes; longer where the round trip is long."""
 ASKED_DOUBT_AFTER_SECONDS: Final = 1.0
 """The same from a probe that others had reason to ask for."""
+SUSPECTED_DOUBT_AFTER_SECONDS: Final = 0.5
+"""The same where the peer acts as if it had lost the link, or the path is known to have broken."""
 TUNNEL_PROBE_AFTER_SECONDS: Final = 0.5
 TUNNEL_DOUBT_AFTER_SECONDS: Final = 1.25
 """The same for a tunnel, where another relay can take the place of one that has died."""
@@ -58,6 +60,7 @@ class Liveness:
 
     __slots__ = (
         "_asked",
+        "_asked_at",
         "_cut_in",
         "_doubt_at",
         "_doubt_seconds",
@@ -109,7 +112,8 @@ class Liveness:
         self._quiet = 0.0  # since we wrote something
         self.waiting: float | None = None
         self._asked = self._doubted = False
-        self._doubt_at = 0.0
+        # on the count of what is waited for
+        self._doubt_at = self._asked_at = 0.0
         self._cut_in: float | None = None
         self._unmeasured = 0.0
         self.heard = self.probe_due = self.doubt_due = False
@@ -151,11 +155,12 @@ class Liveness:
         if self._asked:
             self._round_trip = max(seconds, self._round_trip - (self._round_trip - seconds) / 8)
 
-    def ask(self, within: float | None = None) -> bool:
+    def ask(self, within: float | None = None, doubt_in: float = ASKED_DOUBT_AFTER_SECONDS) -> bool:
         """
         Have the peer give a sign of life.
 
         @param within: cut the link unless it does so within these seconds; C{None} only doubts it.
+        @param doubt_in: doubt it so many seconds after the probe, which may be on its way already.
         @return: whether a probe is to be sent now; not if the peer has not answered an earlier one.
         """
         if self.heard:
@@ -164,19 +169,26 @@ class Liveness:
         if urgent and within is not None:
             self._cut_in = self._after(within, ASKED_ROUND_TRIPS)
         send, self._asked = not self._asked, True
+        if send:
+            self._asked_at = self._waited
+        doubt_at = max(self._waited, self._asked_at + self._after(doubt_in, ASKED_ROUND_TRIPS))
         # a wait that each call restarts would never end
-        if send or urgent:
+        if send or urgent or (doubt_at < self._doubt_at and not self._doubted):
             if self.waiting is not None:
-                # what has passed of a tick that does not come
-                self.waiting += max(0.0, min(self.wait, self.wait - self._left()))
+                self.waiting = self._waited
             self._begin_wait()
             assert self.waiting is not None
-            self._doubt_at = min(
-                self._doubt_at, self.waiting + self._after(ASKED_DOUBT_AFTER_SECONDS, ASKED_ROUND_TRIPS)
-            )
+            self._doubt_at = min(self._doubt_at, doubt_at)
             self._set_wait()
             self._set_timer()
         return send
+
+    @property
+    def _waited(self) -> float:
+        """With what has passed of a tick that may not come."""
+        if self.waiting is None:
+            return 0.0
+        return self.waiting + max(0.0, min(self.wait, self.wait - self._left()))
 
     def tick(self, reading: bool) -> LinkClosed | None:
         """
@@ -226,11 +238,13 @@ class Liveness:
             self.probe_due = self._asked = self._quiet >= self._heartbeat() - _ROUNDING_SECONDS
             if self.probe_due:
                 self._idle_before = self._quiet
+                self._asked_at = 0.0
                 self.waiting, self._queue.woke = 0.0, None
                 self._quiet = 0.0
                 self._doubt_at = self._doubt_after
         elif not self._asked:
             self.probe_due = self._asked = self.waiting >= self._probe_seconds - _ROUNDING_SECONDS
+            self._asked_at = self.waiting
         elif self.waiting >= self._doubt_at - _ROUNDING_SECONDS:
             self.doubt_due = self._doubted = True
             self._doubt_at = self.waiting + min(self.waiting, MAX_DOUBT_INTERVAL_SECONDS)

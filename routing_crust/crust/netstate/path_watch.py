@@ -26,7 +26,7 @@ from ...errors import CloseReason, LinkClosed
 from ...timing.timers import cancel
 from ..interfaces import ILink
 
-SILENCE_SECONDS: Final = 1.5
+SILENCE_SECONDS: Final = 1.0
 """Between two looks whether anything has come from outside. A link is probed if nothing has."""
 ANSWER_SECONDS: Final = 0.5
 """For anything to come from outside after such a probe, until all links are probed; longer on slow paths."""

@@ -121,7 +121,7 @@ class ConnectRequestValidator(PeerListener):
     ) -> None:
         held = self._links.link_to(peer)
         if held is not None:
-            held.probe()
+            held.suspect()
 
         def probed() -> None:
             del self._waiting[peer]

@@ -221,7 +221,7 @@ class PeerLinks:
         elif isinstance(action, Established):
             self._established(link, action)
         elif isinstance(action, Doubt):
-            link.probe()
+            link.suspect()
         elif isinstance(action, Close):
             self._close_for(link, action.reason)
 

@@ -35,6 +35,8 @@ MIN_INTERVAL_SECONDS: Final = 1.5
 """Between two attempts for one peer, whatever gives reason for them."""
 AT_ONCE: Final = 8
 """Peers that are tried as soon as they are in doubt, and that are asked by way of a new link."""
+DIAL_ALONE_SECONDS: Final = 0.5
+"""A peer that does not answer where it was dialled is asked by other nodes after this time."""
 SPREAD_SECONDS: Final = 0.05
 """For each one more, the time within which it is tried is so much longer,"""
 MAX_SPREAD_SECONDS: Final = 4.0
@@ -81,6 +83,11 @@ class SecondLinks(PeerListener):
         # a dial needs nobody else; but what could be dialled once may be behind another address now
         if not self._dial(peer) or not first:
             self._request(peer)
+        else:
+            cancel(self._later.get(peer.name))
+            self._later[peer.name] = self._node.clock.callLater(
+                DIAL_ALONE_SECONDS, self._try_later, peer.name, False
+            )
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """A new link may lead to peers that could not be asked so far."""

@@ -15,6 +15,7 @@ from routing_crust.crust.link.liveness import (
     DOUBT_AFTER_SECONDS,
     MEASURE_SECONDS,
     PROBE_AFTER_SECONDS,
+    SUSPECTED_DOUBT_AFTER_SECONDS,
     TUNNEL_DOUBT_AFTER_SECONDS,
     TUNNEL_PROBE_AFTER_SECONDS,
 )
@@ -245,6 +246,46 @@ class DoubtTests(LinkCase):
         self.clock.advance(ASKED_DOUBT_AFTER_SECONDS)
         self.assertTrue(link.is_doubted)
 
+    def test_link_that_its_peer_seems_to_have_lost_is_doubted_sooner(self) -> None:
+        """The time counts from the probe, also from one that is on its way already."""
+        link = self.verified()
+        link.probe()
+        self.settle()
+        for _ in range(2):
+            self.assertFalse(link.is_doubted)
+            self.clock.advance(SUSPECTED_DOUBT_AFTER_SECONDS / 2)
+            link.suspect()
+        self.clock.advance(0.01)
+        self.assertEqual((link.is_doubted, self.doubts(), self.transport.aborted), (True, 1, False))
+
+    def test_frames_that_need_no_answer_bring_no_doubt_upon_suspicion(self) -> None:
+        """They may have been on their way for longer than an answer takes."""
+        link = self.verified()
+        link.send(200, b"no question")
+        self.settle()
+        self.clock.advance(PROBE_AFTER_SECONDS - 0.1)
+        link.suspect()
+        self.clock.advance(SUSPECTED_DOUBT_AFTER_SECONDS - 0.1)
+        self.assertFalse(link.is_doubted)
+        self.clock.advance(0.1)
+        self.assertTrue(link.is_doubted)
+
+    def test_link_of_a_broken_path_is_doubted_before_it_is_cut(self) -> None:
+        link = self.verified()
+        link.must_answer(1.0)
+        self.clock.advance(SUSPECTED_DOUBT_AFTER_SECONDS)
+        self.assertEqual((link.is_doubted, self.transport.aborted), (True, False))
+
+    def test_set_up_that_took_long_keeps_a_suspected_link_from_doubt(self) -> None:
+        """Until a probe has shown how long a round trip takes."""
+        link = self.verified()
+        link.round_trip.smoothed = 0.3
+        link.suspect()
+        self.clock.advance(SUSPECTED_DOUBT_AFTER_SECONDS)
+        self.assertFalse(link.is_doubted)
+        self.clock.advance(0.3 * ASKED_ROUND_TRIPS - SUSPECTED_DOUBT_AFTER_SECONDS + 0.01)
+        self.assertTrue(link.is_doubted)
+
     def test_slow_peer_is_doubted_and_keeps_its_link(self) -> None:
         """A stall of the peer, or of its line, for as long as C{inactivity_timeout} allows."""
         link = self.verified()
@@ -325,7 +366,7 @@ class DoubtTests(LinkCase):
         link = self.verified()
         link.dataReceived(HEARTBEAT)
         link.must_answer(5)
-        self.clock.pump([1] * 4)
+        self.clock.pump([0.5] * 8)
         self.assertFalse(self.transport.aborted)
         self.clock.pump([0.5] * 2)
         self.assertTrue(self.transport.aborted)
@@ -335,17 +376,17 @@ class DoubtTests(LinkCase):
         )
 
     def test_question_of_the_owner_does_not_put_off_doubt(self) -> None:
-        """The time counts that has passed since the frame that nothing came after."""
+        """The time counts that has passed since the probe that nothing came after."""
         link = self.verified()
         link.send(200, b"frame")
         self.settle()
-        self.clock.pump([1, 0.75])
+        self.clock.pump([PROBE_AFTER_SECONDS, 0.25])
         link.must_answer(5)
-        self.clock.advance(0.2)
+        self.clock.advance(SUSPECTED_DOUBT_AFTER_SECONDS - 0.3)
         self.assertFalse(link.is_doubted)
         self.clock.advance(0.06)
         self.assertTrue(link.is_doubted)
-        self.clock.pump([1] * 4)
+        self.clock.pump([0.5] * 9)
         self.assertFalse(self.transport.aborted)
         self.clock.pump([0.5] * 2)
         self.assertTrue(self.transport.aborted)
@@ -361,12 +402,12 @@ class DoubtTests(LinkCase):
 
     def test_repeated_questions_do_not_put_off_the_cut(self) -> None:
         link = self.verified()
-        passed = 0
+        passed = 0.0
         while not self.transport.aborted:
             link.must_answer(8)
             link.probe()
-            self.clock.advance(1)
-            passed += 1
+            self.clock.advance(0.5)
+            passed += 0.5
         self.assertEqual(passed, 8)
         self.assertEqual(self.settle(), PROBE)
 
@@ -379,7 +420,7 @@ class DoubtTests(LinkCase):
         self.assertEqual((self.transport.aborted, link.is_doubted), (False, False))
         link.resume_reading()
         link.must_answer(5)
-        self.clock.pump([1] * 5)
+        self.clock.pump([0.5] * 10)
         self.assertTrue(self.transport.aborted)
 
     def test_unverified_or_closed_link_sends_no_probe(self) -> None:

@@ -256,10 +256,37 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a link that its peer seems to have lost is doubted no sooner",
+        "crust/link/link.py",
+        "self._ask(None, self._suspicion)",
+        "self._ask(None, ASKED_DOUBT_AFTER_SECONDS)",
+        (
+            "tests.crust.link.test_liveness.DoubtTests.test_link_that_its_peer_seems_to_have_lost_is_doubted_sooner",
+        ),
+    ),
+    Mutant(
+        "each suspicion puts doubt off",
+        "crust/link/liveness.py",
+        "max(self._waited, self._asked_at + self._after",
+        "max(self._waited, self._waited + self._after",
+        (
+            "tests.crust.link.test_liveness.DoubtTests.test_link_that_its_peer_seems_to_have_lost_is_doubted_sooner",
+        ),
+    ),
+    Mutant(
+        "frames that need no answer count as questions when a link is suspected",
+        "crust/link/liveness.py",
+        "            self._asked_at = self._waited\n",
+        "            self._asked_at = 0.0\n",
+        (
+            "tests.crust.link.test_liveness.DoubtTests.test_frames_that_need_no_answer_bring_no_doubt_upon_suspicion",
+        ),
+    ),
+    Mutant(
         "a link that others have reason to probe is doubted after eight round trips",
         "crust/link/liveness.py",
-        "self._after(ASKED_DOUBT_AFTER_SECONDS, ASKED_ROUND_TRIPS)",
-        "self._after(ASKED_DOUBT_AFTER_SECONDS)",
+        "self._after(doubt_in, ASKED_ROUND_TRIPS)",
+        "self._after(doubt_in)",
         (
             "tests.crust.link.test_liveness.DoubtTests.test_link_that_others_have_reason_to_probe_is_doubted_after_few_round_trips",
         ),

@@ -139,7 +139,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "request: the link that a peer asks for once more is not probed",
         "routing/connecting/connect_request_validator.py",
-        "held.probe()",
+        "held.suspect()",
         "pass",
         (
             "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_peer_that_asks_for_a_link_it_has_is_probed",

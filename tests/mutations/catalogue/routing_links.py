@@ -274,9 +274,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "nobody looks for a second link beside a dead one",
         "routing/links/second_links.py",
-        "if not self._dial(peer) or not first:",
-        "if False:",
+        "        if not self._dial(peer) or not first:\n",
+        "        return\n        if not self._dial(peer) or not first:\n",
         ("tests.routing.links.test_second_links.DeadTests.test_client_finds_its_proxy_again",),
+    ),
+    Mutant(
+        "a peer that does not answer where it was dialled is asked upon the second doubt only",
+        "routing/links/second_links.py",
+        "DIAL_ALONE_SECONDS, self._try_later, peer.name, False",
+        "DIAL_ALONE_SECONDS, self._try_later, peer.name, True",
+        (
+            "tests.routing.links.test_second_links.CrowdTests.test_peer_that_cannot_be_dialled_any_more_is_asked_by_others",
+        ),
     ),
     Mutant(
         "a decision for a dead link keeps the next one waiting",

@@ -44,7 +44,7 @@ class FakeLink:
         self.probes = 0
         self.is_doubted = False
 
-    def probe(self) -> None:
+    def suspect(self) -> None:
         self.probes += 1
 
 

@@ -84,7 +84,7 @@ class WireEnd:
     def confirmed(self) -> None:
         pass
 
-    def probe(self) -> None:
+    def suspect(self) -> None:
         """Losses are noticed when the steps say so."""
 
     def close(self, reason: CloseReason, detail: str = "") -> None:

@@ -6,15 +6,22 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import RoutingService
 from routing_crust.config import Role
+from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
 from routing_crust.routing.links.peer import Peer
-from routing_crust.routing.links.second_links import AT_ONCE, MAX_SPREAD_SECONDS, SecondLinks
+from routing_crust.routing.links.second_links import (
+    AT_ONCE,
+    DIAL_ALONE_SECONDS,
+    MAX_SPREAD_SECONDS,
+    SecondLinks,
+)
 from routing_crust.streams.service import streams_of
 from routing_crust.testing.memory.nat import PORT_RESTRICTED
 from routing_crust.testing.memory.transport import MemoryTransport
@@ -63,11 +70,14 @@ class CrowdTests(SynchronousTestCase):
         node: Any = SimpleNamespace(clock=self.clock, random=Random(1), crust=None)
         links: Any = SimpleNamespace(peers=[], peer=self.peers.get, dialled_at=lambda name: None)
         self.links = links
+        self.node = node
         self.second = SecondLinks(node, links, lambda peer: self.asked.append(peer.name))
 
     def doubted(self, count: int) -> list[Any]:
         made = [
-            SimpleNamespace(name=Name(bytes([number]) * 32), link=SimpleNamespace(is_doubted=True))
+            SimpleNamespace(
+                name=Name(bytes([number]) * 32), link=SimpleNamespace(is_doubted=True, binding=bytes(32))
+            )
             for number in range(count)
         ]
         self.peers.update({each.name: each for each in made})
@@ -79,6 +89,34 @@ class CrowdTests(SynchronousTestCase):
     def test_a_few_are_tried_at_once(self) -> None:
         self.doubted(AT_ONCE)
         self.assertEqual(len(self.asked), AT_ONCE)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def dialled(self) -> list[Deferred[Any]]:
+        """Have each peer be one that we have dialled. Returns the dials that are made from now on."""
+        made: list[Deferred[Any]] = []
+        self.links.dialled_at = lambda name: Endpoint("8.8.8.8", 5483)
+        self.node.crust = SimpleNamespace(connect=lambda *_: made.append(Deferred()) or made[-1])
+        return made
+
+    def test_peer_that_cannot_be_dialled_any_more_is_asked_by_others(self) -> None:
+        """Soon: it may be behind another address, where nobody answers the dial."""
+        dials = self.dialled()
+        (peer,) = self.doubted(1)
+        self.clock.advance(DIAL_ALONE_SECONDS - 0.01)
+        self.assertEqual((len(dials), self.asked), (1, []))
+        self.clock.advance(0.01)
+        self.assertEqual((len(dials), self.asked), (1, [peer.name]))
+        self.second.stop()
+
+    def test_peer_that_answers_the_dial_or_the_probe_is_not_asked(self) -> None:
+        self.dialled()
+        one, other = self.doubted(2)
+        other.link.is_doubted = False
+        self.second.peer_established(cast(Peer, one), None)
+        one.link.is_doubted = False
+        self.clock.advance(DIAL_ALONE_SECONDS)
+        self.assertEqual(self.asked, [])
+        self.second.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_others_are_tried_at_random_times_and_each_of_them_is(self) -> None:
