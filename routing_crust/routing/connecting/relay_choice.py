@@ -265,8 +265,16 @@ class RelayChoice:
             and not peer.facts.is_client
             and peer.name != other
             and self._node.members.may_relay(peer.name)
-            and (peer.use >= LinkUse.DIRECT or peer.name == self._neighbourhood.proxy)
+            and (peer.use >= LinkUse.DIRECT or self._stays_attached(peer.name))
         )
+
+    def _stays_attached(self, name: Name) -> bool:
+        """Whether a link to this node that is for no use of its own is kept all the same."""
+        if name == self._neighbourhood.proxy:
+            return True
+        # Its table may have no room for us. Of two such nodes neither could name it, and each has the other's
+        # way through it.
+        return any(each.link.via == name for each in self._links.peers)
 
 
 def _milliseconds(seconds: float) -> str:

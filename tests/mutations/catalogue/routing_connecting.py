@@ -362,6 +362,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "nodes that a full relay has no place for in its table find no relay between them",
+        "routing/connecting/relay_choice.py",
+        "return any(each.link.via == name for each in self._links.peers)",
+        "return False",
+        (
+            "tests.routing.connecting.test_relay_choice.RelayChoiceTests.test_node_that_a_tunnel_goes_through_is_usable_though_its_table_has_no_room",
+        ),
+    ),
+    Mutant(
         "a peer whose link may be dead is a stranger",
         "routing/connecting/attempts.py",
         "(link.path_kind is PathKind.TUNNEL or link.is_doubted)",

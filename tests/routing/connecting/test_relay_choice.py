@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from routing_crust import Role
 from routing_crust.endpoints import PathKind
+from routing_crust.errors import CloseReason
 from routing_crust.names import Name
-from routing_crust.wire.messages import NatKind
+from routing_crust.wire.messages import LinkUse, NatKind
 
 from .tunnel_case import TunnelCase
 
@@ -58,6 +61,20 @@ class RelayChoiceTests(TunnelCase):
             self.assertEqual(relay_choice.to_try(peer, [relay]), [])
             self.net.settle(61)
         self.assertEqual(relay_choice.to_try(peer, [relay]), [relay])
+
+    def test_node_that_a_tunnel_goes_through_is_usable_though_its_table_has_no_room(self) -> None:
+        """Its link is for nothing else, but it stays; two such nodes would find no relay between them."""
+        self.make(1)
+        self.until(PathKind.TUNNEL)
+        core = self.a._core
+        assert core is not None
+        relay = core.links.peer(self.net.nodes[0].node_name)
+        assert relay is not None
+        attached, other = replace(relay, use=LinkUse.ATTACHED), self.net.identity().name
+        self.assertNotEqual(core.neighbourhood.proxy, relay.name)
+        self.assertTrue(core.relays._is_usable(attached, other))
+        core.links.drop(self.b.node_name, CloseReason.NO_LONGER_NEEDED)
+        self.assertFalse(core.relays._is_usable(attached, other))
 
     def test_client_carries_no_tunnels(self) -> None:
         self.net.grow(2)
