@@ -57,6 +57,7 @@ def open_ports(
     @raise CannotListen: one of them cannot be listened on; nothing is open.
     """
     with ExitStack() as stack:
+        _refuse_overlaps([each for each in endpoints if each not in given])
         listeners = [_shared(given[each]) if each in given else _listen(each, stack) for each in endpoints]
         there = [each for each in listeners if isinstance(each, socket.socket)]
         for each in listeners:
@@ -72,6 +73,18 @@ def real_endpoint(port: IListeningPort) -> Endpoint:
     """Where a port listens, with its real number."""
     host: Any = port.getHost()
     return Endpoint.of(host.host, host.port)
+
+
+def _refuse_overlaps(endpoints: Sequence[Endpoint]) -> None:
+    # the system would say that the port is in use, and no other program uses it
+    for wide in endpoints:
+        for each in endpoints:
+            both = each.port == wide.port != 0 and each.is_v6 == wide.is_v6
+            if both and wide.address.is_unspecified and each != wide:
+                raise CannotListen(
+                    f"cannot listen on {each.host}, port {each.port}: {wide} in listen has all addresses "
+                    "of this host at that port: leave one of the two out"
+                )
 
 
 def _listen(endpoint: Endpoint, stack: ExitStack) -> socket.socket | CannotListen:

@@ -30,9 +30,9 @@ WATCH_SECONDS: Final = 1.0
 
 _EPILOGUE: Final = """\
 a first hour:
-  routing-crust init home            here; then 'twistd routing-node' and
+  routing-crust init home --start    here
   routing-crust invite laptop        here, which prints the command for there:
-  routing-crust join LINE            there; then 'twistd routing-node'
+  routing-crust join --start LINE    there
 
 exit codes: 0 done, 1 failed, 2 the command line cannot be used
 
@@ -243,7 +243,9 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
             "%", "%%"
         ),
     )
-    group.add_argument("--network", metavar="ID", help="the network that it is in (default: default)")
+    group.add_argument(
+        "--network", metavar="ID", help="the network that it is in (default: the one of this machine)"
+    )
     group.add_argument("--config", type=Path, metavar="FILE", help="read both from the daemon's TOML file")
 
 

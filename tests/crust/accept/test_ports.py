@@ -84,6 +84,13 @@ class ListeningTests(TestCase):
             self.assertIn("another program listens there", self.fails(taken))
             self.assertIn("another program listens there", self.fails(at(f"127.0.0.1:{taken.port}")))
 
+    def test_address_beside_the_wildcard_of_its_port_is_named_as_such(self) -> None:
+        (taken,) = self.open(at("127.0.0.1:0"))
+        for both in ((f"127.0.0.1:{taken.port}", f"0.0.0.0:{taken.port}"), ("[::]:1", "[::1]:1")):
+            text = self.fails(*map(at, both))
+            self.assertIn("has all addresses of this host at that port", text)
+            self.assertNotIn("another program", text)
+
     def test_address_of_another_host_is_refused_with_advice(self) -> None:
         self.assertIn("does not have the address", self.fails(at("203.0.113.77:0")))
 
