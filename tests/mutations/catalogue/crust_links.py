@@ -226,7 +226,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a question of the owner puts off doubt",
         "crust/link/liveness.py",
-        "self.waiting = self._waited",
+        "return self.waiting + max(0.0, min(self.wait, self.wait - self._left()))",
         "return self.waiting",
         ("tests.crust.link.test_liveness.DoubtTests.test_question_of_the_owner_does_not_put_off_doubt",),
     ),
