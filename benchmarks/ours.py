@@ -70,6 +70,8 @@ class Owner:
         else:
             self.ready.pop(link).callback(link)
 
+    probe_key = b""
+
     def heartbeat_after(self, network: str) -> float:
         """A third of C{inactivity_timeout}."""
         return self.settings.inactivity_timeout / 3

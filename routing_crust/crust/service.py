@@ -77,6 +77,8 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
             lambda now: self._ending.tell(self._events.reachability_changed, now),
         )
         self.history = History(self.clock.seconds)
+        # a signature that is never shown
+        self.probe_key = identity.sign("probes", settings.network)
         self._tls = platform.tls(identity, settings.key_exchange)
         self.agree_on_keys = platform.session_tls(identity, settings.key_exchange).agree
         self._quiet = QuietLog(self.log, self.clock.seconds)

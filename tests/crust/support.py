@@ -64,6 +64,8 @@ class Owner:
     def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
         self._heard("frame", link, kind, payload)
 
+    probe_key = b"key"
+
     def heartbeat_after(self, network: str) -> float:
         """A third of C{inactivity_timeout}."""
         return self.heartbeat or self.settings.inactivity_timeout / 3

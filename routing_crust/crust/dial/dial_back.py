@@ -145,6 +145,9 @@ class DialBacks:
         """That was all that we wanted to know."""
         link.close(CloseReason.NO_LONGER_NEEDED)
 
+    probe_key = b""
+    """These links are closed before a probe is due."""
+
     def heartbeat_after(self, network: str) -> float:
         """A third of C{inactivity_timeout}."""
         return self.settings.inactivity_timeout / 3

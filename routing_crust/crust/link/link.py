@@ -42,6 +42,7 @@ from .liveness import (
 from .losses import reason_of_loss
 from .owner import LinkOwner
 from .plan import LinkPlan
+from .probes import answer_to, answered_nonce, nonce_of, probe_of
 from .receiving import FrameReceiver
 from .round_trip import RoundTrip
 from .sendqueue import SendQueue
@@ -51,8 +52,6 @@ CLOSE_TIMEOUT_SECONDS: Final = 5.0
 
 _HEARTBEAT: Final = int(FrameKind.HEARTBEAT)
 _GOODBYE: Final = int(FrameKind.GOODBYE)
-_PROBE: Final = b"\x01"
-"""The payload of a Heartbeat that is a probe: the peer answers with a Heartbeat."""
 
 
 @implementer(ILink, IHandshakeListener)
@@ -65,6 +64,7 @@ class Link(FrameReceiver):
         "_made",
         "_owed_since",
         "_plan",
+        "_probes",
         "_timer",
         "_up",
         "binding",
@@ -105,6 +105,7 @@ class Link(FrameReceiver):
         self.hello_timeout = settings.hello_timeout  # less, if some of it has passed before there is a link
         self._up = self.is_confirmed = False
         self._timer: IDelayedCall | None = None
+        self._probes = 0
 
     # Coming up.
 
@@ -181,10 +182,17 @@ class Link(FrameReceiver):
             self._peer_said_goodbye(decode(Goodbye, payload).reason)
         elif kind != _HEARTBEAT:
             self._owner.link_frame(self, kind, payload)
-        elif not payload:
-            self._liveness.answered(self.round_trip.answered())
+        else:
+            self._heartbeat_received(payload)
+
+    def _heartbeat_received(self, payload: bytes) -> None:
+        answer = answer_to(payload)
+        if answer is None:
+            seconds = self.round_trip.answered(answered_nonce(payload))
+            if seconds is not None:
+                self._liveness.answered(seconds)
         elif not self._queue.size:  # queued frames answer a probe as well
-            self.send(_HEARTBEAT, b"")
+            self.send(_HEARTBEAT, answer)
             self._liveness.answering()
 
     def _peer_said_goodbye(self, number: int) -> None:
@@ -251,8 +259,10 @@ class Link(FrameReceiver):
             self._send_probe()
 
     def _send_probe(self) -> None:
-        self.round_trip.asked()
-        self.send(_HEARTBEAT, _PROBE)
+        nonce = nonce_of(self._owner.probe_key, self.binding, self._probes)
+        self._probes += 1
+        self.round_trip.asked(nonce)
+        self.send(_HEARTBEAT, probe_of(nonce))
 
     @property
     def died_idle(self) -> bool:

@@ -1,7 +1,7 @@
 """
 Whether the peer of a link is still there: heartbeats, probes, doubt, silence and stalls.
 
-A probe is a Heartbeat with a payload; the peer answers it with a Heartbeat. It is sent where a link is idle,
+A probe is a Heartbeat with a nonce, which the peer repeats in another one. It is sent where a link is idle,
 where something was sent and nothing has come for C{PROBE_AFTER_SECONDS} (sooner in a tunnel), and where
 others have reason to ask for it. A link without an answer is doubted: the owner looks for a second one, and
 what is merely slow lives on. It is cut after C{inactivity_timeout}, or where the owner knows that the path
@@ -149,7 +149,7 @@ class Liveness:
             self._set_timer()
 
     def answered(self, seconds: float) -> None:
-        """A Heartbeat has come, this many seconds after our last probe."""
+        """The answer to our last probe has come, this many seconds after it."""
         self._unmeasured = 0.0
         # up at once and down slowly: a link with much in its buffers must not be doubted each time
         if self._asked:

@@ -31,6 +31,10 @@ class LinkOwner(Protocol):
     def settings(self) -> Settings:
         """The settings that links keep to."""
 
+    @property
+    def probe_key(self) -> bytes:
+        """What the nonces of probes are derived from; nobody else may know it."""
+
     def heartbeat_after(self, network: str) -> float:
         """How many seconds a link from this network of ours may be idle."""
 

@@ -1,10 +1,9 @@
 """
 How long a round trip over a link takes, smoothed as RFC 6298 says.
 
-Each probe that is answered gives a sample, unless it may have been an earlier one that was answered: answers
-do not say what they answer, and a peer whose frames are an answer already sends no other. Until the first
-sample there is a guess, by how long the set-up of the link took: it includes the work of TLS, so a sample
-replaces it and is not mixed with it.
+Each probe that is answered before the next one is sent gives a sample; its answer repeats its nonce. A peer
+whose frames are an answer already sends no other. Until the first sample there is a guess, by how long the
+set-up of the link took: it includes the work of TLS, so a sample replaces it and is not mixed with it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class RoundTrip:
     @ivar latest: the last sample, in seconds; C{None} before the first.
     """
 
-    __slots__ = ("_ambiguous", "_seconds", "_since", "_unanswered", "latest", "smoothed", "variation")
+    __slots__ = ("_nonce", "_seconds", "_since", "latest", "smoothed", "variation")
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         """
@@ -37,7 +36,7 @@ class RoundTrip:
         self.latest: float | None = None
         self._seconds = seconds
         self._since = seconds()
-        self._unanswered = self._ambiguous = False
+        self._nonce: bytes | None = None
 
     def handshake_done(self, accepted: bool) -> None:
         """
@@ -54,22 +53,24 @@ class RoundTrip:
         """The peer's Hello has come."""
         self._guess()
 
-    def asked(self) -> None:
+    def asked(self, nonce: bytes) -> None:
         """A probe is sent."""
-        # with another probe on its way, nobody knows which of them an answer is for
-        self._unanswered, self._ambiguous = True, self._unanswered
+        self._nonce = nonce
         self._since = self._seconds()
 
-    def answered(self) -> float:
+    def answered(self, nonce: bytes | None) -> float | None:
         """
         A probe was answered, or the peer sends a Heartbeat unasked.
 
-        @return: for how long it could have been on its way, in seconds.
+        @param nonce: what it repeats; C{None} if it repeats nothing.
+        @return: for how long the last probe and its answer were on their way, in seconds; C{None} if this is
+            no answer to it.
         """
+        if nonce is None or nonce != self._nonce:
+            return None
+        self._nonce = None
         seconds = self._seconds() - self._since
-        if self._unanswered and not self._ambiguous:
-            self._add(seconds)
-        self._unanswered = False
+        self._add(seconds)
         return seconds
 
     def _guess(self) -> None:

@@ -49,6 +49,8 @@ class _Owner:
     def link_frame(self, link: object, kind: int, payload: bytes) -> None:
         """Nothing comes by this way."""
 
+    probe_key = b""
+
     def heartbeat_after(self, network: str) -> float:
         """A third of C{inactivity_timeout}."""
         return self.settings.inactivity_timeout / 3

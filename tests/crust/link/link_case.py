@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
+from routing_crust.crust.link import link as link_module
 from routing_crust.crust.link import receiving
 from routing_crust.crust.link.certificates import PeerRefused
 from routing_crust.crust.link.factories import link_of
@@ -27,7 +28,9 @@ from ..support import Owner
 PEER = VerifiedPeer(Name(b"k" * 32), b"b" * 32)
 PLAN = LinkPlan(Direction.ACCEPTED, initiator=False)
 HEARTBEAT = frame_header(1, 0)
-PROBE = frame_header(1, 1) + b"\x01"
+NONCE = b"8 bytes."
+PROBE = frame_header(1, 9) + b"\x01" + NONCE
+ANSWER = frame_header(1, 9) + b"\x02" + NONCE
 
 
 def frame(kind: int, payload: bytes = b"") -> bytes:
@@ -76,6 +79,7 @@ class LinkCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(receiving, "MAX_CONTROL_BYTES", 1024)
         self.patch(receiving, "MAX_UNVERIFIED_BYTES", 4096)
+        self.patch(link_module, "nonce_of", lambda key, binding, number: NONCE)
         self.clock = Clock()
         self.owner = Owner(self.clock, self.settings)
         self.transport = Transport()

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from twisted.internet.error import ConnectionAborted
 
+from routing_crust.crust.link import link as link_module
 from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.liveness import (
     ASKED_DOUBT_AFTER_SECONDS,
@@ -20,10 +21,11 @@ from routing_crust.crust.link.liveness import (
     TUNNEL_PROBE_AFTER_SECONDS,
 )
 from routing_crust.crust.link.plan import LinkPlan
+from routing_crust.crust.link.probes import NONCE_BYTES, nonce_of
 from routing_crust.endpoints import Direction, PathKind
 from routing_crust.errors import CloseReason
 
-from .link_case import HEARTBEAT, PLAN, PROBE, LinkCase, Transport, frame
+from .link_case import ANSWER, NONCE, PLAN, PROBE, LinkCase, Transport, frame
 
 
 class TimerTests(LinkCase):
@@ -99,7 +101,7 @@ class TimerTests(LinkCase):
         link.send(200, b"never")
         for _ in range(29):
             self.clock.advance(1)
-            link.dataReceived(HEARTBEAT)
+            link.dataReceived(ANSWER)
         self.assertFalse(self.transport.aborted)
         self.clock.advance(1)
         self.assertTrue(self.transport.aborted)
@@ -111,7 +113,7 @@ class TimerTests(LinkCase):
         for _ in range(20):
             self.transport.producer.pauseProducing()
             self.clock.advance(10)
-            link.dataReceived(HEARTBEAT)
+            link.dataReceived(ANSWER)
             self.clock.advance(10)
             self.transport.producer.resumeProducing()
         self.assertFalse(self.transport.aborted)
@@ -127,7 +129,7 @@ class RoundTripTests(LinkCase):
     def answered_after(self, link: Link, seconds: float) -> None:
         link.probe()
         self.clock.advance(seconds)
-        link.dataReceived(HEARTBEAT)
+        link.dataReceived(ANSWER)
 
     def test_set_up_of_an_accepted_link_gives_a_first_guess(self) -> None:
         link = self.connect()
@@ -161,26 +163,42 @@ class RoundTripTests(LinkCase):
         self.answered_after(link, 1.0)
         self.assert_round_trip(0.5625, 0.3125)
 
-    def test_heartbeat_that_nobody_asked_for_is_no_answer(self) -> None:
-        link = self.verified()
-        self.answered_after(link, 0.5)
-        self.clock.advance(0.001)
-        link.dataReceived(HEARTBEAT)
-        self.assert_round_trip(0.5)
-
-    def test_answer_that_may_be_one_to_an_earlier_probe_does_not_count(self) -> None:
-        """As in Karn's algorithm: the peer may have answered the first with other frames, or be late."""
+    def test_heartbeat_that_repeats_no_nonce_is_no_answer(self) -> None:
+        """Nor is one that repeats it once more, or repeats more than it."""
         link = self.verified()
         self.answered_after(link, 0.5)
         self.clock.advance(PROBE_AFTER_SECONDS)
         link.probe()
-        link.dataReceived(frame(200))
-        self.clock.pump([1] * 3)
-        self.answered_after(link, 0.001)
-        self.assert_round_trip(0.5)
-        self.clock.advance(PROBE_AFTER_SECONDS)
-        self.answered_after(link, 0.5)
+        self.clock.advance(0.001)
+        for payload in (b"", b"\x02", b"\x02" + NONCE[1:], b"\x02" + NONCE + b".", b"\x03" + NONCE):
+            link.dataReceived(frame(1, payload))
+        self.assert_round_trip(0.5, 0.25)
+        self.clock.advance(0.499)
+        link.dataReceived(ANSWER)
+        link.dataReceived(ANSWER)
         self.assert_round_trip(0.5, 0.1875)
+        self.assertFalse(self.transport.aborted)
+
+    def test_answer_cannot_be_sent_before_its_probe(self) -> None:
+        """A peer that knows all earlier probes cannot look nearer than it is."""
+        self.patch(link_module, "nonce_of", nonce_of)
+        link = self.verified()
+        payloads = []
+        for _ in range(3):
+            link.probe()
+            probe = self.settle()
+            payloads.append(probe[-NONCE_BYTES:])
+            link.dataReceived(frame(1, b"\x02" + payloads[0]))
+            self.clock.advance(PROBE_AFTER_SECONDS)
+        self.assertEqual(len(set(payloads)), 3)
+        self.assertEqual(link.round_trip.latest, 0.0)  # of the first one alone
+        self.assert_round_trip(0.0, 0.0)
+        link.dataReceived(frame(1, b"\x02" + payloads[-1]))
+        self.assertEqual(link.round_trip.latest, PROBE_AFTER_SECONDS)
+
+    def test_nonces_differ_between_links_and_nodes(self) -> None:
+        found = {nonce_of(key, binding, 0) for key in (b"one", b"two") for binding in (b"1", b"2")}
+        self.assertEqual(len(found), 4)
 
     def test_busy_link_is_probed_for_its_round_trip_alone(self) -> None:
         link = self.verified()
@@ -190,7 +208,7 @@ class RoundTripTests(LinkCase):
             link.send(200, b"")
             if PROBE in self.settle():
                 probes.append(second)
-                link.dataReceived(HEARTBEAT)
+                link.dataReceived(ANSWER)
             link.dataReceived(frame(200))
         self.assertEqual(len(probes), 3)
         self.assertTrue(all(after - before >= MEASURE_SECONDS for before, after in pairwise(probes)), probes)
@@ -206,7 +224,7 @@ class DoubtTests(LinkCase):
         link = self.verified()
         link.probe()
         self.assertEqual(self.settle(), PROBE)
-        link.dataReceived(HEARTBEAT)
+        link.dataReceived(ANSWER)
         self.clock.pump([1] * 19)
         self.assertEqual((self.transport.aborted, self.doubts(), link.is_doubted), (False, 0, False))
         self.assertEqual(self.settle(), b"")
@@ -293,7 +311,7 @@ class DoubtTests(LinkCase):
         for _ in range(59):
             self.clock.advance(1)
         self.assertTrue(link.is_doubted)
-        link.dataReceived(HEARTBEAT)
+        link.dataReceived(ANSWER)
         self.assertFalse(link.is_doubted)
         doubts = self.doubts()
         self.clock.pump([1] * 6)
@@ -305,7 +323,7 @@ class DoubtTests(LinkCase):
         link.probe()
         self.settle()
         self.clock.advance(round_trip)
-        link.dataReceived(HEARTBEAT)
+        link.dataReceived(ANSWER)
         self.clock.advance(2)
         return link
 
@@ -344,7 +362,7 @@ class DoubtTests(LinkCase):
         self.settle()
         self.clock.advance(PROBE_AFTER_SECONDS)
         self.assertEqual([what for what, *_ in self.owner.events], ["up", "silent"])
-        link.dataReceived(HEARTBEAT)
+        link.dataReceived(ANSWER)
         self.settle()
         self.clock.pump([1] * 20)
         self.assertEqual(self.settle(), PROBE)
@@ -364,7 +382,7 @@ class DoubtTests(LinkCase):
     def test_link_is_cut_where_the_owner_knows_that_the_path_has_broken(self) -> None:
         """After the seconds that the owner says, although bytes came just before."""
         link = self.verified()
-        link.dataReceived(HEARTBEAT)
+        link.dataReceived(ANSWER)
         link.must_answer(5)
         self.clock.pump([0.5] * 8)
         self.assertFalse(self.transport.aborted)
@@ -396,7 +414,7 @@ class DoubtTests(LinkCase):
         for _ in range(3):
             link.must_answer(5)
             self.clock.pump([1] * 4)
-            link.dataReceived(HEARTBEAT)
+            link.dataReceived(ANSWER)
             self.clock.pump([1] * 4)
         self.assertFalse(self.transport.aborted)
 
@@ -438,9 +456,9 @@ class DoubtTests(LinkCase):
         """Many probes in one chunk get one answer, the answer itself gets none, and asks for none."""
         link = self.verified()
         link.dataReceived(PROBE * 1000)
-        self.assertEqual(self.settle(), HEARTBEAT)
+        self.assertEqual(self.settle(), ANSWER)
         self.clock.pump([1] * 10)
         self.assertEqual(self.settle(), b"")
-        link.dataReceived(HEARTBEAT)
+        link.dataReceived(ANSWER)
         self.assertEqual(self.settle(), b"")
         self.assertEqual(self.owner.of("frame"), [])

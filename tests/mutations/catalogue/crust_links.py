@@ -199,13 +199,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.link.test_liveness.TimerTests.test_idle_link_sends_heartbeats",),
     ),
     Mutant(
-        "an answer that may be one to an earlier probe counts as a round trip",
+        "a peer that answers before it is asked looks near",
         "crust/link/round_trip.py",
-        "self._unanswered, self._ambiguous = True, self._unanswered",
-        "self._unanswered, self._ambiguous = True, False",
-        (
-            "tests.crust.link.test_liveness.RoundTripTests.test_answer_that_may_be_one_to_an_earlier_probe_does_not_count",
-        ),
+        "if nonce is None or nonce != self._nonce:",
+        "if nonce is None or self._nonce is None:",
+        ("tests.crust.link.test_liveness.RoundTripTests.test_answer_cannot_be_sent_before_its_probe",),
+    ),
+    Mutant(
+        "all probes of a link have one nonce",
+        "crust/link/link.py",
+        "        self._probes += 1\n",
+        "",
+        ("tests.crust.link.test_liveness.RoundTripTests.test_answer_cannot_be_sent_before_its_probe",),
     ),
     Mutant(
         "a busy link is never probed for its round trip",
