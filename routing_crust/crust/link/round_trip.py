@@ -1,9 +1,9 @@
 """
 How long a round trip over a link takes, smoothed as RFC 6298 says.
 
-Each probe that is answered before the next one is sent gives a sample; its answer repeats its nonce. A peer
-whose frames are an answer already sends no other. Until the first sample there is a guess, by how long the
-set-up of the link took: it includes the work of TLS, so a sample replaces it and is not mixed with it.
+Each probe that is answered gives a sample; its answer repeats its nonce. A peer whose frames are an answer
+already sends no other. Until the first sample there is a guess, by how long the set-up of the link took: it
+includes the work of TLS, so a sample replaces it and is not mixed with it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+MAX_UNANSWERED: Final = 4
+"""How many probes may be unanswered before the earliest is given up."""
 _SMOOTHED_SHARE: Final = 1 / 8
 _VARIATION_SHARE: Final = 1 / 4
 """What a new sample counts for: alpha and beta of the RFC."""
@@ -25,7 +27,7 @@ class RoundTrip:
     @ivar latest: the last sample, in seconds; C{None} before the first.
     """
 
-    __slots__ = ("_nonce", "_seconds", "_since", "latest", "smoothed", "variation")
+    __slots__ = ("_seconds", "_since", "_unanswered", "latest", "smoothed", "variation")
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         """
@@ -36,7 +38,7 @@ class RoundTrip:
         self.latest: float | None = None
         self._seconds = seconds
         self._since = seconds()
-        self._nonce: bytes | None = None
+        self._unanswered: tuple[tuple[bytes, float], ...] = ()  # nonces, and when each was sent
 
     def handshake_done(self, accepted: bool) -> None:
         """
@@ -55,23 +57,25 @@ class RoundTrip:
 
     def asked(self, nonce: bytes) -> None:
         """A probe is sent."""
-        self._nonce = nonce
-        self._since = self._seconds()
+        # where a round trip takes longer than the wait for a probe, several are on their way
+        self._unanswered = (*self._unanswered[1 - MAX_UNANSWERED :], (nonce, self._seconds()))
 
     def answered(self, nonce: bytes | None) -> float | None:
         """
         A probe was answered, or the peer sends a Heartbeat unasked.
 
         @param nonce: what it repeats; C{None} if it repeats nothing.
-        @return: for how long the last probe and its answer were on their way, in seconds; C{None} if this is
-            no answer to it.
+        @return: for how long the probe and its answer were on their way, in seconds; C{None} if this is no
+            answer to any of the last L{MAX_UNANSWERED} probes, or to one before another that was answered.
         """
-        if nonce is None or nonce != self._nonce:
-            return None
-        self._nonce = None
-        seconds = self._seconds() - self._since
-        self._add(seconds)
-        return seconds
+        for number in reversed(range(len(self._unanswered))):
+            asked, since = self._unanswered[number]
+            if asked == nonce:
+                self._unanswered = self._unanswered[number + 1 :]
+                seconds = self._seconds() - since
+                self._add(seconds)
+                return seconds
+        return None
 
     def _guess(self) -> None:
         if self.smoothed is None:

@@ -196,6 +196,21 @@ class RoundTripTests(LinkCase):
         link.dataReceived(frame(1, b"\x02" + payloads[-1]))
         self.assertEqual(link.round_trip.latest, PROBE_AFTER_SECONDS)
 
+    def test_answer_to_an_earlier_probe_is_timed_from_that(self) -> None:
+        """Where a round trip takes longer than the silence after which a probe is sent."""
+        self.patch(link_module, "nonce_of", nonce_of)
+        link = self.verified()
+        nonces = []
+        for _ in range(2):
+            link.probe()
+            nonces.append(self.settle()[-NONCE_BYTES:])
+            self.clock.advance(PROBE_AFTER_SECONDS)
+            link.dataReceived(frame(200))
+        for nonce in nonces:
+            link.dataReceived(frame(1, b"\x02" + nonce))
+            self.assertEqual(link.round_trip.latest, 2 * PROBE_AFTER_SECONDS)
+            self.clock.advance(PROBE_AFTER_SECONDS)
+
     def test_nonces_differ_between_links_and_nodes(self) -> None:
         found = {nonce_of(key, binding, 0) for key in (b"one", b"two") for binding in (b"1", b"2")}
         self.assertEqual(len(found), 4)

@@ -201,9 +201,16 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer that answers before it is asked looks near",
         "crust/link/round_trip.py",
-        "if nonce is None or nonce != self._nonce:",
-        "if nonce is None or self._nonce is None:",
+        "            if asked == nonce:\n",
+        "            if nonce is not None:\n",
         ("tests.crust.link.test_liveness.RoundTripTests.test_answer_cannot_be_sent_before_its_probe",),
+    ),
+    Mutant(
+        "an answer to an earlier probe is timed from the latest one",
+        "crust/link/round_trip.py",
+        "seconds = self._seconds() - since\n",
+        "seconds = self._seconds() - max([since, *(each for _, each in self._unanswered)])\n",
+        ("tests.crust.link.test_liveness.RoundTripTests.test_answer_to_an_earlier_probe_is_timed_from_that",),
     ),
     Mutant(
         "all probes of a link have one nonce",
