@@ -177,8 +177,9 @@ class ReloadingTests(DaemonCase):
 
     async def talk(self, count: int) -> list[Talker]:
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port)
+        # a failure that is not consumed here would be an error of whatever test runs later
         talkers: list[Talker] = await gatherResults(
-            [connectProtocol(endpoint, Talker(seed)) for seed in range(count)]
+            [connectProtocol(endpoint, Talker(seed)) for seed in range(count)], consumeErrors=True
         )
         for each in talkers:
             self.addCleanup(each.transport.abortConnection)
