@@ -7,7 +7,8 @@ from outside, one link is probed every C{SILENCE_SECONDS}, each in its turn, whi
 forward; so is the next one when a link is doubted. If nothing at all comes within C{ANSWER_SECONDS} then, all
 are probed. If a link breaks, the next one is probed at once; when links to two networks have broken within a
 few seconds, or one has and another is doubted while nothing comes, the path has: the others have to answer or
-are cut. Where two networks say so, one that is doubted has had its time, and is cut at once.
+are cut. Where two networks say so, one that is doubted and has owed an answer for C{OWED_SECONDS} has had its
+time, and is cut at once.
 
 Only links count that lead from a private address to a global one. Other networks have no part in this: a host
 that dies takes its own links with it, and a peer's prefix counts once.
@@ -36,6 +37,8 @@ BREAKS_WITHIN_SECONDS: Final = 10.0
 ENOUGH_BREAKS: Final = 2
 ANSWER_AFTER_BREAKS_SECONDS: Final = 1.0
 """For an answer by the others then: a link that is merely slow does not break."""
+OWED_SECONDS: Final = 0.9
+"""A doubted link that has owed an answer for so long then has had its time, but for what timers round."""
 MIN_PROBES_INTERVAL_SECONDS: Final = 3.0
 """Between two times that all links are probed."""
 MIN_INTERVAL_SECONDS: Final = 10.0
@@ -163,7 +166,8 @@ class PathWatch:
 
     def _demand_answer(self, link: ILink) -> None:
         # a break and a doubt may have two causes; breaks of two networks have one
-        if link.is_doubted and self._proven >= self._broke:
+        has_had_time = link.is_doubted and link.owed_for >= OWED_SECONDS
+        if has_had_time and self._proven >= self._broke:
             link.abort(CloseReason.INACTIVE, "the path has broken, and the peer owed an answer already")
         else:
             link.must_answer(ANSWER_AFTER_BREAKS_SECONDS)

@@ -9,11 +9,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.interfaces import ILink
+from routing_crust.crust.link.liveness import SUSPECTED_DOUBT_AFTER_SECONDS
 from routing_crust.crust.netstate.path_watch import (
     ANSWER_AFTER_BREAKS_SECONDS,
     ANSWER_SECONDS,
     BREAKS_WITHIN_SECONDS,
     MIN_PROBES_INTERVAL_SECONDS,
+    OWED_SECONDS,
     SILENCE_SECONDS,
     PathWatch,
 )
@@ -28,6 +30,7 @@ class FakeLink:
 
     is_verified = True
     is_doubted = False
+    owed_for = OWED_SECONDS
 
     def __init__(self, peer: str, local: str = "192.168.1.2", path_kind: PathKind = PathKind.DIRECT) -> None:
         self.connection = Connection(Protocol.TCP, Endpoint(peer, 5483), Endpoint(local, 5483))
@@ -150,6 +153,16 @@ class PathWatchTests(SynchronousTestCase):
         links[4].is_doubted = True
         self.watch.link_doubted(cast(ILink, links[4]))
         self.assertFalse(links[4].cut)
+
+    def test_link_that_was_asked_when_two_networks_broke_has_its_time(self) -> None:
+        """Doubt comes sooner, since a path is known to have broken; a slow one has not."""
+        links = self.several(3)
+        self.lose(links[0])
+        self.lose(links[1])
+        self.clock.advance(SUSPECTED_DOUBT_AFTER_SECONDS)
+        links[2].is_doubted, links[2].owed_for = True, SUSPECTED_DOUBT_AFTER_SECONDS
+        self.watch.link_doubted(cast(ILink, links[2]))
+        self.assertEqual((links[2].within, links[2].cut), (ANSWER_AFTER_BREAKS_SECONDS, False))
 
     def test_link_that_owes_an_answer_is_not_cut_for_the_break_of_one_network(self) -> None:
         """It may merely be slow: it has as long as all others."""

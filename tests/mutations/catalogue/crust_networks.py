@@ -92,17 +92,26 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a link that a router has forgotten gets another second",
         "crust/netstate/path_watch.py",
-        "if link.is_doubted and self._proven >= self._broke:",
+        "if has_had_time and self._proven >= self._broke:",
         "if False:",
         (
             "tests.crust.netstate.test_path_watch.PathWatchTests.test_link_that_owes_an_answer_when_two_networks_have_broken_is_cut_at_once",
         ),
     ),
     Mutant(
+        "a link that was asked when a path broke is cut as soon as it is doubted",
+        "crust/netstate/path_watch.py",
+        "link.is_doubted and link.owed_for >= OWED_SECONDS",
+        "link.is_doubted",
+        (
+            "tests.crust.netstate.test_path_watch.PathWatchTests.test_link_that_was_asked_when_two_networks_broke_has_its_time",
+        ),
+    ),
+    Mutant(
         "a slow link is cut for the break of one other",
         "crust/netstate/path_watch.py",
-        "if link.is_doubted and self._proven >= self._broke:",
-        "if link.is_doubted:",
+        "if has_had_time and self._proven >= self._broke:",
+        "if has_had_time:",
         (
             "tests.crust.netstate.test_path_watch.PathWatchTests.test_link_that_owes_an_answer_is_not_cut_for_the_break_of_one_network",
         ),
