@@ -290,6 +290,8 @@ class Connector(PeerListener):
         if ended is not None:
             # its request would wait in vain for the rest of its time, and keep another from being made
             self.turn_away(peer, ended.nonce)
+            if request not in self._requests:
+                return  # a callback of the other one has ended it
         if self._attempts.expect(ExpectedResponse(peer, request.nonce, endpoints, response, request.token)):
             # the timer allowed for the answer; the dials that follow it take longer
             request.wait_for_dials()

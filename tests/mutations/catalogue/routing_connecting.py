@@ -94,6 +94,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "an answer goes on with a request that the end of another has ended",
+        "routing/connecting/connector.py",
+        "            if request not in self._requests:\n                return  # a callback of the other",
+        "            if False:\n                return  # a callback of the other",
+        (
+            "tests.routing.connecting.test_connector.ImprovingTests.test_caller_whose_request_makes_room_may_stop_everything",
+        ),
+    ),
+    Mutant(
         "a node that a stream has a tunnel to is never asked to be a member",
         "routing/connecting/connector.py",
         "return any(self._linked(name, each.use) is None for each in self._requests.to(name))",

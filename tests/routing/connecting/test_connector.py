@@ -126,6 +126,27 @@ class ImprovingTests(SynchronousTestCase):
         connector.response_received(SimpleNamespace(body=body), peer, None)
         self.assertEqual(connector._requests.to(peer), [member])
 
+    def test_caller_whose_request_makes_room_may_stop_everything(self) -> None:
+        """The answer must not go on with a request that has ended meanwhile."""
+        net = Net()
+        self.addCleanup(net.stop)
+        core = net.grow(2)[0]._core
+        assert core is not None
+        connector, peer = core.connector, net.identity().name
+        ended: list[bytes] = []
+        expected: list[object] = []
+        self.patch(core.attempts, "make_room", lambda peer, use, own: SimpleNamespace(nonce=ended.pop()))
+        self.patch(core.attempts, "expect", lambda entry: expected.append(entry) or True)
+        self.patch(connecting, "holds", lambda *args: True)
+        caller = connector.request_link(peer, LinkUse.DIRECT).addErrback(lambda _: connector.stop())
+        connector.improve(peer, LinkUse.MEMBER)
+        stream, member = connector._requests.to(peer)
+        ended.append(stream.nonce)
+        response = ConnectResponse(core.node.name.raw, member.token, ())
+        body = encode(Signed(peer.raw, encode(response), bytes(64)))
+        connector.response_received(SimpleNamespace(body=body), peer, None)
+        self.assertEqual((self.successResultOf(caller), expected), (None, []))
+
     def test_request_to_replace_a_link_for_streams_seeks_nothing(self) -> None:
         """It cannot make a member, and would keep joining from it for as long as the tunnel lasts."""
         net = Net()
