@@ -11,8 +11,11 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
+from ...errors import LinkClosed
 from ...names import Name
 from ...timing.timers import cancel, is_pending
 from ...trust.certificate import Certificate
@@ -22,6 +25,8 @@ from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .private_members import PrivateMembers
+
+log = Logger()
 
 TELL_EVERY_SECONDS: Final = 1.0
 """Between two tellings of all to all, however often something changes."""
@@ -92,7 +97,7 @@ class LedgerSync(PeerListener):
             self._telling[peer.link] = True
             return
         # not waited for: it ends with the last frame, or with the link
-        Deferred.fromCoroutine(self._tell_all_by(peer.link, certificate, inviter)).addErrback(_link_is_gone)
+        Deferred.fromCoroutine(self._tell_all_by(peer.link, certificate, inviter)).addErrback(_failed)
 
     async def _tell_all_by(self, link: ILink, certificate: Certificate, inviter: Inviter) -> None:
         again = True
@@ -113,5 +118,7 @@ class LedgerSync(PeerListener):
         return found if found is not None and found.may_issue else None
 
 
-def _link_is_gone(failure: object) -> None:
-    """Its next link is told all."""
+def _failed(failure: Failure) -> None:
+    # that its link is gone is no mistake: the peer is told all at the next change
+    if not failure.check(LinkClosed):
+        log.failure("telling a member of invitations failed", failure)

@@ -35,6 +35,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a mistake in telling of invitations is in no log",
+        "routing/private/ledger_sync.py",
+        "    if not failure.check(LinkClosed):\n",
+        "    if False:\n",
+        (
+            "tests.routing.private.test_ledger_sync.LedgerSyncTests.test_mistake_in_what_is_told_is_in_the_log",
+        ),
+    ),
+    Mutant(
         "invitations are told to a member that does not read again and again",
         "routing/private/ledger_sync.py",
         "        if peer.link in self._telling:\n",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.routing.private.ledger_sync import TELL_EVERY_SECONDS, LedgerSync
 
 
@@ -75,8 +76,15 @@ class LedgerSyncTests(SynchronousTestCase):
 
     def test_link_that_ends_is_told_nothing_more(self) -> None:
         self.sync.peer_established(self.peer, None)
-        self.link.waiting[0].errback(ConnectionError())
+        self.link.waiting[0].errback(LinkClosed(CloseReason.CONNECTION_LOST))
         self.assertEqual((self.link.sent, self.sync._telling), ([b"1"], {}))
+
+    def test_mistake_in_what_is_told_is_in_the_log(self) -> None:
+        """Only that the link has ended is no news."""
+        self.told = cast(Any, None)
+        self.sync.peer_established(self.peer, None)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(self.sync._telling, {})
 
     def test_many_frames_are_written_once(self) -> None:
         link: Any = self.link
