@@ -24,7 +24,7 @@ from ...endpoints import LOWEST_PORT_FROM_STRANGERS, Endpoint
 from ...timing.backoff import Backoff
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
-from .lease import Gateway, Lease, PortRouter, RouterAccess, RouterProblem, in_words
+from .lease import Gateway, Lease, PortRouter, RouterAccess, RouterProblem, UselessMapping, in_words
 
 FIRST_RETRY_SECONDS: Final = 120.0
 """Until a router is looked for again, in seconds; each wait is twice as long, up to L{MAX_RETRY_SECONDS}."""
@@ -112,15 +112,19 @@ class PortKeeper:
         lease, self.lease = self.lease, None
         if router is None:
             return
-        problem = ""
+        problem = await self._removal_problem(router)
+        if lease is not None:
+            self._say_goodbye(lease, problem)
+
+    async def _removal_problem(self, router: PortRouter) -> str:
+        """Have the mapping removed. Returns why that is not confirmed; empty if it is."""
         try:
             await Deferred.fromCoroutine(router.remove()).addTimeout(STOP_SECONDS, self._clock)
         except RouterProblem as error:
-            problem = str(error)
+            return str(error)
         except TookTooLong:
-            problem = "no answer"
-        if lease is not None:
-            self._say_goodbye(lease, problem)
+            return "no answer"
+        return ""
 
     def _say_goodbye(self, lease: Lease, problem: str) -> None:
         if problem:
@@ -170,6 +174,9 @@ class PortKeeper:
                 lease = await self._router.map(self.listening.port, self._wanted, self._lifetime)
             except RouterProblem as problem:
                 problems.append(f"{self._router.way}: {problem}")
+                if isinstance(problem, UselessMapping):
+                    # a stop meanwhile finds this router and removes it, too
+                    await self._removal_problem(self._router)
             else:
                 self._got(lease)
                 return ""

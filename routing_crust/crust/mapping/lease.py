@@ -17,6 +17,10 @@ class RouterProblem(Exception):
     """A router does not do what we requested. The text says why, for an operator."""
 
 
+class UselessMapping(RouterProblem):
+    """A router has made a mapping at which nobody can dial us."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """
@@ -118,6 +122,7 @@ class PortRouter(Protocol):
 
         @param external_port: the one that we would like.
         @param lifetime: in seconds.
+        @raise UselessMapping: it is there, and is of no use.
         @raise RouterProblem: it cannot be had.
         """
 

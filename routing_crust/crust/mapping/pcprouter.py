@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ...addresses import Kind, kind_of
 from ...endpoints import Endpoint
-from .lease import Gateway, Lease, RouterProblem
+from .lease import Gateway, Lease, RouterProblem, UselessMapping
 from .pcp import NONCE_BYTES, PORT, MapReply, MapRequest, Refusal, read_reply
 from .question import ask
 
@@ -55,9 +55,9 @@ class PcpRouter:
         if not reply.port or not reply.lifetime:
             raise RouterProblem("the router maps no port, and gives no reason")
         if reply.address.is_unspecified:
-            raise RouterProblem("the router has no address itself")
+            raise UselessMapping("the router has no address itself")
         if reply.address.version != self._client.version or kind_of(reply.address) in _USELESS:
-            raise RouterProblem(f"the router maps {reply.address}, at which nobody can dial us")
+            raise UselessMapping(f"the router maps {reply.address}, at which nobody can dial us")
         external = Endpoint.of(str(reply.address), reply.port)
         return Lease(self.way, self._gateway.address, external, local_port, reply.lifetime)
 

@@ -15,7 +15,7 @@ from routing_crust.crust.mapping.keeper import (
     STOP_SECONDS,
     PortKeeper,
 )
-from routing_crust.crust.mapping.lease import Gateway, RouterAccess
+from routing_crust.crust.mapping.lease import Gateway, RouterAccess, UselessMapping
 
 from ..addresses import at
 from .keeper_case import KeeperTests
@@ -189,6 +189,30 @@ class NobodyTests(KeeperTests):
             self.lines,
             ["the router at 192.168.1.1 maps 5.5.5.11:5483 to our port 5483 (UPnP), until it is removed"],
         )
+
+    def test_useless_mapping_is_removed_before_the_next_protocol_is_tried(self) -> None:
+        for problem in (None, "no answer"):
+            self.start()
+            self.routers[-1].answer.errback(UselessMapping("it maps 127.0.0.1"))
+            self.assertEqual(self.take_asked()[1:], [("NAT-PMP", "remove")])
+            self.answer(problem)
+            self.assertEqual(self.take_asked(), [("UPnP", "map", 5483, 5483, 7200)])
+
+    def test_silent_removal_of_a_useless_mapping_is_not_waited_for(self) -> None:
+        self.start()
+        self.routers[-1].answer.errback(UselessMapping("it maps 127.0.0.1"))
+        self.clock.advance(STOP_SECONDS)
+        self.assertEqual(self.asked[-1], ("UPnP", "map", 5483, 5483, 7200))
+
+    def test_stop_while_a_useless_mapping_is_removed_has_it_removed(self) -> None:
+        self.start()
+        self.routers[-1].answer.errback(UselessMapping("it maps 127.0.0.1"))
+        self.take_asked()
+        stopped = self.keeper.stop()
+        self.assertEqual(self.take_asked(), [("NAT-PMP", "remove")])
+        self.answer()
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.routers), 1)
 
     def fail_once(self) -> None:
         self.answer("no answer")

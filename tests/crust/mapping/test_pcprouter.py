@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from routing_crust.crust.mapping.lease import Gateway, Lease, RouterProblem
+from routing_crust.crust.mapping.lease import Gateway, Lease, RouterProblem, UselessMapping
 from routing_crust.crust.mapping.pcp import MapRequest
 from routing_crust.crust.mapping.pcprouter import PcpRouter
 from routing_crust.endpoints import Endpoint
@@ -118,6 +118,18 @@ class AskingTests(AskingCase):
             asked = self.map()
             self.clock.answer(answer)
             self.assertProblem(asked, text)
+
+    def test_mapping_that_was_made_and_is_useless_is_told_as_such(self) -> None:
+        """So that it is removed; one without a port or a lifetime was not made."""
+        for answer, is_made in (
+            (reply(port=0), False),
+            (reply(lifetime=0), False),
+            (reply("127.0.0.1"), True),
+        ):
+            asked = self.map()
+            self.clock.answer(answer)
+            problem = self.failureResultOf(asked, RouterProblem)
+            self.assertEqual(problem.check(UselessMapping) is not None, is_made)
 
     def test_renewal_tells_whether_the_mapping_is_there(self) -> None:
         mapped = self.mapped()

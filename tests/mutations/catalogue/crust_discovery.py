@@ -54,6 +54,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.mapping.test_pcprouter.AskingTests.test_renewal_tells_whether_the_mapping_is_there",),
     ),
     Mutant(
+        "a useless mapping stays at the router",
+        "crust/mapping/keeper.py",
+        "                if isinstance(problem, UselessMapping):",
+        "                if False:",
+        (
+            "tests.crust.mapping.test_keeper.NobodyTests.test_useless_mapping_is_removed_before_the_next_protocol_is_tried",
+        ),
+    ),
+    Mutant(
         "a link over IPv4 counts as mapped because of a hole for IPv6",
         "crust/mapping/portmapper.py",
         "leases = [each for each in self.leases if not each.is_pinhole]",
