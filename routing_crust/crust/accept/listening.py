@@ -22,7 +22,7 @@ from ...endpoints import Endpoint
 from ...errors import CannotListen
 from ...hosts.interfaces import InterfacePort
 from ..netstate.host import HostAddress
-from .ports import real_endpoint
+from .ports import real_endpoint, refuse_overlaps
 
 Listen = Callable[[IProtocolFactory, Sequence[Endpoint]], tuple[IListeningPort, ...]]
 
@@ -157,6 +157,7 @@ class ListeningPorts:
 
     def _open(self, endpoint: Endpoint) -> None:
         assert self._factory is not None
+        refuse_overlaps([endpoint], self._fixed)
         (port,) = self._listen(self._factory, [endpoint])
         # not what the port says of itself, which leaves out the zone
         self._at_interfaces[endpoint] = port

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Any, Final
@@ -57,7 +57,8 @@ def open_ports(
     @raise CannotListen: one of them cannot be listened on; nothing is open.
     """
     with ExitStack() as stack:
-        _refuse_overlaps([each for each in endpoints if each not in given])
+        made = [each for each in endpoints if each not in given]
+        refuse_overlaps(made, made)
         listeners = [_shared(given[each]) if each in given else _listen(each, stack) for each in endpoints]
         there = [each for each in listeners if isinstance(each, socket.socket)]
         for each in listeners:
@@ -75,9 +76,14 @@ def real_endpoint(port: IListeningPort) -> Endpoint:
     return Endpoint.of(host.host, host.port)
 
 
-def _refuse_overlaps(endpoints: Sequence[Endpoint]) -> None:
-    # the system would say that the port is in use, and no other program uses it
-    for wide in endpoints:
+def refuse_overlaps(endpoints: Collection[Endpoint], others: Collection[Endpoint]) -> None:
+    """
+    Refuse addresses that a wildcard among others has as well. The system would say that their port is in use,
+    and no other program uses it.
+
+    @raise CannotListen: there is one.
+    """
+    for wide in others:
         for each in endpoints:
             both = each.port == wide.port != 0 and each.is_v6 == wide.is_v6
             if both and wide.address.is_unspecified and each != wide:

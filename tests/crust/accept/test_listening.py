@@ -81,6 +81,17 @@ class FollowingTests(SynchronousTestCase):
     def start(self) -> None:
         self.ports.open(ServerFactory())
 
+    def test_wildcard_leaves_no_port_to_an_interface(self) -> None:
+        """The system would say that another program listens there, and there is none."""
+        self.make(at("0.0.0.0:5483"), ETH0)
+        self.assertIn("0.0.0.0:5483 in listen has all", str(self.assertRaises(CannotListen, self.start)))
+        self.assertEqual(self.open, [])
+
+    def test_wildcard_leaves_other_ports_and_families_to_an_interface(self) -> None:
+        self.make(at("0.0.0.0:5484"), at("[::]:5483"), ETH0)
+        self.start()
+        self.assertEqual(len(self.open), 3)
+
     def test_fixed_addresses_and_those_of_interfaces_are_listened_on(self) -> None:
         self.start()
         both = (at("127.0.0.1:5484"), at("192.168.1.5:5483"))

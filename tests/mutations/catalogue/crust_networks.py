@@ -15,6 +15,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.netstate.test_path_watch.PathWatchTests.test_breaks_of_one_network_are_one",),
     ),
     Mutant(
+        "an interface's address beside its wildcard is blamed on another program",
+        "crust/accept/listening.py",
+        "        refuse_overlaps([endpoint], self._fixed)\n",
+        "",
+        ("tests.crust.accept.test_listening.FollowingTests.test_wildcard_leaves_no_port_to_an_interface",),
+    ),
+    Mutant(
         "a watch over the network that has failed stays deaf",
         "crust/netstate/netwatch.py",
         "self._was_lost = True",
