@@ -9,7 +9,7 @@ key cannot open what was sealed before its epoch.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -36,20 +36,25 @@ def _expand(secret: bytes, purpose: bytes, size: int) -> bytes:
 class _Epoch:
     """The key of one epoch. It can make the next, and no earlier one."""
 
-    __slots__ = ("_next_secret", "_salt", "cipher", "number")
+    __slots__ = ("_following", "_salt", "_secret", "cipher", "number")
 
     def __init__(self, number: int, secret: bytes) -> None:
         self.number = number
         key = _expand(secret, b"key", _KEY_BYTES + _SALT_BYTES)
         self.cipher = AESGCM(key[:_KEY_BYTES])
         self._salt = int.from_bytes(key[_KEY_BYTES:], "big")
-        self._next_secret = _expand(secret, b"next", SECRET_BYTES)
+        self._secret = secret
+        self._following: _Epoch | None = None
 
     def nonce(self, counter: int) -> bytes:
         return (self._salt ^ counter).to_bytes(_SALT_BYTES, "big")
 
     def following(self) -> _Epoch:
-        return _Epoch(self.number + 1, self._next_secret)
+        """The next epoch: made when it is first asked for, as most sessions end before they need it."""
+        if self._following is None:
+            self._following = _Epoch(self.number + 1, _expand(self._secret, b"next", SECRET_BYTES))
+            self._secret = b""
+        return self._following
 
 
 class SealingKeys:
@@ -90,25 +95,17 @@ class SealingKeys:
         return self._counter > MAX_WIRE_NUMBER
 
 
-class _Opened(NamedTuple):
-    """The epochs whose packets can come: the latest that has been used, the one before and the next."""
-
-    before: _Epoch | None
-    current: _Epoch
-    following: _Epoch
-
-
 class OpeningKeys:
     """The keys of the direction to us. Made with a session, discarded with it."""
 
-    __slots__ = ("_epochs", "_window")
+    __slots__ = ("_before", "_current", "_window")
 
     def __init__(self, secret: bytes) -> None:
         """
         @param secret: as of L{SealingKeys}.
         """
-        first = _Epoch(0, secret)
-        self._epochs = _Opened(None, first, first.following())
+        self._before: _Epoch | None = None
+        self._current = _Epoch(0, secret)
         self._window = ReplayWindow()
 
     def open(self, packet: SealedPacket, associated: bytes) -> bytes | None:
@@ -120,10 +117,8 @@ class OpeningKeys:
         # the cheapest check first: a replay costs no decryption
         if not self._window.is_new(packet.counter):
             return None
-        for epoch in self._epochs:
-            if epoch is not None and epoch.number == packet.epoch:
-                break
-        else:
+        epoch = self._epoch_of(packet)
+        if epoch is None:
             return None
         try:
             plaintext = epoch.cipher.decrypt(epoch.nonce(packet.counter), packet.ciphertext, associated)
@@ -132,6 +127,16 @@ class OpeningKeys:
         # only now: what a relay has made up must change nothing
         self._window.note(packet.counter)
         # the peer has gone on to the next key, so the oldest one is not needed any more
-        if epoch is self._epochs.following:
-            self._epochs = _Opened(self._epochs.current, epoch, epoch.following())
+        if epoch.number > self._current.number:
+            self._before, self._current = self._current, epoch
         return plaintext
+
+    def _epoch_of(self, packet: SealedPacket) -> _Epoch | None:
+        """The latest epoch that has been used, the one before or the next: packets of no other can come."""
+        ahead = packet.epoch - self._current.number
+        if ahead == 0:
+            return self._current
+        if ahead == 1:
+            # anybody can name it: it is made once, however many packets do
+            return self._current.following()
+        return self._before if ahead == -1 else None

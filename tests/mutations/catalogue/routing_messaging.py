@@ -318,11 +318,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a forged packet uses up its counter",
         "routing/sessions/keys.py",
-        "        for epoch in self._epochs:\n",
-        "        self._window.note(packet.counter)\n        for epoch in self._epochs:\n",
+        "        epoch = self._epoch_of(packet)\n",
+        "        self._window.note(packet.counter)\n        epoch = self._epoch_of(packet)\n",
         (
             "tests.routing.sessions.test_keys.KeyTests.test_altered_packet_does_not_open_and_does_not_use_up_the_counter",
         ),
+    ),
+    Mutant(
+        "each packet that names the next epoch has its key made again",
+        "routing/sessions/keys.py",
+        '            self._secret = b""\n        return self._following',
+        '        return _Epoch(self.number + 1, _expand(self._secret, b"next", SECRET_BYTES))',
+        ("tests.routing.sessions.test_keys.KeyTests.test_next_key_is_made_once_when_a_packet_names_it",),
     ),
     Mutant(
         "keys of a session are kept for ever",

@@ -108,13 +108,35 @@ class KeyTests(SynchronousTestCase):
         packet = self.seal()
         forged = replace(packet, epoch=1, counter=5)
         self.assertIsNone(self.opening.open(forged, b"beside"))
-        self.assertEqual(self.opening._epochs.current.number, 0)
+        self.assertEqual(self.opening._current.number, 0)
         self.assertEqual(self.opening.open(packet, b"beside"), b"text")
+
+    def test_next_key_is_made_once_when_a_packet_names_it(self) -> None:
+        """A session begins without it, and a relay that makes packets up costs us one derivation."""
+        packet = self.seal()
+        with patch.object(keys, "_expand", wraps=keys._expand) as expand:
+            OpeningKeys(SECRET)
+            SealingKeys(SECRET, 0)
+            self.assertEqual(expand.call_count, 2)
+            for counter in range(1, 9):
+                self.assertIsNone(self.opening.open(replace(packet, epoch=1, counter=counter), b"beside"))
+            # the secret of the next epoch, and its key
+            self.assertEqual(expand.call_count, 4)
+            hour = self.seal(now=EPOCH_SECONDS)
+            self.assertEqual(self.opening.open(hour, b"beside"), b"text")
+            # the other end's two
+            self.assertEqual(expand.call_count, 6)
+        self.assertEqual(self.opening.open(packet, b"beside"), b"text")
+
+    def test_secret_of_an_epoch_is_forgotten_with_the_next(self) -> None:
+        self.opening.open(self.seal(now=EPOCH_SECONDS), b"beside")
+        assert self.opening._before is not None
+        self.assertEqual(self.opening._before._secret, b"")
 
     def test_later_keys_say_nothing_of_earlier_ones(self) -> None:
         """The keys of an epoch differ from those of the others, and from those of another secret."""
         packets = [self.seal(now=hour * EPOCH_SECONDS) for hour in range(3)]
-        late = keys._Epoch(2, self.sealing._epoch.following()._next_secret)
+        late = keys._Epoch(2, self.sealing._epoch.following()._secret)
         for packet in packets:
             self.assertRaises(
                 keys.InvalidTag, late.cipher.decrypt, late.nonce(packet.counter), packet.ciphertext, b"beside"
