@@ -4,7 +4,8 @@ Invitations: the one line that somebody is given to join a private network.
 It is C{rc1} and then base32, lower case, in groups of 16 characters: 15 of content and one that checks them
 and their place, so that an error names the characters that are mistyped. It may be written in upper case, and
 broken by white space. The content is a version, its own length, the authority's key, the inviter's name, the
-secret, the expiry, the number of uses, the endpoints, and the beginning of the SHA-256 of all that.
+secret, the expiry, the number of uses, the places, and the beginning of the SHA-256 of all that. A place is
+an address of 4 or 16 bytes after its length, or 0, the length of a host name and the host name; and a port.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
 from ..endpoints import Endpoint
 from ..errors import InvalidEndpoint, InvalidInvitation, InvalidName
+from ..hosts.contacts import NamedContact
+from ..hosts.host_names import host_name, is_like_address
 from ..names import NAME_BYTES, Name
 from .networks import authority_of, network_of
 
@@ -33,6 +36,7 @@ _CHECK_BYTES: Final = 5
 _EXPIRY_BYTES: Final = 5
 _USES_BYTES: Final = 2
 _FIXED_BYTES: Final = 2 + 2 * NAME_BYTES + SECRET_BYTES + _EXPIRY_BYTES + _USES_BYTES + 1
+_MOST_BYTES: Final = 255
 _GROUP_CHARACTERS: Final = 16
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _WHICH: Final = b"routing-crust/invitation/2"
@@ -54,6 +58,7 @@ class Invitation:
     @ivar secret: 128 bits; a node that has them is let in.
     @ivar expiry: until when, in seconds since the epoch.
     @ivar uses: how many machines may redeem it.
+    @ivar hosts: where the inviter, or such members, can be dialled by host names; before the endpoints.
     """
 
     network: str
@@ -62,6 +67,7 @@ class Invitation:
     secret: bytes = field(repr=False)
     expiry: int
     uses: int = 1
+    hosts: tuple[NamedContact, ...] = ()
 
     def __post_init__(self) -> None:
         """
@@ -71,10 +77,16 @@ class Invitation:
         authority_of(self.network)
         if len(self.secret) != SECRET_BYTES or not 0 <= self.expiry < 1 << (8 * _EXPIRY_BYTES):
             raise InvalidInvitation("an invitation has a secret of 16 bytes, and an expiry")
-        if not 1 <= self.uses <= MAX_USES or len(self.endpoints) > MAX_INVITATION_ENDPOINTS:
+        places = len(self.hosts) + len(self.endpoints)
+        if not 1 <= self.uses <= MAX_USES or places > MAX_INVITATION_ENDPOINTS:
             raise InvalidInvitation(
                 f"an invitation has 1 to {MAX_USES} uses and at most {MAX_INVITATION_ENDPOINTS} endpoints"
             )
+        for each in self.hosts:
+            if each.name is not None or each.is_domain:
+                raise InvalidInvitation(f"an invitation has no place for {each}: write host:port")
+        if _room_after(self.hosts, self.endpoints) < 0:
+            raise InvalidInvitation("an invitation has no place for so many host names, or such long ones")
 
     @classmethod
     def from_text(cls, text: str) -> Invitation:
@@ -98,6 +110,28 @@ class Invitation:
         return now > self.expiry
 
 
+def endpoints_beside(hosts: Sequence[NamedContact], endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """The first of these endpoints, as many as an invitation has room for beside the hosts."""
+    kept = tuple(endpoints[: max(0, MAX_INVITATION_ENDPOINTS - len(hosts))])
+    while kept and _room_after(hosts, kept) < 0:
+        kept = kept[:-1]
+    return kept
+
+
+def _room_after(hosts: Sequence[NamedContact], endpoints: Sequence[Endpoint]) -> int:
+    return _MOST_BYTES - _FIXED_BYTES - _CHECK_BYTES - len(_encode_places(hosts, endpoints))
+
+
+def _encode_places(hosts: Sequence[NamedContact], endpoints: Sequence[Endpoint]) -> bytes:
+    parts: list[bytes] = []
+    for host in hosts:
+        parts += (bytes([0, len(host.host)]), host.host.encode("ascii"), host.port.to_bytes(2, "big"))
+    for each in endpoints:
+        packed = each.address.packed
+        parts += (bytes([len(packed)]), packed, each.port.to_bytes(2, "big"))
+    return b"".join(parts)
+
+
 def _encode(invitation: Invitation) -> bytes:
     parts = [
         authority_of(invitation.network).raw,
@@ -105,11 +139,9 @@ def _encode(invitation: Invitation) -> bytes:
         invitation.secret,
         invitation.expiry.to_bytes(_EXPIRY_BYTES, "big"),
         invitation.uses.to_bytes(_USES_BYTES, "big"),
-        bytes([len(invitation.endpoints)]),
+        bytes([len(invitation.hosts) + len(invitation.endpoints)]),
+        _encode_places(invitation.hosts, invitation.endpoints),
     ]
-    for each in invitation.endpoints:
-        packed = each.address.packed
-        parts += (bytes([len(packed)]), packed, each.port.to_bytes(2, "big"))
     content = b"".join(parts)
     head = bytes([_VERSION, len(content) + 2 + _CHECK_BYTES])
     return head + content + _sum(head + content)
@@ -204,16 +236,22 @@ def _decode(data: bytes) -> Invitation:
         authority, inviter = Name(reader.take(NAME_BYTES)), Name(reader.take(NAME_BYTES))
         secret = reader.take(SECRET_BYTES)
         expiry, uses = reader.number(_EXPIRY_BYTES), reader.number(_USES_BYTES)
-        endpoints = tuple(_endpoints(reader))
+        places = [_place(reader) for _ in range(reader.number(1))]
     except (InvalidEndpoint, InvalidName, ValueError) as error:
         raise InvalidInvitation(f"the invitation cannot be used: {error}") from None
-    return Invitation(network_of(authority), inviter, endpoints, secret, expiry, uses)
+    endpoints = tuple(each for each in places if isinstance(each, Endpoint))
+    hosts = tuple(each for each in places if isinstance(each, NamedContact))
+    return Invitation(network_of(authority), inviter, endpoints, secret, expiry, uses, hosts)
 
 
-def _endpoints(reader: _Reader) -> Iterable[Endpoint]:
-    for _ in range(reader.number(1)):
-        host = str(ip_address(reader.take(reader.number(1))))
-        yield Endpoint.of(host, reader.number(2))
+def _place(reader: _Reader) -> Endpoint | NamedContact:
+    size = reader.number(1)
+    if size:
+        return Endpoint.of(str(ip_address(reader.take(size))), reader.number(2))
+    host, port = reader.take(reader.number(1)).decode("ascii"), reader.number(2)
+    if is_like_address(host) or host_name(host) != host or not port:
+        raise InvalidEndpoint(f"{host!r}, port {port}, is no place to dial")
+    return NamedContact(host, port)
 
 
 class _Reader:

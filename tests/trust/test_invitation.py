@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +11,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import InvalidInvitation, LimitReached
+from routing_crust.hosts.contacts import NamedContact
+from routing_crust.trust import invitation as invitation_module
 from routing_crust.trust.certificate import MemberRole
-from routing_crust.trust.invitation import MAX_INVITATION_ENDPOINTS, Invitation, invitation_id
+from routing_crust.trust.invitation import (
+    MAX_INVITATION_ENDPOINTS,
+    Invitation,
+    endpoints_beside,
+    invitation_id,
+)
 from routing_crust.trust.ledger import KEPT_AFTER_EXPIRY_SECONDS, MAX_OPEN_INVITATIONS, Ledger, LedgerEntry
 
 from ..strategies import endpoints
@@ -29,6 +37,17 @@ TEXT = INVITATION.text
 ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
+hosts = st.builds(
+    NamedContact,
+    st.from_regex(r"[a-z][a-z0-9]{0,20}\.[a-z]{2,20}", fullmatch=True),
+    st.integers(1, 65535),
+)
+
+
+def _place(host: str, port: int) -> bytes:
+    return bytes([0, len(host)]) + host.encode() + port.to_bytes(2, "big")
+
+
 class LineTests(SynchronousTestCase):
     def refused(self, text: str) -> str:
         return str(self.assertRaises(InvalidInvitation, Invitation.from_text, text))
@@ -38,12 +57,45 @@ class LineTests(SynchronousTestCase):
         st.binary(min_size=16, max_size=16),
         st.integers(0, 2**40 - 1),
         st.integers(1, 10_000),
+        st.lists(hosts, max_size=2).map(tuple),
     )
     def test_invitation_is_the_same_after_it_was_written_and_read(
-        self, where: tuple[Endpoint, ...], secret: bytes, expiry: int, uses: int
+        self,
+        where: tuple[Endpoint, ...],
+        secret: bytes,
+        expiry: int,
+        uses: int,
+        named: tuple[NamedContact, ...],
     ) -> None:
-        invitation = Invitation(NETWORK, name_of("alice"), where, secret, expiry, uses)
+        kept = endpoints_beside(named, where)
+        invitation = Invitation(NETWORK, name_of("alice"), kept, secret, expiry, uses, named)
         self.assertEqual(Invitation.from_text(invitation.text), invitation)
+
+    def test_as_many_addresses_are_kept_beside_host_names_as_the_line_has_room_for(self) -> None:
+        where = tuple(Endpoint.of(f"2001:db8::{each}", 5483) for each in range(MAX_INVITATION_ENDPOINTS))
+        self.assertEqual(endpoints_beside((), where), where)
+        # 160 bytes are left for places: 4 and the host name, and 19 for each address
+        for characters, room in ((46, 5), (61, 5), (62, 4), (80, 4), (81, 3)):
+            host = NamedContact(f"{'a' * 40}.{'b' * (characters - 41)}", 5483)
+            self.assertEqual(endpoints_beside((host,), where), where[:room])
+
+    def test_host_names_that_no_line_can_say_are_refused(self) -> None:
+        long = NamedContact(".".join(["a" * 50] * 4), 5483)
+        for hosts, what in (
+            ((long,), "no place for so many host names"),
+            ((NamedContact("example.org", 0),), "no place for dns:example.org"),
+            ((NamedContact("example.org", 1, name_of("alice")),), "write host:port"),
+        ):
+            problem = self.assertRaises(InvalidInvitation, replace, INVITATION, hosts=hosts)
+            self.assertIn(what, str(problem))
+
+    def test_line_that_names_what_is_no_host_is_refused(self) -> None:
+        for host, port in (("192.0.2.1", 1), ("Upper.example", 1), ("a b", 1), ("example.org", 0)):
+            line = replace(INVITATION, hosts=(NamedContact("home", 1),), endpoints=())
+            # no invitation says this, so its bytes are changed
+            with mock.patch.object(invitation_module, "_encode_places", return_value=_place(host, port)):
+                text = line.text
+            self.assertIn("cannot be used", self.refused(text))
 
     def test_line_may_be_broken_and_in_upper_case(self) -> None:
         broken = f"  {TEXT[:40].upper()}\n {TEXT[40:]}\n"

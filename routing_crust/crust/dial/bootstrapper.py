@@ -6,18 +6,18 @@ It keeps the saved contacts and the beacon from start to stop, and at most one L
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 from typing import Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ...bounded_dict import BoundedDict
 from ...config import Settings
 from ...endpoints import Contact, Endpoint
-from ...errors import LinkClosed
+from ...errors import LinkClosed, ServiceStopped
 from ...history import History
 from ...hosts.contacts import NamedContact
 from ...identity import Identity
@@ -164,6 +164,10 @@ class Bootstrapper:
         """Why a contact by name has no address; empty if it has one, or if that is not known yet."""
         return self._resolver.problem_with(contact)
 
+    def look_up(self, host: NamedContact, found: Callable[[tuple[Contact, ...]], object]) -> Deferred[None]:
+        """Find out the addresses of a host name; fails with L{NotResolved} if there are none."""
+        return self._resolver.resolve(host, found)
+
     def _named(self) -> tuple[NamedContact, ...]:
         """The contacts by name: configured ones, then saved ones for other hosts."""
         configured = [each for each in self._owner.settings.contacts if isinstance(each, NamedContact)]
@@ -303,6 +307,11 @@ class ContactsOfCrust:
 
     def problem_with(self, contact: NamedContact) -> str:
         return self._bootstrapper.problem_with(contact)
+
+    def resolve(self, host: NamedContact, found: Callable[[tuple[Contact, ...]], object]) -> Deferred[None]:
+        if not self._ending.running:
+            return fail(ServiceStopped("crust is not running"))
+        return self._bootstrapper.look_up(host, found)
 
     def resolve_contacts(self) -> None:
         if self._ending.running:

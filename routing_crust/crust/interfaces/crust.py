@@ -259,5 +259,14 @@ class ICrust(Interface):
     def problem_with(contact: NamedContact) -> str:
         """Why a contact by name had no address when it was last looked for; empty if it had one."""
 
+    def resolve(host: NamedContact, found: Callable[[tuple[Contact, ...]], object]) -> Deferred[None]:
+        """
+        Find out the addresses of a host name.
+
+        @param found: called with each part of them, as it comes.
+        @return: fires when all have come; fails with a L{RoutingCrustError<routing_crust.errors>} whose text
+            names the host and the name server, if there are none. Can be cancelled.
+        """
+
     def resolve_contacts() -> None:
         """Find out again which addresses the contacts by name have."""

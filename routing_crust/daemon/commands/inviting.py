@@ -33,6 +33,7 @@ def invite(options: argparse.Namespace) -> int:
         lifetime=options.expires,
         allow=tuple(options.allow),
         at=tuple(options.at),
+        addresses=tuple(options.address),
     )
     with connect(options) as client:
         invited = client.ask(command, InvitedReply, STATUS_TIMEOUT_SECONDS)

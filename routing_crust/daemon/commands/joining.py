@@ -12,6 +12,7 @@ from typing import Final
 
 from ...endpoints import Contact, Endpoint
 from ...errors import ConfigurationError, JoinFailed
+from ...hosts.contacts import AnyContact
 from ...hosts.interfaces import Place
 from ...identity import Identity, write_identity
 from ...names import Name
@@ -71,8 +72,9 @@ def join(options: argparse.Namespace) -> int:
     listen, external = endpoints_of(options)
     _check_new_here(options, invitation)
     identity = Identity.generate()
+    places = ", ".join(map(str, (*invitation.hosts, *invitation.endpoints)))
     if not options.json:
-        sys.stderr.write(f"asking at {', '.join(map(str, invitation.endpoints))} ...\n")
+        sys.stderr.write(f"asking at {places} ...\n")
     welcome, contact = redeem(invitation, identity, options.nickname or own_nickname(), listen)
     signed = _certificate(welcome, invitation, identity)
     contacts = _contacts(welcome, contact)
@@ -125,7 +127,7 @@ def _certificate(welcome: Welcome, invitation: Invitation, identity: Identity) -
     raise JoinFailed(f"the certificate that came does not hold: {found}. Tell who has invited you")
 
 
-def _contacts(welcome: Welcome, proven: Contact | None) -> tuple[Contact, ...]:
+def _contacts(welcome: Welcome, proven: AnyContact | None) -> tuple[AnyContact, ...]:
     """Where members can be found: first where one has let us in."""
     told = (Contact(from_wire(each.endpoint), Name(each.name)) for each in welcome.contacts)
     found = (*told,) if proven is None else (proven, *told)
@@ -138,7 +140,7 @@ def _write(
     identity: Identity,
     signed: SignedCertificate,
     welcome: Welcome,
-    contacts: tuple[Contact, ...],
+    contacts: tuple[AnyContact, ...],
     endpoints: tuple[tuple[Place, ...], tuple[Endpoint, ...]],
 ) -> _Joined:
     label = _label(welcome.label)

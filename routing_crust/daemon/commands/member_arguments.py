@@ -93,6 +93,14 @@ def _add_invite(add: Add, add_where: Callable[[argparse.ArgumentParser], None]) 
         help="where the other machine can be dialled, if it cannot dial this one: the daemon dials it there",
     )
     invite.add_argument(
+        "--address",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="where this daemon can be dialled, as a host name or an address that it does not know itself, "
+        "as in home.example.org:5483; may be repeated",
+    )
+    invite.add_argument(
         "--list", action="store_true", help="list the invitations that this daemon can honour instead"
     )
     invite.add_argument(

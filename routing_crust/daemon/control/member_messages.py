@@ -21,6 +21,7 @@ class InviteCommand(ControlLine, frozen=True, tag="invite"):
     @ivar lifetime: for how many seconds.
     @ivar allow: protocols that this daemon exposes and that the new member may have.
     @ivar at: where the new member can be dialled, as endpoints: this daemon dials it there.
+    @ivar addresses: where this daemon can be dialled, as endpoints or as host:port; before what it knows.
     """
 
     nickname: str = ""
@@ -30,6 +31,7 @@ class InviteCommand(ControlLine, frozen=True, tag="invite"):
     lifetime: float = 86400.0
     allow: tuple[str, ...] = ()
     at: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 class InvitedReply(ControlLine, frozen=True, tag="invited"):

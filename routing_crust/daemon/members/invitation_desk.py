@@ -19,12 +19,13 @@ from twisted.logger import Logger
 from ...endpoints import Contact, Endpoint, is_local_only
 from ...errors import InvalidCertificate, InvalidInvitation, NotAuthorized, TrustFileError
 from ...forwarding_rules import is_nickname
+from ...hosts.contacts import DOMAIN_PREFIX, NamedContact, contact_from_text
 from ...identity import Identity
 from ...names import Name
 from ...quietlog import QuietLog
 from ...trust.certificate import ISSUING_ROLES, Certificate, MemberRole, SignedCertificate
 from ...trust.codec import encode_certificate
-from ...trust.invitation import MAX_INVITATION_ENDPOINTS, SECRET_BYTES, Invitation
+from ...trust.invitation import MAX_INVITATION_ENDPOINTS, SECRET_BYTES, Invitation, endpoints_beside
 from ...trust.issuing import Issuer
 from ...trust.ledger import Ledger, LedgerEntry
 from ...trust.ledger_file import load_ledger, save_ledger
@@ -106,7 +107,11 @@ class InvitationDesk:
         # now, not when somebody comes with it, who could do nothing about it
         self._issue(self._own, command.nickname or "somebody", roles, frozenset(command.tags))
         at = tuple(Endpoint.from_text(each) for each in command.at)
-        doors = tuple(each.endpoint for each in self._doors())
+        hosts, named = _places(command.addresses)
+        known = (each.endpoint for each in self._doors())
+        doors = endpoints_beside(hosts, tuple(dict.fromkeys((*named, *known))))
+        if len(doors) < len(named):
+            raise InvalidInvitation("an invitation has no place for so many addresses beside these hosts")
         invitation = Invitation(
             self._credentials.network,
             self._own,
@@ -114,6 +119,7 @@ class InvitationDesk:
             token_bytes(SECRET_BYTES),
             int(now + command.lifetime),
             command.uses,
+            hosts,
         )
         entry = LedgerEntry(
             invitation.secret,
@@ -136,8 +142,8 @@ class InvitationDesk:
         return InvitedReply(
             line=invitation.text,
             expires=float(invitation.expiry),
-            endpoints=tuple(map(str, doors)),
-            warning="" if at else _warning(doors),
+            endpoints=tuple(map(str, (*hosts, *doors))),
+            warning="" if at or command.addresses else _warning(doors),
             not_exposed=tuple(each for each in command.allow if not self._surroundings.is_exposed(each)),
         )
 
@@ -339,6 +345,35 @@ class InvitationDesk:
             name=name,
             reason=refusal.name.lower().replace("_", " "),
         )
+
+
+def _places(texts: tuple[str, ...]) -> tuple[tuple[NamedContact, ...], tuple[Endpoint, ...]]:
+    """
+    Read where this daemon can be dialled: by host names, and by addresses.
+
+    @raise InvalidEndpoint: with what is wrong.
+    @raise InvalidInvitation: an invitation has no place for it.
+    """
+    hosts: list[NamedContact] = []
+    endpoints: list[Endpoint] = []
+    for text in texts:
+        contact = contact_from_text(text)
+        if contact.name is not None:
+            raise InvalidInvitation(
+                f"leave {contact.name}@ out of --address {text}: who redeems an invitation asks any member "
+                "there, whatever its name, and knows the inviter by the line"
+            )
+        if isinstance(contact, Contact):
+            endpoints.append(contact.endpoint)
+        elif contact.is_domain:
+            raise InvalidInvitation(
+                f"an invitation names hosts, not the nodes of a domain ({DOMAIN_PREFIX}): write HOST:PORT"
+            )
+        else:
+            hosts.append(contact)
+    if len(texts) > MAX_INVITATION_ENDPOINTS:
+        raise InvalidInvitation(f"an invitation names at most {MAX_INVITATION_ENDPOINTS} places")
+    return tuple(dict.fromkeys(hosts)), tuple(dict.fromkeys(endpoints))
 
 
 def _warning(doors: tuple[Endpoint, ...]) -> str:

@@ -14,8 +14,9 @@ from twisted.python.failure import Failure
 from ...config import DEFAULT_PORT, Role, Settings
 from ...crust.platform import SystemPlatform
 from ...crust.service import CrustService
-from ...endpoints import Contact, Endpoint
+from ...endpoints import Endpoint
 from ...errors import CannotListen
+from ...hosts.contacts import AnyContact
 from ...hosts.interfaces import Place
 from ...identity import Identity
 from ...routing.inviting.redeemer import Redeemer
@@ -26,7 +27,7 @@ from ...trust.redeeming import Redemption, Welcome
 
 def redeem(
     invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Place]
-) -> tuple[Welcome, Contact | None]:
+) -> tuple[Welcome, AnyContact | None]:
     """
     Redeem an invitation. It takes the process's reactor, so it can be called once.
 
@@ -50,20 +51,20 @@ def redeem(
         raise KeyboardInterrupt
     if isinstance(outcome[0], Failure):
         outcome[0].raiseException()
-    result: tuple[Welcome, Contact | None] = outcome[0]
+    result: tuple[Welcome, AnyContact | None] = outcome[0]
     return result
 
 
 def redeem_with(
     reactor: Any, invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Place]
-) -> Deferred[tuple[Welcome, Contact | None]]:
+) -> Deferred[tuple[Welcome, AnyContact | None]]:
     """As L{redeem}, on a reactor that runs."""
     return Deferred.fromCoroutine(_redeem(reactor, invitation, identity, nickname, listen))
 
 
 async def _redeem(
     reactor: Any, invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Place]
-) -> tuple[Welcome, Contact | None]:
+) -> tuple[Welcome, AnyContact | None]:
     places = tuple(listen) or (Endpoint("0.0.0.0", DEFAULT_PORT), Endpoint("::", DEFAULT_PORT))
     network = invitation.network
     try:
@@ -79,8 +80,8 @@ async def _redeem(
 
 def _attempt(
     reactor: Any, settings: Settings, invitation: Invitation, identity: Identity, nickname: str
-) -> Deferred[tuple[Welcome, Contact | None]]:
+) -> Deferred[tuple[Welcome, AnyContact | None]]:
     clock = steady(reactor)
     crust = CrustService(settings, identity, SystemPlatform(reactor))
     attempt = partial(Redemption, invitation.network, invitation.inviter, invitation.secret, identity.name)
-    return Redeemer(crust, clock, attempt, invitation.endpoints, nickname).redeem()
+    return Redeemer(crust, clock, attempt, invitation.endpoints, nickname, invitation.hosts).redeem()

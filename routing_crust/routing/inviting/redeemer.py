@@ -5,12 +5,15 @@ It dials the places that the invitation names, all of them together; the node th
 inviter or a member that passes the try on. An answer counts when it proves the invitation's secret. One that
 does not is no more than what happened at that place, and the others are asked. Meanwhile it listens: an
 inviter that nobody can dial may have been told where we are, and dials us.
+
+Host names are resolved anew in each round, and their addresses dialled as they come, beside the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -21,6 +24,7 @@ from ...crust.interfaces import ICrust, ICrustEvents, ILink
 from ...crust.reachability import Reachability
 from ...endpoints import Contact, Direction, Endpoint
 from ...errors import ConnectFailed, JoinFailed, LinkClosed, RoutingCrustError, WireError
+from ...hosts.contacts import AnyContact, NamedContact
 from ...identity import PROTOCOL_VERSION
 from ...timing.shares import OURSELVES
 from ...timing.timers import cancel
@@ -58,36 +62,42 @@ class Redeemer:
         attempt: Callable[[bytes], Redemption],
         endpoints: Sequence[Endpoint],
         nickname: str,
+        hosts: Sequence[NamedContact] = (),
     ) -> None:
         """
         @param attempt: the try that is made on a link, by its exporter value.
         @param endpoints: where the inviter, or members, may be dialled.
         @param nickname: what we would be called, if the invitation leaves it open.
+        @param hosts: the same, by host names.
         """
         self._crust = crust
         self._clock = clock
         self._attempt = attempt
         self._endpoints = tuple(endpoints)
         self._nickname = nickname
+        self._hosts = tuple(hosts)
         self._left: list[Endpoint] = []
+        self._came_by: dict[Endpoint, NamedContact] = {}
+        self._sought: dict[NamedContact, Deferred[None] | None] = {}
         self._asked: dict[ILink, Redemption] = {}
-        self._dial: Deferred[ILink] | None = None
+        self._dials: dict[Deferred[ILink], list[Endpoint]] = {}
         self._timers: list[IDelayedCall] = []
-        self._done: Deferred[tuple[Welcome, Contact | None]] = Deferred()
+        self._done: Deferred[tuple[Welcome, AnyContact | None]] = Deferred()
         self._began = clock.seconds()
         self._has_answered = False
         self.outcomes: dict[str, str] = {}
 
-    def redeem(self) -> Deferred[tuple[Welcome, Contact | None]]:
+    def redeem(self) -> Deferred[tuple[Welcome, AnyContact | None]]:
         """
         Redeem the invitation, once.
 
-        @return: fires with the welcome, and with where we have dialled a member for it, if we have; when
-            crust has stopped. Fails with L{JoinFailed}, whose text says who was tried and what to do.
+        @return: fires with the welcome, and with where we have dialled a member for it, if we have, by its
+            host name if it was found by one; when crust has stopped. Fails with L{JoinFailed}, whose text
+            says who was tried and what to do.
         """
         return Deferred.fromCoroutine(self._redeem())
 
-    async def _redeem(self) -> tuple[Welcome, Contact | None]:
+    async def _redeem(self) -> tuple[Welcome, AnyContact | None]:
         self._crust.start(self)
         self._timers.append(self._clock.callLater(PATIENCE_SECONDS, self._give_up))
         self._round()
@@ -96,47 +106,78 @@ class Redeemer:
         finally:
             for timer in self._timers:
                 cancel(timer)
-            dial, self._dial = self._dial, None
-            if dial is not None:
-                dial.addErrback(lambda _: None)
-                dial.cancel()
+            running: list[Deferred[Any]] = [*self._dials, *filter(None, self._sought.values())]
+            for begun in running:
+                begun.addErrback(lambda _: None)
+                begun.cancel()
             await self._crust.stop()
 
     def _round(self) -> None:
         self._left = list(self._endpoints)
+        # all of them first: the round must not end when the first one fails at once
+        self._sought = dict.fromkeys(self._hosts)
+        self._next()
+        for host in self._hosts:
+            asked = self._sought[host] = self._crust.resolve(host, partial(self._found, host))
+            asked.addCallbacks(self._resolved, self._not_resolved, (host,), errbackArgs=(host,))
+
+    def _found(self, host: NamedContact, contacts: tuple[Contact, ...]) -> None:
+        for each in contacts:
+            self._came_by[each.endpoint] = host
+            if each.endpoint not in self._left:
+                self._left.append(each.endpoint)
+        self._next()
+
+    def _resolved(self, _: None, host: NamedContact) -> None:
+        self.outcomes.pop(host.where, None)
+        del self._sought[host]
+        self._next()
+
+    def _not_resolved(self, failure: Failure, host: NamedContact) -> None:
+        del self._sought[host]
+        if failure.check(CancelledError) or self._done.called:
+            return
+        if failure.check(RoutingCrustError):
+            self.outcomes[host.where] = str(failure.value)
+        else:
+            self._done.errback(failure)
         self._next()
 
     def _next(self) -> None:
-        if self._done.called:
+        # one that has answered the dial is asked alone
+        if self._done.called or any(each.direction is Direction.CONNECTED for each in self._asked):
             return
-        if not self._left:
+        dialled = [endpoint for each in self._dials.values() for endpoint in each]
+        fresh = [each for each in self._left if each not in dialled]
+        if fresh:
+            # the token is not empty, so that an address that has failed is dialled again
+            dial = self._crust.connect(fresh, None, b"redeem", OURSELVES)
+            self._dials[dial] = fresh
+            dial.addCallbacks(self._connected, self._not_connected, (dial,), errbackArgs=(dial,))
+        elif not self._dials and not self._sought:
             # where a member has answered, or each place has refused for long enough, more of it is of no use
             if self._has_answered or self._clock.seconds() - self._began >= SILENT_SECONDS:
                 self._give_up()
             else:
                 self._timers.append(self._clock.callLater(ROUND_SECONDS, self._round))
-            return
-        # the token is not empty, so that an address that has failed is dialled again
-        self._dial = self._crust.connect(self._left, None, b"redeem", OURSELVES)
-        self._dial.addCallbacks(self._connected, self._not_connected)
 
-    def _connected(self, link: ILink) -> None:
-        self._dial = None
+    def _connected(self, link: ILink, dial: Deferred[ILink]) -> None:
+        del self._dials[dial]
         endpoint = link.connection.peer
         # by place, not by position: which of them has won the race is not known before
         self._left = [each for each in self._left if each != endpoint]
         self._ask(link)
 
-    def _not_connected(self, failure: Failure) -> None:
-        self._dial = None
-        self._left = []
+    def _not_connected(self, failure: Failure, dial: Deferred[ILink]) -> None:
+        endpoints = self._dials.pop(dial)
+        self._left = [each for each in self._left if each not in endpoints]
         if failure.check(CancelledError) or self._done.called:
             return
         error = failure.value
         if isinstance(error, ConnectFailed):
             self.outcomes.update(error.attempts)
         elif isinstance(error, RoutingCrustError):
-            self.outcomes.update(dict.fromkeys(map(str, self._endpoints), str(error)))
+            self.outcomes.update(dict.fromkeys(map(str, endpoints), str(error)))
         else:
             self._done.errback(failure)
         self._next()
@@ -162,9 +203,15 @@ class Redeemer:
         elif answer.refusal is not RedeemRefusal.NONE:
             self._done.errback(JoinFailed(f"the invitation is not accepted: {answer.refusal.text}"))
         else:
-            dialled = link.direction is Direction.CONNECTED
-            contact = Contact(link.connection.peer, link.peer) if dialled else None
+            contact = self._contact_of(link) if link.direction is Direction.CONNECTED else None
             self._done.callback((decode_welcome(answer.body), contact))
+
+    def _contact_of(self, link: ILink) -> AnyContact:
+        # an address that came by a host name may be another one tomorrow
+        host = self._came_by.get(link.connection.peer)
+        if host is None:
+            return Contact(link.connection.peer, link.peer)
+        return NamedContact(host.host, host.port, link.peer)
 
     def _failed(self, link: ILink, outcome: str) -> None:
         self.outcomes[str(link.connection.peer)] = outcome

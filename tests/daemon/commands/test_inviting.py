@@ -51,7 +51,10 @@ class InviteTests(CliTestCase):
         self.assertEqual((command.nickname, command.uses, command.lifetime), ("laptop", 1, 86400.0))
 
     def test_options_reach_the_daemon(self) -> None:
-        words = "--role client --tag family --tag home --uses 3 --expires 7d --allow ssh --at 5.5.5.9:5483"
+        words = (
+            "--role client --tag family --tag home --uses 3 --expires 7d --allow ssh --at 5.5.5.9:5483 "
+            "--address home.example.org:5483"
+        )
         self.assertEqual(self.run_script("invite", *words.split()), 0)
         self.assertEqual(
             self.commands,
@@ -63,6 +66,7 @@ class InviteTests(CliTestCase):
                     lifetime=7 * 86400.0,
                     allow=("ssh",),
                     at=("5.5.5.9:5483",),
+                    addresses=("home.example.org:5483",),
                 )
             ],
         )

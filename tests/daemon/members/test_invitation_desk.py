@@ -18,7 +18,8 @@ from routing_crust.daemon.members import invitation_desk
 from routing_crust.daemon.members.invitation_desk import InvitationDesk
 from routing_crust.daemon.text import invitations_text
 from routing_crust.endpoints import Contact, Endpoint
-from routing_crust.errors import InvalidCertificate, InvalidInvitation, NotAuthorized
+from routing_crust.errors import InvalidCertificate, InvalidEndpoint, InvalidInvitation, NotAuthorized
+from routing_crust.hosts.contacts import NamedContact
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 from routing_crust.trust.certificate import Certificate, Ed25519Verifier, MemberRole, SignedCertificate
@@ -134,6 +135,32 @@ class DeskTestCase(SynchronousTestCase):
 
 
 class InvitingTests(DeskTestCase):
+    def test_places_that_are_given_go_before_those_that_are_known(self) -> None:
+        self.here.found = self.here.found[:1]
+        reply = self.desk.invite(InviteCommand(addresses=("Home.Example.org:5483", "5.5.5.7:1")))
+        invitation = Invitation.from_text(reply.line)
+        self.assertEqual(invitation.hosts, (NamedContact("home.example.org", 5483),))
+        self.assertEqual(list(map(str, invitation.endpoints)), ["5.5.5.7:1", "192.168.1.2:5483"])
+        self.assertEqual(reply.endpoints, ("home.example.org:5483", "5.5.5.7:1", "192.168.1.2:5483"))
+        # without them it would say that it works in the local network only
+        self.assertEqual(reply.warning, "")
+        self.assertIn("local network only", self.desk.invite(InviteCommand()).warning)
+
+    def test_places_that_no_invitation_can_name_are_refused(self) -> None:
+        name = name_of(FOUNDER)
+        long = ".".join(["a" * 50] * 3)
+        for given, what in (
+            ((f"{name}@home.example.org:1",), f"leave {name}@ out"),
+            (("dns:example.org",), "write HOST:PORT"),
+            (tuple(f"5.5.5.{each}:1" for each in range(7)), "at most 6 places"),
+            ((f"{long}.example.org:1",), "no place for so many host names"),
+            ((f"{long[:140]}:1", "[2001:db8::1]:1"), "no place for so many addresses"),
+        ):
+            problem = self.assertRaises(InvalidInvitation, self.desk.invite, InviteCommand(addresses=given))
+            self.assertIn(what, str(problem))
+        self.assertRaises(InvalidEndpoint, self.desk.invite, InviteCommand(addresses=("home",)))
+        self.assertEqual(self.here.changes, 0)
+
     def test_invitation_says_where_and_until_when(self) -> None:
         reply = self.desk.invite(InviteCommand(nickname="laptop", lifetime=3600.0))
         invitation = Invitation.from_text(reply.line)

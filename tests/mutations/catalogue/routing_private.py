@@ -8,6 +8,20 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a silent name server holds up the addresses of an invitation",
+        "routing/inviting/redeemer.py",
+        "        if fresh:\n",
+        "        if fresh and not self._sought:\n",
+        ("tests.routing.inviting.test_redeeming.RedeemingTests",),
+    ),
+    Mutant(
+        "a new member keeps the address that a host name had",
+        "routing/inviting/redeemer.py",
+        "        if host is None:\n",
+        "        if True:\n",
+        ("tests.routing.inviting.test_redeeming.RedeemingTests",),
+    ),
+    Mutant(
         "all admins stand in for one inviter at a time",
         "routing/inviting/doorkeeper.py",
         "for each in (inviter, *before))",

@@ -108,6 +108,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.trust.test_invitation.LedgerTests",),
     ),
     Mutant(
+        "addresses push host names over the end of an invitation",
+        "trust/invitation.py",
+        "    while kept and _room_after(hosts, kept) < 0:\n",
+        "    while False:\n",
+        ("tests.trust.test_invitation.LineTests",),
+    ),
+    Mutant(
         "mistyped invitations are looked for in the wrong place",
         "trust/invitation.py",
         "(weighted + 11 * (place + 1))",

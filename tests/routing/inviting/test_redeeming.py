@@ -6,6 +6,7 @@ not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,8 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
+from routing_crust.crust.resolving.name_servers import Kind
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import JoinFailed, LinkClosed
+from routing_crust.hosts.contacts import NamedContact
 from routing_crust.identity import PROTOCOL_VERSION
 from routing_crust.names import Name
 from routing_crust.routing.inviting import doorkeeper as doorkeeping
@@ -25,6 +28,7 @@ from routing_crust.routing.service import RoutingService
 from routing_crust.routing.state import State
 from routing_crust.testing import Nat, SimulatedNetwork, SimulatedNode
 from routing_crust.testing.memory.crust import MemoryCrust
+from routing_crust.testing.memory.name_servers import SERVER
 from routing_crust.testing.memory.nat import PORT_RESTRICTED, SYMMETRIC
 from routing_crust.timing.shares import OURSELVES
 from routing_crust.trust.certificate import Certificate
@@ -113,6 +117,7 @@ class RedeemingTests(SynchronousTestCase):
         secret: bytes = SECRET,
         nat: Nat | None = None,
         network: str = NETWORK,
+        hosts: Sequence[NamedContact] = (),
     ) -> Redeemer:
         """Somebody who has an invitation that names these endpoints."""
         self.identity = self.net.new_identity()
@@ -124,7 +129,7 @@ class RedeemingTests(SynchronousTestCase):
         def attempt(binding: bytes) -> Redemption:
             return Redemption(network, inviter.name, secret, name, binding)
 
-        return Redeemer(self.crust, self.net.clock, attempt, endpoints, "laptop")
+        return Redeemer(self.crust, self.net.clock, attempt, endpoints, "laptop", hosts)
 
     def refused(self, redeemer: Redeemer) -> str:
         error = self.assertRaises(JoinFailed, self.net.result_of, redeemer.redeem())
@@ -139,6 +144,46 @@ class RedeemingTests(SynchronousTestCase):
         self.assertEqual(contact, Contact(founder.endpoint, founder.name))
         self.assertEqual(invitation.tries, [(self.identity.name, True)])
         self.assertEqual(self.crust.links, ())
+
+    def named(self, node: SimulatedNode, *addresses: str) -> NamedContact:
+        """A host name that has these addresses."""
+        self.net.network.name_servers.set("home.example.org", *addresses)
+        return NamedContact("home.example.org", node.endpoint.port)
+
+    def test_host_name_is_dialled_beside_addresses_that_do_not_answer(self) -> None:
+        founder, other = self.network_of(None, None)
+        self.inviter(founder)
+        host = self.named(founder, founder.endpoint.host)
+        nobody = replace(other.endpoint, port=1)
+        welcome, contact = self.net.result_of(self.newcomer(founder, [nobody], hosts=[host]).redeem())
+        self.assertEqual(welcome.label, "for laptop")
+        # by its name, since the address may be another one tomorrow
+        self.assertEqual(contact, replace(host, name=founder.name))
+
+    def test_address_is_dialled_beside_a_host_name_about_which_the_server_is_silent(self) -> None:
+        founder, _other = self.network_of(None, None)
+        self.inviter(founder)
+        host = self.named(founder)
+        for kind in Kind.A, Kind.AAAA:
+            self.net.network.name_servers.records[host.host, kind] = None
+        redeemer = self.newcomer(founder, [founder.endpoint], hosts=[host])
+        _welcome, contact = self.net.result_of(redeemer.redeem())
+        self.assertEqual(contact, Contact(founder.endpoint, founder.name))
+        self.assertEqual(self.net.network.name_servers.waiting, 0)
+
+    def test_host_name_is_asked_for_anew_in_each_round(self) -> None:
+        founder, _other = self.network_of(None, None)
+        self.inviter(founder)
+        host = self.named(founder)
+        done = self.newcomer(founder, [], hosts=[host]).redeem()
+        self.net.network.name_servers.set(host.host, founder.endpoint.host)
+        _welcome, contact = self.net.result_of(done)
+        self.assertEqual(contact, replace(host, name=founder.name))
+
+    def test_host_name_that_nobody_knows_is_told_with_its_server(self) -> None:
+        founder, _other = self.network_of(None, None)
+        told = self.refused(self.newcomer(founder, [], hosts=[NamedContact("gone.example.org", 5483)]))
+        self.assertIn(f"gone.example.org:5483: gone.example.org: {SERVER} does not know this name", told)
 
     def test_inviter_behind_a_nat_is_reached_through_a_member_that_is_not(self) -> None:
         public, founder = self.network_of(None, PORT_RESTRICTED)
