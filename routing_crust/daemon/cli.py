@@ -68,6 +68,8 @@ _UNTIL_INTERRUPTED: Final = ("listen", "forward", "expose")
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the script with these arguments, by default those of the process, and exit."""
     words = joined(sys.argv[1:] if arguments is None else arguments)
+    if len(words) == 2 and words[0] not in COMMAND_MODULES and words[1] in ("-h", "--help"):
+        _help_of_pair(words[0])
     if words and not words[0].startswith("-") and words[0] not in COMMAND_MODULES:
         sys.stderr.write(f"routing-crust: error: {_no_command(words[0])}\n")
         sys.exit(EXIT_USAGE)
@@ -96,6 +98,17 @@ def function_name(command: str) -> str:
     verb = command.rpartition(" ")[2].replace("-", "_")
     # a function called list would hide the class
     return "entries" if verb == "list" else verb
+
+
+def _help_of_pair(first: str) -> None:
+    """Print the commands that begin with this word, and exit. One that begins none is no error here."""
+    if first in PAIRS:
+        usages = [f"  routing-crust {first} {verb} --help\n" for verb in VERBS]
+        sys.stdout.write(
+            f"Change or list the {PAIRS[first]} of the daemon. Each command explains itself:\n\n"
+        )
+        sys.stdout.write("".join(usages))
+        sys.exit(EXIT_OK)
 
 
 def _no_command(word: str) -> str:
