@@ -357,9 +357,19 @@ def _check(each: Field[Any], value: object) -> None:
         _check_tuple(each, value)
     elif each.default is None:
         if value is not None and not isinstance(value, Path):
-            raise ConfigurationError(each.name, f"{value!r} is not a Path")
+            raise ConfigurationError(each.name, f"{value!r} is not a Path{_to_write(each, value)}")
     elif type(value) is not type(each.default):
-        raise ConfigurationError(each.name, f"{value!r} is not a {type(each.default).__name__}")
+        raise ConfigurationError(
+            each.name, f"{value!r} is not a {type(each.default).__name__}{_to_write(each, value)}"
+        )
+
+
+def _to_write(each: Field[Any], value: object) -> str:
+    """What a caller can write in place of a text, or texts, where a value of the setting's type is needed."""
+    texts = value if isinstance(value, (list, tuple)) else (value,)
+    if not all(isinstance(text, str) for text in texts):
+        return ""
+    return f": for texts there is Settings.from_text({each.name}={value!r})"
 
 
 def _check_number(each: Field[Any], value: object) -> None:
@@ -378,4 +388,4 @@ def _check_tuple(each: Field[Any], value: object) -> None:
     kind = each.metadata["of"]
     if not isinstance(value, tuple) or not all(isinstance(entry, kind) for entry in value):
         kinds = " or ".join(one.__name__ for one in getattr(kind, "__args__", (kind,)))
-        raise ConfigurationError(each.name, f"{value!r} is not a tuple of {kinds}")
+        raise ConfigurationError(each.name, f"{value!r} is not a tuple of {kinds}{_to_write(each, value)}")

@@ -139,6 +139,18 @@ class SettingsTests(SynchronousTestCase):
             private_dialling=PrivateDialling.NEVER,
         )
 
+    def test_text_in_place_of_a_value_is_told_what_to_write(self) -> None:
+        for setting, value in (
+            ("role", "first"),
+            ("lan_discovery", "yes"),
+            ("state_dir", "/var/lib/node"),
+            ("listen", ["0.0.0.0:1"]),
+        ):
+            self.refused(setting, value, f": for texts there is Settings.from_text({setting}={value!r})")
+            Settings.from_text(**{setting: value})
+        error = self.assertRaises(ConfigurationError, lambda: Settings(network=5))  # type: ignore[arg-type]
+        self.assertNotIn("from_text", str(error))
+
     def test_network_id_is_short_and_printable(self) -> None:
         for network in ("x", "x" * 64, "réseau", "a b"):
             self.assertEqual(Settings(network=network).network, network)
