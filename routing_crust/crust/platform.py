@@ -80,6 +80,9 @@ class Mapper(Protocol):
     def network_changed(self) -> None:
         """The host's addresses or routes have changed."""
 
+    def when_asked(self) -> Deferred[None]:
+        """Fires when each port is mapped, or it is known why it is not."""
+
     def stop(self) -> Deferred[None]:
         """Have all mappings removed; fires when nothing is left."""
 

@@ -266,6 +266,9 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
     def mapped_ports(self) -> tuple[str, ...]:
         return self._mapper.in_words
 
+    def when_routers_asked(self) -> Deferred[None]:
+        return self._mapper.when_asked()
+
     def settings_changed(self) -> tuple[tuple[ILink, str], ...]:
         self._tunnels.settings_changed()
         self.resolve_contacts()

@@ -194,7 +194,7 @@ class NodeService(LoggingService):
             desk = InvitationDesk(self._state_dir, label, identity, membership, surroundings)
             routing.set_inviter(desk)
             self._registry.is_invited = desk.allows
-            self._control.handle(InviteCommand, desk.invite)
+            self._control.handle(InviteCommand, desk.invite_when_known)
             self._control.handle(InvitationsCommand, desk.invitations)
             authority_key = partial(load_authority, self._state_dir, network)
             self._administration = Administration(routing, authority_key, label)

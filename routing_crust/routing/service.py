@@ -203,6 +203,13 @@ class RoutingService(LinksByName, Service):
         """Where an invitation of this node can be redeemed: here, and at members that pass it on."""
         return () if self._core is None else self._core.doorkeeper.doors()
 
+    def when_routers_asked(self) -> Deferred[None]:
+        """
+        @return: fires with C{None} when L{endpoints} has what routers map for us, or no router does so: at
+            once, but for the first seconds after the start. Does not fail, unless it is cancelled.
+        """
+        return succeed(None) if self._core is None else self._core.crust.when_routers_asked()
+
     def call_on(self, endpoints: Iterable[Endpoint], until: float) -> None:
         """
         Dial these places, until then, for somebody there to redeem an invitation of ours, who cannot dial us.

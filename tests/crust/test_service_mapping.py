@@ -39,7 +39,10 @@ class MappingTests(ServiceTests):
         one, events = self.start(seed, listen=(at("0.0.0.0:0"),), port_mapping=True, **settings)
         (self.listening,) = one._listening
         lease = Lease("NAT-PMP", GATEWAY.address, EXTERNAL, self.listening.port, 7200)
+        asked = one.when_routers_asked().addCallback(lambda _: one.sources[0].endpoint)
+        self.assertNoResult(asked)
         self.routers[-1].answer.callback(lease)
+        self.assertEqual(self.successResultOf(asked), EXTERNAL)
         return one, events
 
     async def stop(self, one: Any) -> None:

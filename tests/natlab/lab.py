@@ -313,7 +313,12 @@ class Lab:
         space.command("nft", "-f", "-", given=UPNP_RULES)
         inside = next(each for device, each in self._node(router).addresses if device == "lan0")
         program = (sys.executable, "-I", "-S", natpmp.__file__, inside.partition("/")[0], outside)
-        self._programs.append(space.popen(program, env={"PATH": PATH}))
+        running = space.popen(program, env={"PATH": PATH}, stdout=subprocess.PIPE)
+        self._programs.append(running)
+        # a node that is refused does not ask again for two minutes
+        said = self._ending.enter_context(running.stdout)
+        if not said.readline():
+            raise LabError("the NAT-PMP daemon has ended")
 
     def _veth(self, each: Wire) -> str:
         one, other = self._spaces[each.node].name, self._spaces[each.upstream].name

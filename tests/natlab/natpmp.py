@@ -4,8 +4,8 @@ it. Debian's miniupnpd maps nothing there, and others do. It runs there as a pro
 
     python natpmp.py ADDRESS_INSIDE ADDRESS_OUTSIDE
 
-It maps the port that is asked for, if that is free, for ever. The chains of L{tests.natlab.rules.UPNP_RULES}
-have to be there.
+It says when it can be asked, and maps the port that is asked for, if that is free, for ever. The chains of
+L{tests.natlab.rules.UPNP_RULES} have to be there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def main(inside: str, outside: str) -> None:
     began = time.monotonic()
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((inside, 5351))
+    print("ready", flush=True)
     taken: dict[tuple[int, int], tuple[str, int]] = {}
     while True:
         question, asker = server.recvfrom(64)

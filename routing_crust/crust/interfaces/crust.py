@@ -212,6 +212,12 @@ class ICrust(Interface):
     def not_reached(by: Name) -> None:
         """This peer reports that another node has tried to dial us, and failed."""
 
+    def when_routers_asked() -> Deferred[None]:
+        """
+        @return: fires when each port of L{mapped_ports} is mapped, or it is known why it is not; at once if
+            there is nothing to ask. Does not fail, unless it is cancelled.
+        """
+
     def obstacle(endpoint: Endpoint, peer: Name) -> tuple[str, float]:
         """
         What keeps us from dialling this peer there on our own account.

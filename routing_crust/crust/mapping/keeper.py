@@ -13,7 +13,7 @@ from math import inf
 from random import Random
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger, LogLevel
@@ -24,6 +24,7 @@ from ...endpoints import LOWEST_PORT_FROM_STRANGERS, Endpoint
 from ...timing.backoff import Backoff
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
+from ...timing.waiters import Waiters
 from .lease import Gateway, Lease, PortRouter, RouterAccess, RouterProblem, UselessMapping, in_words
 
 FIRST_RETRY_SECONDS: Final = 120.0
@@ -81,6 +82,7 @@ class PortKeeper:
         self._changed = False
         self._timer: IDelayedCall | None = None
         self._running: Deferred[None] | None = None
+        self._waiting: Waiters[None] = Waiters()
 
     def start(self) -> None:
         """Begin. Called once."""
@@ -94,6 +96,12 @@ class PortKeeper:
         """
         return Deferred.fromCoroutine(self._stop())
 
+    def when_asked(self) -> Deferred[None]:
+        """
+        @return: fires when there is a L{lease} or a L{problem}, or this is stopped; never fails.
+        """
+        return succeed(None) if self.lease or self.problem else self._waiting.wait()
+
     def network_changed(self) -> None:
         """The host's addresses or routes have changed: check the mapping soon."""
         self._retry.reset()
@@ -103,6 +111,7 @@ class PortKeeper:
             self._timer.reset(SETTLE_SECONDS)
 
     async def _stop(self) -> None:
+        self._waiting.fire(None)
         running, self._running = self._running, None
         if running is not None:
             # a router is asked one thing at a time, so that must be over before the removal
@@ -249,6 +258,7 @@ class PortKeeper:
             remark=lease.remark and f"; {lease.remark}",
         )
         self._told(old, lease)
+        self._waiting.fire(None)
 
     def _lost(self, problem: str) -> None:
         lease, self.lease = self.lease, None
@@ -277,6 +287,7 @@ class PortKeeper:
             problem=problem,
             wait=in_words(self._retry.bound),
         )
+        self._waiting.fire(None)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, less if the network changes or has changed meanwhile."""

@@ -133,6 +133,17 @@ class PortMapper:
             each.network_changed()
         self._open_pinholes()
 
+    def when_asked(self) -> Deferred[None]:
+        """
+        @return: fires when each port that is to be mapped is mapped, or it is known why it is not: within
+            some 12 s, which routers take that answer nothing. Never fails, unless it is cancelled.
+        """
+        return Deferred.fromCoroutine(self._all_asked())
+
+    async def _all_asked(self) -> None:
+        for each in self._keepers:
+            await each.when_asked()
+
     def stop(self) -> Deferred[None]:
         """
         Have all mappings removed. Idempotent; L{start} begins again.

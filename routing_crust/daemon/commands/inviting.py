@@ -7,12 +7,21 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from typing import Final
 
 from ...plain_errors import RoutingCrustError
-from ..control.member_messages import InvitationsCommand, InvitationsReply, InviteCommand, InvitedReply
+from ..control.member_messages import (
+    ROUTERS_SECONDS,
+    InvitationsCommand,
+    InvitationsReply,
+    InviteCommand,
+    InvitedReply,
+)
 from ..text import invitations_text
 from . import EXIT_OK
 from .here import STATUS_TIMEOUT_SECONDS, connect, print_line
+
+INVITE_TIMEOUT_SECONDS: Final = STATUS_TIMEOUT_SECONDS + ROUTERS_SECONDS
 
 
 class NoQrCodes(RoutingCrustError):
@@ -36,7 +45,9 @@ def invite(options: argparse.Namespace) -> int:
         addresses=tuple(options.address),
     )
     with connect(options) as client:
-        invited = client.ask(command, InvitedReply, STATUS_TIMEOUT_SECONDS)
+        invited = client.ask(
+            command, InvitedReply, INVITE_TIMEOUT_SECONDS, None if options.json else _Waiting().tell
+        )
     line = f"routing-crust join {invited.line}"
     if options.json:
         facts = {
@@ -56,6 +67,19 @@ def invite(options: argparse.Namespace) -> int:
     if draw is not None:
         draw(invited.line)
     return EXIT_OK
+
+
+class _Waiting:
+    """Says once what is waited for."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def tell(self, _: float) -> None:
+        """Another second has gone by."""
+        if not self._said:
+            self._said = True
+            sys.stderr.write("asking the router here for a port that the other machine can dial ...\n")
 
 
 def _invitations(options: argparse.Namespace) -> int:

@@ -5,9 +5,14 @@ it has a handler for (L{routing_crust.daemon.control.server.ControlServer.handle
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from .line import ControlLine
+
+ROUTERS_SECONDS: Final = 15.0
+"""
+For which an C{invite} soon after the start waits for routers; one that knows no protocol of ours takes 12.
+"""
 
 
 class InviteCommand(ControlLine, frozen=True, tag="invite"):

@@ -9,11 +9,12 @@ further use is counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from secrets import token_bytes
 from typing import Final
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from ...endpoints import Contact, Endpoint, is_local_only
@@ -44,6 +45,7 @@ from ...trust.state_files import load_beacon_secret
 from ...wire.codec import to_wire
 from ...wire.messages import WireContact
 from ..control.member_messages import InvitationsCommand, InvitationsReply, InviteCommand, InvitedReply
+from ..control.messages import Reply
 from .listing import INVITATION_ID_CHARACTERS, invitation_table
 from .surroundings import Credentials, Surroundings
 
@@ -86,6 +88,19 @@ class InvitationDesk:
         self._ledger: Ledger = load_ledger(state_dir, credentials.network)
         self._is_saved = True
         self._beacon_secret = load_beacon_secret(state_dir)
+
+    def invite_when_known(self, command: InviteCommand) -> Deferred[Reply]:
+        """
+        As L{invite}, but soon after the start wait for the address that a router maps for us: without it the
+        other machine could not dial this one.
+
+        @return: fires with the reply, or fails with what L{invite} raises or
+            L{ServiceStopped<routing_crust.errors.ServiceStopped>}.
+        """
+        ready: Deferred[None] = succeed(None)
+        if not command.addresses and not command.at and _warning([each.endpoint for each in self._doors()]):
+            ready = self._surroundings.when_routers_asked()
+        return ready.addCallback(lambda _: self.invite(command))
 
     def invite(self, command: InviteCommand) -> InvitedReply:
         """
@@ -376,7 +391,7 @@ def _places(texts: tuple[str, ...]) -> tuple[tuple[NamedContact, ...], tuple[End
     return tuple(dict.fromkeys(hosts)), tuple(dict.fromkeys(endpoints))
 
 
-def _warning(doors: tuple[Endpoint, ...]) -> str:
+def _warning(doors: Sequence[Endpoint]) -> str:
     """What keeps an invitation with these endpoints from being redeemed."""
     if not doors:
         return (

@@ -8,7 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
+
 from ...endpoints import Contact, Endpoint
+from ...errors import ServiceStopped
 from ...forwarding_rules import stream_protocol
 from ...identity import Identity
 from ...names import Name
@@ -16,6 +20,7 @@ from ...routing.service import RoutingService
 from ...streams import streams_of
 from ...trust.certificate import Certificate, SignedCertificate
 from ...trust.state_files import load_authority
+from ..control.member_messages import ROUTERS_SECONDS
 
 
 class Credentials(Protocol):
@@ -43,6 +48,13 @@ class Surroundings(Protocol):
 
     def doors(self) -> tuple[Contact, ...]:
         """Where this node, and then other members, can be dialled, as far as is known."""
+        ...
+
+    def when_routers_asked(self) -> Deferred[None]:
+        """
+        @return: fires when L{doors} has what routers map for this node, or no router does so, after
+            L{ROUTERS_SECONDS} at the latest. Fails with L{ServiceStopped} if the node stops meanwhile.
+        """
         ...
 
     def known_members(self) -> Iterable[Certificate]:
@@ -88,6 +100,15 @@ class NodeSurroundings:
         self.call_on = routing.call_on
         self.invitations_changed = routing.invitations_changed
         self.describe = routing.directory.describe
+
+    def when_routers_asked(self) -> Deferred[None]:
+        """Wait for routers, not for ever."""
+        asked = self._routing.when_routers_asked().addTimeout(ROUTERS_SECONDS, self._routing.clock)
+        return asked.addErrback(lambda failure: failure.trap(TookTooLong) and None).addCallback(self._still)
+
+    def _still(self, _: object) -> None:
+        if not self._routing.running:
+            raise ServiceStopped("the daemon is stopping")
 
     def authority_key(self) -> Identity | None:
         """The key in the state directory, or C{None} if it is not kept here."""

@@ -202,6 +202,10 @@ class NoMapper:
     def network_changed(self) -> None:
         """It makes no difference."""
 
+    def when_asked(self) -> Deferred[None]:
+        """There is no router to ask."""
+        return succeed(None)
+
     def stop(self) -> Deferred[None]:
         """Nothing has to be removed."""
         return succeed(None)

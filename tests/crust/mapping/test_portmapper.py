@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role, Settings
@@ -138,6 +138,28 @@ class MapperTests(QuietTests):
         self.routers[0].answer.errback(RouterProblem("no answer"))
         problem = "port 5483: the router at 192.168.1.1 does not (NAT-PMP: no answer)"
         self.assertEqual(mapper.in_words, (problem,))
+
+    def test_asked_is_when_each_port_is_mapped_or_known_not_to_be(self) -> None:
+        mapper = self.make(access=RouterAccess(lambda: GATEWAY, [self.way]))
+        self.successResultOf(mapper.when_asked())
+        mapper.start([at("0.0.0.0:5483"), at("0.0.0.0:5484")])
+        asked, given_up = mapper.when_asked(), mapper.when_asked()
+        self.routers[1].answer.callback(Lease("NAT-PMP", GATEWAY.address, at("5.5.5.11:5484"), 5484, 7200))
+        self.assertNoResult(asked)
+        given_up.cancel()
+        self.failureResultOf(given_up, CancelledError)
+        self.routers[0].answer.errback(RouterProblem("no answer"))
+        self.successResultOf(asked)
+        self.successResultOf(mapper.when_asked())
+
+    def test_who_waits_for_an_asked_router_hears_of_the_stop(self) -> None:
+        mapper = self.make(access=RouterAccess(lambda: GATEWAY, [self.way]))
+        mapper.start([at("0.0.0.0:5483")])
+        asked = mapper.when_asked()
+        stopped = mapper.stop()
+        self.successResultOf(asked)
+        self.routers[0].answer.callback(None)
+        self.successResultOf(stopped)
 
     def test_network_change_reaches_every_keeper(self) -> None:
         mapper = self.started(lease())

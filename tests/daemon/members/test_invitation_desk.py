@@ -10,15 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.control.member_messages import InvitationsCommand, InviteCommand
+from routing_crust.daemon.control.member_messages import InvitationsCommand, InviteCommand, InvitedReply
 from routing_crust.daemon.members import invitation_desk
 from routing_crust.daemon.members.invitation_desk import InvitationDesk
 from routing_crust.daemon.text import invitations_text
 from routing_crust.endpoints import Contact, Endpoint
-from routing_crust.errors import InvalidCertificate, InvalidEndpoint, InvalidInvitation, NotAuthorized
+from routing_crust.errors import (
+    InvalidCertificate,
+    InvalidEndpoint,
+    InvalidInvitation,
+    NotAuthorized,
+    ServiceStopped,
+)
 from routing_crust.hosts.contacts import NamedContact
 from routing_crust.identity import Identity
 from routing_crust.names import Name
@@ -63,6 +70,7 @@ class Here:
         self.changes = 0
         self.members: list[Certificate] = []
         self.calls: list[tuple[tuple[Endpoint, ...], float]] = []
+        self.asked: Deferred[None] | None = None
         self.found: tuple[Contact, ...] = (
             Contact(Endpoint("192.168.1.2", 5483), name_of(FOUNDER)),
             Contact(Endpoint("5.5.5.5", 5483), name_of(PHONE)),
@@ -94,6 +102,10 @@ class Here:
 
     def is_exposed(self, protocol: str) -> bool:
         return protocol == "web"
+
+    def when_routers_asked(self) -> Deferred[None]:
+        self.asked = Deferred()
+        return self.asked
 
     def call_on(self, endpoints: Iterable[Endpoint], until: float) -> None:
         self.calls.append((tuple(endpoints), until))
@@ -159,6 +171,33 @@ class InvitingTests(DeskTestCase):
             problem = self.assertRaises(InvalidInvitation, self.desk.invite, InviteCommand(addresses=given))
             self.assertIn(what, str(problem))
         self.assertRaises(InvalidEndpoint, self.desk.invite, InviteCommand(addresses=("home",)))
+        self.assertEqual(self.here.changes, 0)
+
+    def test_invitation_right_after_the_start_has_what_the_router_maps(self) -> None:
+        mapped = Contact(Endpoint("5.5.5.9", 5483), name_of(FOUNDER))
+        self.here.found = self.here.found[:1]
+        invited = self.desk.invite_when_known(InviteCommand())
+        self.assertNoResult(invited)
+        assert self.here.asked is not None
+        self.here.found = (mapped, *self.here.found)
+        self.here.asked.callback(None)
+        reply = self.successResultOf(invited)
+        assert isinstance(reply, InvitedReply)
+        self.assertEqual((reply.endpoints[0], reply.warning), (str(mapped.endpoint), ""))
+
+    def test_router_is_not_waited_for_where_another_way_is_known(self) -> None:
+        self.successResultOf(self.desk.invite_when_known(InviteCommand()))
+        self.here.found = ()
+        for way in ({"at": ("5.5.5.7:1",)}, {"addresses": ("home.example.org:1",)}):
+            self.successResultOf(self.desk.invite_when_known(InviteCommand(**way)))
+        self.assertIsNone(self.here.asked)
+
+    def test_stop_while_the_router_is_asked_makes_no_invitation(self) -> None:
+        self.here.found = ()
+        invited = self.desk.invite_when_known(InviteCommand())
+        assert self.here.asked is not None
+        self.here.asked.errback(ServiceStopped("the daemon is stopping"))
+        self.failureResultOf(invited, ServiceStopped)
         self.assertEqual(self.here.changes, 0)
 
     def test_invitation_says_where_and_until_when(self) -> None:

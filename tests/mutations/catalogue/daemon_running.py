@@ -8,6 +8,15 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "an invitation right after the start does not wait for the router's port",
+        "daemon/members/invitation_desk.py",
+        "            ready = self._surroundings.when_routers_asked()\n",
+        "            self._surroundings.when_routers_asked()\n",
+        (
+            "tests.daemon.members.test_invitation_desk.InvitingTests.test_invitation_right_after_the_start_has_what_the_router_maps",
+        ),
+    ),
+    Mutant(
         "a member that was invited to one protocol may have all",
         "daemon/members/invitation_desk.py",
         "name in each.used_by and protocol in each.allow",
