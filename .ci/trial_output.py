@@ -16,7 +16,9 @@ _RAN = re.compile(r"^Ran (\d+) tests? in", re.MULTILINE)
 _NOT_RUN = re.compile(r"^\[(?:SKIPPED|TODO)\]\n(.*)$", re.MULTILINE)
 _FIRST_PROBLEM = re.compile(r"^={70,}\n\[(?!SKIPPED|TODO)", re.MULTILINE)
 _FAILED_TEST = re.compile(r"^tests\.[.\w]+\.[A-Z]\w*\.test_\w+$", re.MULTILINE)
+_RULE = re.compile(r"^={70,}\n", re.MULTILINE)
 _MOST_NAMED = 5
+_MOST_SAID = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Counts:
     @ivar passed: how many of them passed.
     @ivar failed: how many failed, or passed unexpectedly, or are errors.
     @ivar not_run: each reason for which tests were skipped, and how many.
-    @ivar blamed: the names of the tests that failed, as far as trial has printed them.
+    @ivar blamed: the tests that failed, as far as trial has printed them, each with the last line of what it
+        says: where the rest of the output is lost, it tells the most.
     """
 
     summary: str
@@ -88,8 +91,14 @@ def what_went_wrong(output: str, most: int = 120) -> str:
 
 def _blamed(output: str) -> tuple[str, ...]:
     first = _FIRST_PROBLEM.search(output)
+    found: dict[str, str] = {}
     # trial names those that were skipped in the same way, before the failures
-    return tuple(dict.fromkeys(_FAILED_TEST.findall(output[first.start() :] if first else "")))
+    for problem in _RULE.split(output[first.start() :] if first else ""):
+        names: list[str] = _FAILED_TEST.findall(problem)
+        if names:
+            said = problem[: problem.index(names[0])].strip().rpartition("\n")[2]
+            found.update(dict.fromkeys(names, said[-_MOST_SAID:]))
+    return tuple(f"{name} ({said})" for name, said in found.items())
 
 
 def _number(key: str, summary: str) -> int:

@@ -65,11 +65,12 @@ class CountingTests(CiTestCase):
         self.assertEqual((counts.passed, counts.failed), (3, 6))
         self.assertEqual(counts.problem(9), "6 tests failed")
 
-    def test_failed_tests_are_named_but_not_skipped_ones(self) -> None:
+    def test_failed_tests_are_named_each_with_its_reason_but_not_skipped_ones(self) -> None:
         names = [f"tests.natlab.test_pairs.PairTests.test_{each}" for each in "abcdefg"]
         skipped = f"{'=' * 79}\n[SKIPPED]\nthis takes root\n\ntests.natlab.test_kinds.KindTests.test_kind\n"
-        listed = "".join(f"{'=' * 79}\n[FAIL]\nwhy\n\n{each}\n" for each in names)
-        for many, text in ((1, names[0]), (7, ", ".join([*names[:5], "..."]))):
+        listed = "".join(f"{'=' * 79}\n[FAIL]\nTraceback:\n  x\nwhy {each[-1]}\n\n{each}\n" for each in names)
+        blamed = [f"{each} (why {each[-1]})" for each in names]
+        for many, text in ((1, blamed[0]), (7, ", ".join([*blamed[:5], "..."]))):
             head = listed if many == 7 else listed[: listed.index(names[0]) + len(names[0]) + 1]
             counts = self.counts.read_counts(
                 f"{skipped}{head}Ran 9 tests in 1.0s\n\nFAILED (failures={many})\n"
