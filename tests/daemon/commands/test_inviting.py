@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..test_cli import CliTestCase
 
 
 class _Client:
-    """A daemon that answers at once."""
+    """A daemon that answers as soon as its router has."""
 
     def __init__(self, case: InviteTests) -> None:
         self._case = case
@@ -29,8 +30,17 @@ class _Client:
     def __exit__(self, *error: object) -> None:
         """Nothing is open."""
 
-    def ask(self, command: InviteCommand, expected: object, timeout: float) -> InvitedReply:
+    def ask(
+        self,
+        command: InviteCommand,
+        expected: object,
+        timeout: float,
+        waiting: Callable[[float], object] | None = None,
+    ) -> InvitedReply:
         self._case.commands.append(command)
+        for second in range(1, 1 + self._case.seconds):
+            if waiting is not None:
+                waiting(float(second))
         if self._case.problem:
             raise ClientError(self._case.problem)
         return InvitedReply(line="rc1abc", expires=2e9, endpoints=("192.0.2.1:5483",), warning="")
@@ -41,6 +51,7 @@ class InviteTests(CliTestCase):
         super().setUp()
         self.commands: list[InviteCommand] = []
         self.problem = ""
+        self.seconds = 0
         self.patch(inviting, "connect", lambda options: _Client(self))
 
     def test_line_alone_is_on_the_standard_output(self) -> None:
@@ -78,6 +89,14 @@ class InviteTests(CliTestCase):
         self.assertEqual(facts["command"], "routing-crust join rc1abc")
         self.assertEqual(facts["endpoints"], ["192.0.2.1:5483"])
         self.assertEqual(self.err.getvalue(), "")
+
+    def test_what_is_waited_for_is_said_once_and_not_to_programs(self) -> None:
+        self.seconds = 3
+        self.assertEqual(self.run_script("invite"), 0)
+        self.assertEqual(self.err.getvalue().count("asking the router here"), 1)
+        self.assertEqual(self.out.getvalue(), "routing-crust join rc1abc\n")
+        self.assertEqual(self.run_script("invite", "--json"), 0)
+        self.assertEqual(self.err.getvalue().count("asking the router here"), 1)
 
     def test_what_is_no_time_or_no_number(self) -> None:
         for words, text in (
