@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from twisted.internet.defer import CancelledError
@@ -15,6 +16,7 @@ from routing_crust.limits import MAX_ATTEMPTS
 from routing_crust.names import Name
 from routing_crust.routing.connecting import connector as connecting
 from routing_crust.routing.connecting.candidates import CandidateExchange
+from routing_crust.routing.connecting.outgoing_request import OutgoingRequest
 from routing_crust.routing.messaging.outgoing.waits import MAX_HINT_RETRY_SECONDS
 from routing_crust.wire.codec import MAX_CONTROL_BYTES, decode, encode
 from routing_crust.wire.fields import WireEndpoint
@@ -106,54 +108,43 @@ class GuessingTests(SynchronousTestCase):
 class ImprovingTests(SynchronousTestCase):
     """Requests under way to replace a tunnel, beside others to the same node."""
 
-    def test_request_that_makes_room_for_another_ends(self) -> None:
-        """Else it would count as under way until its time is over, though nothing is dialled for it."""
+    def setUp(self) -> None:
         net = Net()
         self.addCleanup(net.stop)
         core = net.grow(2)[0]._core
         assert core is not None
-        connector, peer = core.connector, net.identity().name
-        ended: list[bytes] = []
-        self.patch(core.attempts, "make_room", lambda peer, use, own: SimpleNamespace(nonce=ended.pop()))
-        self.patch(core.attempts, "expect", lambda entry: False)
+        self.core, self.connector, self.peer = core, core.connector, net.identity().name
+
+    def answer_in_a_full_room(self, expect: Callable[[object], bool]) -> OutgoingRequest:
+        """Let the second of two requests be answered, for which the first makes room. Returns the second."""
+        stream, member = self.connector._requests.to(self.peer)
+        made_room = SimpleNamespace(nonce=stream.nonce)
+        self.patch(self.core.attempts, "make_room", lambda peer, use, own: made_room)
+        self.patch(self.core.attempts, "expect", expect)
         self.patch(connecting, "holds", lambda *args: True)
-        connector.improve(peer, LinkUse.DIRECT)
-        connector.improve(peer, LinkUse.MEMBER)
-        stream, member = connector._requests.to(peer)
-        ended.append(stream.nonce)
-        response = ConnectResponse(core.node.name.raw, member.token, ())
-        body = encode(Signed(peer.raw, encode(response), bytes(64)))
-        connector.response_received(SimpleNamespace(body=body), peer, None)
-        self.assertEqual(connector._requests.to(peer), [member])
+        response = ConnectResponse(self.core.node.name.raw, member.token, ())
+        body = encode(Signed(self.peer.raw, encode(response), bytes(64)))
+        self.connector.response_received(SimpleNamespace(body=body), self.peer, None)
+        return member
+
+    def test_request_that_makes_room_for_another_ends(self) -> None:
+        """Else it would count as under way until its time is over, though nothing is dialled for it."""
+        self.connector.improve(self.peer, LinkUse.DIRECT)
+        self.connector.improve(self.peer, LinkUse.MEMBER)
+        member = self.answer_in_a_full_room(lambda entry: False)
+        self.assertEqual(self.connector._requests.to(self.peer), [member])
 
     def test_caller_whose_request_makes_room_may_stop_everything(self) -> None:
         """The answer must not go on with a request that has ended meanwhile."""
-        net = Net()
-        self.addCleanup(net.stop)
-        core = net.grow(2)[0]._core
-        assert core is not None
-        connector, peer = core.connector, net.identity().name
-        ended: list[bytes] = []
-        expected: list[object] = []
-        self.patch(core.attempts, "make_room", lambda peer, use, own: SimpleNamespace(nonce=ended.pop()))
-        self.patch(core.attempts, "expect", lambda entry: expected.append(entry) or True)
-        self.patch(connecting, "holds", lambda *args: True)
-        caller = connector.request_link(peer, LinkUse.DIRECT).addErrback(lambda _: connector.stop())
-        connector.improve(peer, LinkUse.MEMBER)
-        stream, member = connector._requests.to(peer)
-        ended.append(stream.nonce)
-        response = ConnectResponse(core.node.name.raw, member.token, ())
-        body = encode(Signed(peer.raw, encode(response), bytes(64)))
-        connector.response_received(SimpleNamespace(body=body), peer, None)
+        connector, expected = self.connector, []
+        caller = connector.request_link(self.peer, LinkUse.DIRECT).addErrback(lambda _: connector.stop())
+        connector.improve(self.peer, LinkUse.MEMBER)
+        self.answer_in_a_full_room(lambda entry: expected.append(entry) or True)
         self.assertEqual((self.successResultOf(caller), expected), (None, []))
 
     def test_request_to_replace_a_link_for_streams_seeks_nothing(self) -> None:
         """It cannot make a member, and would keep joining from it for as long as the tunnel lasts."""
-        net = Net()
-        self.addCleanup(net.stop)
-        core = net.grow(2)[0]._core
-        assert core is not None
-        connector, peer = core.connector, net.identity().name
+        connector, peer = self.connector, self.peer
         linked = {LinkUse.DIRECT}
         self.patch(connector, "_linked", lambda name, use: name if use in linked else None)
         connector.improve(peer, LinkUse.DIRECT)
