@@ -37,8 +37,10 @@ BREAKS_WITHIN_SECONDS: Final = 10.0
 ENOUGH_BREAKS: Final = 2
 ANSWER_AFTER_BREAKS_SECONDS: Final = 1.0
 """For an answer by the others then: a link that is merely slow does not break."""
-OWED_SECONDS: Final = 0.9
-"""A doubted link that has owed an answer for so long then has had its time, but for what timers round."""
+TIMERS_ROUND_SECONDS: Final = 0.1
+"""By how much less than a time an answer may have been owed when that time is over."""
+OWED_SECONDS: Final = ANSWER_AFTER_BREAKS_SECONDS - TIMERS_ROUND_SECONDS
+"""A doubted link that has owed an answer for this long has had its time."""
 MIN_PROBES_INTERVAL_SECONDS: Final = 3.0
 """Between two times that all links are probed."""
 MIN_INTERVAL_SECONDS: Final = 10.0
