@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -51,6 +52,12 @@ def keep_alive(transport: Any) -> None:
                 handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def set_buffer_sizes(transport: Any, size: int) -> None:
+    """Have a socket read and write this many bytes at a time; does nothing for another transport."""
+    if isinstance(transport, FileDescriptor):
+        transport.bufferSize = transport.SEND_LIMIT = size
+
+
 def write_now(descriptor: Any) -> None:
     """
     Have one of Twisted's descriptors write what it holds now, instead of in the reactor's next turn: the peer
@@ -68,29 +75,32 @@ def write_now(descriptor: Any) -> None:
         descriptor.doWrite()
 
 
-def write_at_once(descriptor: Any, data: bytes | memoryview) -> None:
+def write_at_once(transport: Any, data: bytes | memoryview) -> None:
     """
-    Give bytes straight to the kernel, if nothing waits before them. What it does not take is written by
-    the reactor, which also meets an error again, and ends the connection outside of this call.
+    Give bytes straight to the kernel, if this is a socket and nothing waits before them. What the kernel does
+    not take is written by the reactor, which also meets an error again, and ends the connection outside of
+    this call. To any other transport, write as always.
 
     As L{write_now}, and the reactor is not even told to watch the socket, and to watch it no more.
 
-    @param descriptor: an C{IReadWriteDescriptor} of Twisted's, without a pull producer.
     @param data: may change after this call.
     """
     if (
-        descriptor.connected
-        and not descriptor.disconnecting
-        and not descriptor._tempDataBuffer
-        and not descriptor.dataBuffer
-        and not descriptor._writeDisconnecting
+        isinstance(transport, FileDescriptor)
+        # a pull producer is asked only when the reactor has written
+        and (transport.streamingProducer or transport.producer is None)
+        and transport.connected
+        and not transport.disconnecting
+        and not transport._tempDataBuffer
+        and not transport.dataBuffer
+        and not transport._writeDisconnecting
     ):
-        sent = descriptor.writeSomeData(data)
+        sent = transport.writeSomeData(data)  # type: ignore[arg-type]  # a socket takes views as well
         if isinstance(sent, int):
             if sent == len(data):
                 return
             data = data[sent:]
-    descriptor.write(bytes(data))
+    transport.write(bytes(data))
 
 
 class FrameTransport(ABC, Generic[_Address]):

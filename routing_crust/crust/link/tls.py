@@ -36,7 +36,7 @@ from ...errors import CloseReason
 from ...identity import PROTOCOL_VERSION, Identity
 from ...limits import MAX_UNVERIFIED_BYTES
 from ...names import Name
-from ...transports import write_at_once, write_now
+from ...transports import set_buffer_sizes, write_at_once, write_now
 from ..tls.places import READ_BYTES
 from ..tls.records import RecordCounter
 from ..tls.transport import TlsTransport
@@ -316,7 +316,7 @@ class LinkTlsProtocol(TlsTransport):
         """The layer above knows the peer: it may send as much as it likes, if there are frames in it."""
         self._verified = True
         self._allowance = MAX_EMPTY_BYTES
-        self.transport.bufferSize = self.transport.SEND_LIMIT = READ_BYTES
+        set_buffer_sizes(self.transport, READ_BYTES)
 
     def _refuse(self, problem: str) -> None:
         reason = CloseReason.PROTOCOL_ERROR if self._handshakeDone else CloseReason.TLS_REFUSED
@@ -333,7 +333,7 @@ class LinkTlsProtocol(TlsTransport):
 
     def _pass_down(self, ciphertext: memoryview) -> None:
         # what ends the handshake waits for our Hello, so that both leave together
-        if self._verified and self._prompt:
+        if self._verified:
             write_at_once(self.transport, ciphertext)
         else:
             super()._pass_down(ciphertext)

@@ -14,14 +14,13 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocol,
     IPushProducer,
-    IReadWriteDescriptor,
     ITCPTransport,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...streams import NodeAddress, StreamLinkLost
-from ...transports import ProtocolTransport, write_at_once
+from ...transports import ProtocolTransport, set_buffer_sizes, write_at_once
 from ..forward.splice import READ_BYTES, IAbortsWithReason
 from .chunks import (
     ChunkKind,
@@ -60,10 +59,7 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._chunks = ChunkReader()
         self._paused = False
         self._has_producer = False
-        # a pull producer is asked only when the reactor has written
-        self._at_once = is_socket = IReadWriteDescriptor.providedBy(wire)
-        if is_socket:
-            wire.bufferSize = wire.SEND_LIMIT = READ_BYTES
+        set_buffer_sizes(wire, READ_BYTES)
         # What the protocol is told when the wire ends, once that is decided.
         self._because: Exception | None = None
 
@@ -92,12 +88,8 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
 
     def write(self, data: bytes) -> None:
         """Send bytes. After the connection was lost or its write side closed, does nothing."""
-        if not self.connected or self._write_ended:
-            return
-        if self._at_once:
+        if self.connected and not self._write_ended:
             write_at_once(self._wire, in_chunks(data))
-        else:
-            self._wire.write(in_chunks(data))
 
     def abortConnection(self) -> None:
         """Close the connection now: what is on its way is lost."""
@@ -134,7 +126,6 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         if not self.connected:
             producer.stopProducing()
             return
-        self._at_once = self._at_once and streaming
         self._wire.registerProducer(producer, streaming)
         self._has_producer = True
 

@@ -17,7 +17,6 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IPushProducer,
-    IReadWriteDescriptor,
     ISSLTransport,
     IUNIXTransport,
 )
@@ -28,7 +27,7 @@ from zope.interface import Interface, implementer
 
 from ...streams import ISuspensionListener, StreamReason
 from ...streams.multiplexing.scheduler import LONE_QUANTUM
-from ...transports import keep_alive, write_at_once
+from ...transports import keep_alive, set_buffer_sizes, write_at_once
 from .unix_sockets import close_cleanly
 
 READ_BYTES: Final = 4 * LONE_QUANTUM
@@ -150,16 +149,14 @@ class SpliceEnd(TwistedProtocol):
 
     def __init__(self, splice: Splice) -> None:
         self._splice = splice
-        self._flows = self._is_socket = False
+        self._flows = False
         self._early = bytearray()
         self._read_over = self._write_over = False
         self.received = 0
 
     def connectionMade(self) -> None:
         """Read nothing until the other end is connected."""
-        self._is_socket = IReadWriteDescriptor.providedBy(self.transport)
-        if self._is_socket:
-            self.transport.bufferSize = self.transport.SEND_LIMIT = READ_BYTES
+        set_buffer_sizes(self.transport, READ_BYTES)
         if IUNIXTransport.providedBy(self.transport):
             close_cleanly(self.transport, self.dataReceived)
         # a suspended stream must not wait for a program whose host is gone
@@ -188,10 +185,7 @@ class SpliceEnd(TwistedProtocol):
 
     def write(self, data: bytes) -> None:
         """Bytes that the other end has read."""
-        if self._is_socket:
-            write_at_once(self.transport, data)
-        else:
-            self.transport.write(data)
+        write_at_once(self.transport, data)
 
     def readConnectionLost(self) -> None:
         """This end has sent all."""

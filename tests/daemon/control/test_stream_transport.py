@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IConsumer, IPushProducer, IReadWriteDescriptor, ITCPTransport
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from routing_crust.daemon.control.chunks import MAX_CHUNK_BYTES, ChunkKind
@@ -48,7 +48,7 @@ class Wire:
         self.closing = True
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        self.producer = producer
+        self.producer, self.streamingProducer = producer, streaming
 
     def unregisterProducer(self) -> None:
         self.producer = None
@@ -78,18 +78,15 @@ class Wire:
         return False
 
 
-@implementer(IReadWriteDescriptor)
-class Socket(Wire):
+class Socket(Wire, FileDescriptor):
     """One that is a socket of Twisted's."""
 
-    connected = True
-    disconnecting = _writeDisconnecting = False
-    dataBuffer = b""
     at_once = 0
 
     def __init__(self) -> None:
-        super().__init__()
-        self._tempDataBuffer: list[bytes] = []
+        Wire.__init__(self)
+        FileDescriptor.__init__(self, self)
+        self.connected = 1
 
     def writeSomeData(self, data: bytes) -> int:
         self.at_once += 1

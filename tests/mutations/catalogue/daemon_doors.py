@@ -73,9 +73,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a pull producer on the control socket is asked once and never again",
-        "daemon/control/stream_transport.py",
-        "self._at_once and streaming",
-        "self._at_once",
+        "transports.py",
+        "(transport.streamingProducer or transport.producer is None)",
+        "True",
         ("tests.daemon.control.test_stream_transport.FlowTests.test_socket_takes_bytes_at_once",),
     ),
     Mutant(

@@ -105,8 +105,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "TLS: the rest of a write at once is no copy",
         "transports.py",
-        "    descriptor.write(bytes(data))",
-        "    descriptor._tempDataBuffer.append(data)\n    descriptor.startWriting()",
+        "    transport.write(bytes(data))",
+        "    transport._tempDataBuffer.append(data)\n    transport.startWriting()",
         (
             "tests.crust.link.test_prompt_writes.PromptWriteTests.test_verified_ends_write_at_once_and_keep_what_does_not_fit",
         ),
@@ -241,22 +241,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a write to a program overtakes one that waits",
         "transports.py",
-        "        and not descriptor._tempDataBuffer\n",
+        "        and not transport._tempDataBuffer\n",
         "",
         ("tests.test_transports.WriteAtOnceTests.test_bytes_wait_behind_those_that_wait",),
     ),
     Mutant(
         "a write to a program overtakes the rest of one",
         "transports.py",
-        "        and not descriptor.dataBuffer\n",
+        "        and not transport.dataBuffer\n",
         "",
         ("tests.test_transports.WriteAtOnceTests.test_bytes_wait_behind_those_that_wait",),
     ),
     Mutant(
         "a stream is not paused while the kernel takes nothing for its program",
         "transports.py",
-        "    descriptor.write(bytes(data))\n",
-        "    descriptor._tempDataBuffer.append(data)\n    descriptor.startWriting()\n",
+        "    transport.write(bytes(data))\n",
+        "    transport._tempDataBuffer.append(data)\n    transport.startWriting()\n",
         (
             "tests.test_transports.WriteAtOnceTests.test_producer_is_paused_while_the_kernel_is_full",
             "tests.daemon.forward.test_splice.FullSocketTests.test_stream_is_paused_while_the_kernel_is_full",
