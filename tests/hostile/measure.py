@@ -41,6 +41,7 @@ SETTLING_SECONDS: Final = 1.5
 """So long after it is linked an honest node still makes lines in the log."""
 _ABOUT_HOSTILE: Final = re.compile(
     r"127\.(?!0\.0\.)\d+\.|\blimit |\bdropped |\btoo many |\bto the proxy\b|\bdatagrams to\b"
+    r"|\bproxy: (?:refused|not connected)\b"
 )
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 _TICKS: Final = os.sysconf("SC_CLK_TCK")

@@ -41,6 +41,9 @@ class DocumentedTableTests(SynchronousTestCase):
             if BEHAVIOURS[name].flood:
                 self.assertLessEqual(float(each["slowest"].removesuffix(" s")), MAX_JOIN_SECONDS, name)
 
+    def test_log_explains_every_behaviour(self) -> None:
+        self.assertEqual([name for name, each in self.rows.items() if not each["log"].startswith("yes")], [])
+
     def test_no_behaviour_slows_down_the_honest_peer(self) -> None:
         for name, each in self.rows.items():
             ping = float(each["ping"].partition(" ms")[0]) / 1000

@@ -23,7 +23,7 @@ from ..forward.connections import CarriedConnections, ReadyProtocolFactory
 from ..forward.splice import Splice, SpliceEnd
 from .bodies import BadBody, Body
 from .handshakes import Handshake, Step, Wanted
-from .hosts import Destination, HostRefused, Problem, find_host
+from .hosts import SUFFIX, Destination, HostRefused, Problem, find_host
 from .requests import HttpHandshake
 from .socks import VERSION, VERSION_4, SocksHandshake
 
@@ -57,6 +57,7 @@ class ProxyConnection(Protocol):
     ) -> None:
         """
         @param tell: is told where to there is no connection, and why: programs seldom show what SOCKS says.
+            The first is empty if the request is none, or is for a host outside of the network.
         """
         self.gone = gone
         self._tell = tell
@@ -98,6 +99,8 @@ class ProxyConnection(Protocol):
 
     def _take(self, handshake: Handshake, step: Step) -> None:
         if step.ends:
+            if step.problem:
+                self._tell("", step.problem)
             self._end(step.reply)
             return
         if step.reply:
@@ -173,8 +176,10 @@ class ProxyConnection(Protocol):
         else:
             self.abort()
             failure.raiseException()
-        # where else somebody goes is not for the log
-        if problem is not Problem.FOREIGN:
+        if problem is Problem.FOREIGN:
+            # where else somebody goes is not for the log
+            self._tell("", f"the host is not of this network: only hosts that end with {SUFFIX} are")
+        else:
             self._tell(f"{wanted.host}:{wanted.port}", text)
         self._end(handshake.refused(problem, text))
 

@@ -32,11 +32,13 @@ class Step:
     @ivar reply: to be sent.
     @ivar wanted: the connection that is to be made now.
     @ivar ends: whether to hang up after the reply.
+    @ivar problem: what is wrong with the request, for the log; without the host that it names.
     """
 
     reply: bytes = b""
     wanted: Wanted | None = None
     ends: bool = False
+    problem: str = ""
 
 
 class Handshake(Protocol):

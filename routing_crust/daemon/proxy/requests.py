@@ -55,7 +55,7 @@ class HttpHandshake:
         end = self._held.find(_END, searched)
         if end > MAX_HEAD_BYTES or (end < 0 and len(self._held) > MAX_HEAD_BYTES):
             problem = f"the head of the request is longer than {MAX_HEAD_BYTES} bytes"
-            return Step(page(431, problem), ends=True)
+            return Step(page(431, problem), ends=True, problem=problem)
         if end < 0:
             return Step()
         self.rest = bytes(self._held[end + len(_END) :])
@@ -64,7 +64,7 @@ class HttpHandshake:
         try:
             return self._read(head.decode("latin-1").split("\r\n"))
         except BadRequest as error:
-            return Step(page(400, str(error)), ends=True)
+            return Step(page(400, str(error)), ends=True, problem=str(error))
 
     def _read(self, lines: list[str]) -> Step:
         found = _REQUEST.fullmatch(lines[0])

@@ -121,6 +121,9 @@ class ProxyServer(Factory):
         self._asking.pop(connection, None)
 
     def _not_carried(self, where: str, problem: str) -> None:
+        if not where:
+            self._quiet.info("refused", "proxy: refused a program: {problem}", problem=problem)
+            return
         self._quiet.info(
             "not carried",
             "proxy: not connected to {where}: {problem}",

@@ -5,6 +5,7 @@ SOCKS5 (RFC 1928), the part that a proxy of this kind has: CONNECT to a host by 
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import Final
 
 from .handshakes import Step, Wanted
@@ -52,9 +53,9 @@ class SocksHandshake:
         """Take bytes."""
         self._held += data
         if self._held[:1] == bytes([VERSION_4]):
-            return Step(_REFUSED_4, ends=True)
+            return Step(_REFUSED_4, ends=True, problem="it speaks SOCKS4, not SOCKS5")
         if self._held and self._held[0] != VERSION:
-            return Step(ends=True)
+            return Step(ends=True, problem="it changed from SOCKS5 to something else")
         if self._is_greeted:
             return self._request()
         if len(self._held) < 2 or len(self._held) < 2 + self._held[1]:
@@ -62,11 +63,11 @@ class SocksHandshake:
         methods = self._held[2 : 2 + self._held[1]]
         del self._held[: 2 + self._held[1]]
         if NO_AUTHENTICATION not in methods:
-            return Step(_NO_METHOD, ends=True)
+            return Step(_NO_METHOD, ends=True, problem="it insists on a password")
         self._is_greeted = True
         # some send their request without waiting for the answer
         step = self.feed(b"") if self._held else Step()
-        return Step(bytes([VERSION, NO_AUTHENTICATION]) + step.reply, step.wanted, step.ends)
+        return replace(step, reply=bytes([VERSION, NO_AUTHENTICATION]) + step.reply)
 
     def _request(self) -> Step:
         held = self._held
@@ -74,7 +75,7 @@ class SocksHandshake:
             return Step()
         command, kind = held[1], held[3]
         if kind not in (_HOST, *_ADDRESS_BYTES):
-            return Step(_reply(_NO_SUCH_ADDRESS), ends=True)
+            return Step(_reply(_NO_SUCH_ADDRESS), ends=True, problem="it asks for an unknown kind of address")
         begin = 5 if kind == _HOST else 4
         end = begin + (held[4] if kind == _HOST else _ADDRESS_BYTES[kind])
         if len(held) < end + 2:
@@ -83,10 +84,12 @@ class SocksHandshake:
         port: int = struct.unpack_from(">H", held, end)[0]
         del held[: end + 2]
         if command != _CONNECT:
-            return Step(_reply(_NO_SUCH_COMMAND), ends=True)
+            return Step(
+                _reply(_NO_SUCH_COMMAND), ends=True, problem="it asks for something other than CONNECT"
+            )
         if kind != _HOST or not raw.isascii() or not port:
-            # an address, or what no host is called
-            return Step(_reply(_NOT_ALLOWED), ends=True)
+            problem = "it asks for an address, or for what no host is called"
+            return Step(_reply(_NOT_ALLOWED), ends=True, problem=problem)
         return Step(wanted=Wanted(raw.decode("ascii"), port))
 
     def accepted(self) -> bytes:

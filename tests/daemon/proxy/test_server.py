@@ -15,6 +15,7 @@ from routing_crust.daemon.proxy.connection import EARLY_BYTES, HANDSHAKE_SECONDS
 from routing_crust.daemon.proxy.server import ProxyServer
 from routing_crust.errors import CannotListen, ConfigurationError
 from routing_crust.forwarding_rules import Exposure
+from routing_crust.quietlog import MAX_INTERVAL
 from routing_crust.routing.naming.directory import PeerDirectory
 from routing_crust.streams import streams_of
 from tests.daemon.control.wires import Program, Wire
@@ -150,7 +151,7 @@ class CarryTests(ProxyCase):
 
 
 class RefusalTests(ProxyCase):
-    def test_other_hosts_and_addresses_are_refused_and_not_logged(self) -> None:
+    def test_other_hosts_and_addresses_are_refused_and_their_names_are_not_logged(self) -> None:
         self.assertEqual(self.answered(GREETING + socks("example.com"))[2:4], b"\x05\x02")
         page = self.answered(b"GET http://example.com/ HTTP/1.1\r\n\r\n")
         self.assertTrue(page.startswith(b"HTTP/1.1 403 "))
@@ -158,6 +159,24 @@ class RefusalTests(ProxyCase):
         page = self.answered(b"CONNECT 127.0.0.1:22 HTTP/1.1\r\n\r\n")
         self.assertTrue(page.startswith(b"HTTP/1.1 403 "))
         self.assertNotIn("example", "".join(self.lines))
+
+    def test_request_that_is_none_is_refused_with_its_reason_in_the_log(self) -> None:
+        for data, reason in (
+            (b"\x16\x03\x01 no TLS here\r\n\r\n", "this is no request of HTTP/1.1"),
+            (b"GET / HTTP/1.1\r\nX: " + bytes(40_000), "the head of the request is longer than 32768 bytes"),
+            (b"\x04\x01", "it speaks SOCKS4, not SOCKS5"),
+            (GREETING + socks("\0" * 255), "the host is not of this network"),
+            (GREETING + b"\x05\x01\x00\x01\x7f\0\0\1\0\x16", "it asks for an address"),
+            (b"GET http://example.com/ HTTP/1.1\r\n\r\n", "the host is not of this network"),
+        ):
+            # a few lines a minute at most come of this, however many requests there are
+            self.net.settle(2 * MAX_INTERVAL)
+            self.answered(data)
+            self.assertIn(f"proxy: refused a program: {reason}", self.lines[-1])
+            told = len(self.lines)
+            for _ in range(20):
+                self.answered(data)
+            self.assertEqual(len(self.lines), told)
 
     def test_each_refusal_says_what_to_do(self) -> None:
         self.offer("web", everyone=False)

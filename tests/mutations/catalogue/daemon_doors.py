@@ -232,6 +232,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.proxy.test_server.BoundTests.test_connections_are_bounded",),
     ),
     Mutant(
+        "the log does not tell of bytes to the proxy that are no request",
+        "daemon/proxy/connection.py",
+        "            if step.problem:",
+        "            if False:",
+        (
+            "tests.daemon.proxy.test_server.RefusalTests.test_request_that_is_none_is_refused_with_its_reason_in_the_log",
+        ),
+    ),
+    Mutant(
+        "the log says where else a program goes",
+        "daemon/proxy/connection.py",
+        "if problem is Problem.FOREIGN:",
+        "if False:",
+        (
+            "tests.daemon.proxy.test_server.RefusalTests.test_other_hosts_and_addresses_are_refused_and_their_names_are_not_logged",
+        ),
+    ),
+    Mutant(
         "half requests keep all others out of the proxy",
         "daemon/proxy/server.py",
         "silent = next((each for each in self._asking if not each.is_opening), None)",
