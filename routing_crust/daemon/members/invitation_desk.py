@@ -20,7 +20,6 @@ from twisted.logger import Logger
 from ...endpoints import Contact, Endpoint, is_local_only
 from ...errors import InvalidCertificate, InvalidInvitation, NotAuthorized, TrustFileError
 from ...forwarding_rules import is_nickname
-from ...hosts.contacts import DOMAIN_PREFIX, NamedContact, contact_from_text
 from ...identity import Identity
 from ...names import Name
 from ...quietlog import QuietLog
@@ -46,6 +45,7 @@ from ...wire.codec import to_wire
 from ...wire.messages import WireContact
 from ..control.member_messages import InvitationsCommand, InvitationsReply, InviteCommand, InvitedReply
 from ..control.messages import Reply
+from .invitation_places import places_from_texts
 from .listing import INVITATION_ID_CHARACTERS, invitation_table
 from .surroundings import Credentials, Surroundings
 
@@ -122,7 +122,7 @@ class InvitationDesk:
         # now, not when somebody comes with it, who could do nothing about it
         self._issue(self._own, command.nickname or "somebody", roles, frozenset(command.tags))
         at = tuple(Endpoint.from_text(each) for each in command.at)
-        hosts, named = _places(command.addresses)
+        hosts, named = places_from_texts(command.addresses)
         known = (each.endpoint for each in self._doors())
         doors = endpoints_beside(hosts, tuple(dict.fromkeys((*named, *known))))
         if len(doors) < len(named):
@@ -360,35 +360,6 @@ class InvitationDesk:
             name=name,
             reason=refusal.name.lower().replace("_", " "),
         )
-
-
-def _places(texts: tuple[str, ...]) -> tuple[tuple[NamedContact, ...], tuple[Endpoint, ...]]:
-    """
-    Read where this daemon can be dialled: by host names, and by addresses.
-
-    @raise InvalidEndpoint: with what is wrong.
-    @raise InvalidInvitation: an invitation has no place for it.
-    """
-    hosts: list[NamedContact] = []
-    endpoints: list[Endpoint] = []
-    for text in texts:
-        contact = contact_from_text(text)
-        if contact.name is not None:
-            raise InvalidInvitation(
-                f"leave {contact.name}@ out of --address {text}: who redeems an invitation asks any member "
-                "there, whatever its name, and knows the inviter by the line"
-            )
-        if isinstance(contact, Contact):
-            endpoints.append(contact.endpoint)
-        elif contact.is_domain:
-            raise InvalidInvitation(
-                f"an invitation names hosts, not the nodes of a domain ({DOMAIN_PREFIX}): write HOST:PORT"
-            )
-        else:
-            hosts.append(contact)
-    if len(texts) > MAX_INVITATION_ENDPOINTS:
-        raise InvalidInvitation(f"an invitation names at most {MAX_INVITATION_ENDPOINTS} places")
-    return tuple(dict.fromkeys(hosts)), tuple(dict.fromkeys(endpoints))
 
 
 def _warning(doors: Sequence[Endpoint]) -> str:
