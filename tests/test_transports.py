@@ -23,15 +23,12 @@ class Source:
         self.told: list[str] = []
 
     def pauseProducing(self) -> None:
-        """See C{IPushProducer}."""
         self.told.append("pause")
 
     def resumeProducing(self) -> None:
-        """See C{IPushProducer}."""
         self.told.append("resume")
 
     def stopProducing(self) -> None:
-        """See C{IPushProducer}."""
         self.told.append("stop")
 
 

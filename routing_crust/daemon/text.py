@@ -267,7 +267,7 @@ def _dropped_text(each: Mapping[str, Any]) -> str:
 
 
 def _sessions(sessions: Mapping[str, Any]) -> str:
-    """With whom messages by way of others are sealed; the latest first."""
+    """With whom messages through other nodes are sealed; the latest first."""
     listed = sessions.get("peers", [])
     shown = (
         f"{_peer_text(each['peer'], each['nickname'])} for {duration(each['seconds'])}" for each in listed

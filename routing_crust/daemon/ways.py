@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from ..names import Name
 from .text import path_text
 
-OTHER_NODES: Final = "by way of other nodes"
+OTHER_NODES: Final = "through other nodes"
 """Without a link of our own, messages go from node to node."""
 ITSELF: Final = "this node itself"
 """A message to ourselves goes nowhere."""

@@ -1,5 +1,5 @@
 """
-Who is held to account for what comes by way of others: messages, records, handshakes, what is to be relayed.
+Who is held to account for what comes through other nodes: messages, records, handshakes, what is relayed.
 
 That is the link that a thing came by, within the prefix of that link's address: names in what comes over it
 are free, links and addresses are not. Many links of one prefix take no more from others than one link does.

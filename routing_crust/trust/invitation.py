@@ -86,7 +86,9 @@ class Invitation:
             if each.name is not None or each.is_domain:
                 raise InvalidInvitation(f"an invitation has no place for {each}: write host:port")
         if _room_after(self.hosts, self.endpoints) < 0:
-            raise InvalidInvitation("an invitation has no place for so many host names, or such long ones")
+            raise InvalidInvitation(
+                "an invitation has no room for these host names: give fewer or shorter ones"
+            )
 
     @classmethod
     def from_text(cls, text: str) -> Invitation:

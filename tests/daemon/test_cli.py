@@ -235,7 +235,7 @@ class DaemonTests(CliTestCase):
         self.assertEqual((method, name, body), ("send", BOB, "grüß ".encode() + b"\xff"))
         result.callback(None)
         self.assertEqual(await ended, 0)
-        said = rf"acknowledged by {BOB}, by way of other nodes, in \d+ ms\n"
+        said = rf"acknowledged by {BOB}, through other nodes, in \d+ ms\n"
         self.assertRegex(self.out.getvalue(), rf"^{said}$")
         self.assertEqual(self.err.getvalue(), "")
 

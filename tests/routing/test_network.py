@@ -160,7 +160,7 @@ class JoiningTests(NetworkCase):
         self.net.until_joined()
 
     def test_messages_of_a_denied_name_are_dropped(self) -> None:
-        """By way of others, too: a link is not the only way to a node."""
+        """Through other nodes, too: a link is not the only way to a node."""
         first = self.net.node()
         outsider = self.net.node()
         self.net.until_joined()

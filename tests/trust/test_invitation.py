@@ -82,7 +82,7 @@ class LineTests(SynchronousTestCase):
     def test_host_names_that_no_line_can_say_are_refused(self) -> None:
         long = NamedContact(".".join(["a" * 50] * 4), 5483)
         for hosts, what in (
-            ((long,), "no place for so many host names"),
+            ((long,), "no room for these host names"),
             ((NamedContact("example.org", 0),), "no place for dns:example.org"),
             ((NamedContact("example.org", 1, name_of("alice")),), "write host:port"),
         ):

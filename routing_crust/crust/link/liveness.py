@@ -160,7 +160,7 @@ class Liveness:
         Have the peer give a sign of life.
 
         @param within: cut the link unless it does so within these seconds; C{None} only doubts it.
-        @param doubt_in: doubt it so many seconds after the probe, which may be on its way already.
+        @param doubt_in: doubt it this many seconds after the probe, which may be on its way already.
         @return: whether a probe is to be sent now; not if the peer has not answered an earlier one.
         """
         if self.heard:

@@ -49,8 +49,8 @@ class LiveSettings:
         """
         self.source = source
         self.configuration = configuration
-        self.reloading: Callable[[], object] = _ignore
-        self.reloaded: Callable[[], object] = _ignore
+        self.reloading: Callable[[], object] = lambda: None
+        self.reloaded: Callable[[], object] = lambda: None
         self.added: dict[str, tuple[object, ...]] = dict.fromkeys(_LISTS, ())
         self._routing = routing
         self._programs = programs
@@ -202,10 +202,6 @@ class LiveSettings:
             dict.fromkeys(each for each in (*self.source.given, *wanted.given) if each not in touched)
         )
         return Outcome(tuple(changed), stayed, tuple(restart), ended)
-
-
-def _ignore() -> None:
-    pass
 
 
 def _with(settings: Settings, added: Mapping[str, tuple[object, ...]]) -> Settings:

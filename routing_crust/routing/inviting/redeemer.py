@@ -6,7 +6,7 @@ inviter or a member that passes the try on. An answer counts when it proves the 
 does not is no more than what happened at that place, and the others are asked. Meanwhile it listens: an
 inviter that nobody can dial may have been told where we are, and dials us.
 
-Host names are resolved anew in each round, and their addresses dialled as they come, beside the others.
+Host names are resolved again in each round, and their addresses dialled as they come, beside the others.
 """
 
 from __future__ import annotations

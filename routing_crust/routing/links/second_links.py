@@ -34,7 +34,7 @@ from .registry import LinkRegistry
 MIN_INTERVAL_SECONDS: Final = 1.5
 """Between two attempts for one peer, whatever gives reason for them."""
 AT_ONCE: Final = 8
-"""Peers that are tried as soon as they are in doubt, and that are asked by way of a new link."""
+"""Peers that are tried as soon as they are in doubt, and of those before them once a new link comes."""
 DIAL_ALONE_SECONDS: Final = 0.5
 """A peer that does not answer where it was dialled is asked by other nodes after this time."""
 SPREAD_SECONDS: Final = 0.05

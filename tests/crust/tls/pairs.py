@@ -83,7 +83,6 @@ class Below(StringTransport):
         self.sent: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """See C{ITransport}."""
         self.sent.append(data)
 
 

@@ -32,7 +32,6 @@ class Producer:
         self.to: Any = None
 
     def resumeProducing(self) -> None:
-        """See C{IPushProducer}."""
         self.told.append("resume")
         if self.data:
             data, self.data = self.data[:1000], self.data[1000:]
@@ -41,11 +40,9 @@ class Producer:
                 self.to.unregisterProducer()
 
     def pauseProducing(self) -> None:
-        """See C{IPushProducer}."""
         self.told.append("pause")
 
     def stopProducing(self) -> None:
-        """See C{IPushProducer}."""
         self.told.append("stop")
 
 

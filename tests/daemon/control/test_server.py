@@ -109,7 +109,7 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual((method, name, body), ("send", BOB, b"\xffhi"))
         self.assertEqual(self.replies(), [])
         result.callback(None)
-        self.assertEqual(self.replies(), [DoneReply(id=4, name=str(BOB), way="by way of other nodes")])
+        self.assertEqual(self.replies(), [DoneReply(id=4, name=str(BOB), way="through other nodes")])
 
     def test_acknowledgement_comes_with_the_way_at_the_time_of_sending_and_the_time_it_took(self) -> None:
         direct = {"peer": str(BOB), "rung": "direct", "via": None}

@@ -165,7 +165,7 @@ class InvitingTests(DeskTestCase):
             ((f"{name}@home.example.org:1",), f"leave {name}@ out"),
             (("dns:example.org",), "write HOST:PORT"),
             (tuple(f"5.5.5.{each}:1" for each in range(7)), "at most 6 places"),
-            ((f"{long}.example.org:1",), "no place for so many host names"),
+            ((f"{long}.example.org:1",), "no room for these host names"),
             ((f"{long[:140]}:1", "[2001:db8::1]:1"), "no place for so many addresses"),
         ):
             problem = self.assertRaises(InvalidInvitation, self.desk.invite, InviteCommand(addresses=given))

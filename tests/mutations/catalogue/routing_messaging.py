@@ -293,7 +293,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "a denied name may send by way of others",
+        "a denied name may send through other nodes",
         "routing/messaging/envelope_dispatch.py",
         "        if source in self._denied:\n",
         "        if False:\n",

@@ -152,7 +152,7 @@ class StandingTests(Routed):
         self.assertEqual([each[1] for each in self.one.controls], [self.four.name])
 
     def test_joining_node_does_not_burden_its_proxy_with_envelopes_of_others(self) -> None:
-        """It has members of its own already, and one of them sends to the proxy by way of it."""
+        """It has members of its own already, and one of them sends to the proxy through it."""
         self.net.link(self.newcomer, self.three)
         self.net.link(self.newcomer, self.four)
         through = self.sealed(self.four, self.one.name, PART)

@@ -2,7 +2,8 @@
 The command lines of the commands that change the daemon while it runs.
 
 Each of C{expose}, C{forward} and C{contact} has C{add}, C{remove} and C{list}. They are commands of two
-words: argparse knows each by its name with the space in it, and L{joined} makes one word of the two.
+words: argparse knows each by its name with the space in it, and L{joined} makes one word of the two. Parsers
+inside of parsers would refuse C{expose ssh=tcp:22}, which has its entry where C{add} stands.
 """
 
 from __future__ import annotations
