@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
 from functools import partial
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, TypeAlias
 
 from twisted.application.service import Service
 from twisted.logger import (
@@ -35,6 +35,8 @@ from twisted.logger import (
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
+
+from ..names import Name
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 FIELDS: Final = (
@@ -60,6 +62,7 @@ FIELDS: Final = (
     "left_out",
 )
 """The fields of a line in JSON that only some events have. The documentation explains each."""
+_Named: TypeAlias = Callable[[LogEvent], LogEvent]
 _JOURNAL_LEVELS: Final = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
 
 
@@ -88,10 +91,12 @@ class LoggingService(Service):
 
     @ivar make_observer: makes the observer; C{None} leaves the log to C{twistd}.
     @ivar restyle: has the log written in another style, where it is ours.
+    @ivar describe_by: has names in the text of the log written by a function, where it is ours.
     """
 
     make_observer: Callable[[], ILogObserver] | None = None
     restyle: Callable[[LogStyle], object] = staticmethod(lambda style: None)
+    describe_by: Callable[[Callable[[Name], str]], object] = staticmethod(lambda describe: None)
 
     def setServiceParent(self, parent: Any) -> None:
         """Begin to belong to an application, which hands the observer to C{twistd}."""
@@ -99,7 +104,7 @@ class LoggingService(Service):
             observer = self.make_observer()
             parent.setComponent(ILogObserver, observer)
             if isinstance(observer, StyledLog):
-                self.restyle = observer.restyle
+                self.restyle, self.describe_by = observer.restyle, observer.describe_by
         Service.setServiceParent(self, parent)
 
 
@@ -118,11 +123,21 @@ class StyledLog:
 
     def __init__(self, style: LogStyle, file: TextIO) -> None:
         self._file = file
+        self._describe: Callable[[Name], str] = str
         self.restyle(style)
 
     def restyle(self, style: LogStyle) -> None:
         """Write in another style from now on."""
-        self._write = _observer(style, self._file)
+        self._write = _observer(style, self._file, self._named)
+
+    def describe_by(self, describe: Callable[[Name], str]) -> None:
+        """Write names in the text by this function: what people call nodes is known once a node is there."""
+        self._describe = describe
+
+    def _named(self, event: LogEvent) -> LogEvent:
+        return {
+            key: self._describe(value) if isinstance(value, Name) else value for key, value in event.items()
+        }
 
     def __call__(self, event: LogEvent) -> None:
         """Write an event, if it matters enough."""
@@ -138,13 +153,17 @@ def styled(style: LogStyle, file: TextIO | None = None) -> StyledLog:
     return StyledLog(style, sys.stdout if file is None else file)
 
 
-def _observer(style: LogStyle, file: TextIO) -> ILogObserver:
+def _observer(style: LogStyle, file: TextIO, named: _Named) -> ILogObserver:
+    """
+    @param named: puts what people call nodes in the place of their names.
+    """
     if style.format is LogFormat.JSON:
-        write = _json_line
+        # its fields keep the names
+        write = partial(_json_line, named)
     elif is_journal(file, os.environ):
-        write = _journal_lines
+        write = partial(_journal_lines, named)
     else:
-        write = _text_line
+        write = partial(_text_line, named)
     level = LogLevel.lookupByName(style.level)
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
     # Twisted's own reports of ports that open and close say nothing that ours do not.
@@ -203,28 +222,28 @@ def begin_new_file(file: LogFile) -> None:
         file.reopen()
 
 
-def _text(event: LogEvent) -> str:
-    return eventAsText(event, includeTimestamp=False, includeSystem=False)
+def _text(named: _Named, event: LogEvent) -> str:
+    return eventAsText(named(event), includeTimestamp=False, includeSystem=False)
 
 
 def _level(event: LogEvent) -> str:
     return str(event.get("log_level", LogLevel.info).name)
 
 
-def _text_line(event: LogEvent) -> str | None:
-    text, level = _text(event), _level(event)
+def _text_line(named: _Named, event: LogEvent) -> str | None:
+    text, level = _text(named, event), _level(event)
     mark = "" if level == "info" else f"{level}: "
     return f"{formatTime(event['log_time'], '%Y-%m-%d %H:%M:%S')} {mark}{text}\n" if text else None
 
 
-def _journal_lines(event: LogEvent) -> str | None:
-    text, level = _text(event), _level(event)
+def _journal_lines(named: _Named, event: LogEvent) -> str | None:
+    text, level = _text(named, event), _level(event)
     # each line of a traceback would be an entry of its own, without a level
     return "".join(f"<{_JOURNAL_LEVELS[level]}>{line}\n" for line in text.splitlines()) or None
 
 
-def _json_line(event: LogEvent) -> str | None:
-    text = formatEvent(event)
+def _json_line(named: _Named, event: LogEvent) -> str | None:
+    text = formatEvent(named(event))
     failure = event.get("log_failure")
     if not text and failure is None:
         return None

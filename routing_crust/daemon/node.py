@@ -161,6 +161,7 @@ class NodeService(LoggingService):
             membership=membership,
             crust=self.systemd.crust_of(settings, identity, membership, self._reactor),
         )
+        self.describe_by(routing.directory.describe)
         routing.set_message_handler(self._inbox.message_received)
         routing.set_request_handler(self._inbox.request_received)
         operator_log = self._operator_log = OperatorLog(routing)

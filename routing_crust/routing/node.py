@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from random import Random
 
 from twisted.internet.interfaces import IReactorTime
@@ -27,6 +28,7 @@ class Node:
     @ivar incarnation: grows with each start; peers tell a restart by it.
     @ivar network_now: the network's time, in seconds since the epoch.
     @ivar members: who may have a link with it.
+    @ivar brief: what an error calls a peer: its nickname, if it has one, and the beginning of its name.
     """
 
     settings: Settings
@@ -37,6 +39,7 @@ class Node:
     incarnation: int
     network_now: Callable[[], float]
     members: Members = OPEN
+    brief: Callable[[Name], str] = attrgetter("short")
 
     @property
     def name(self) -> Name:

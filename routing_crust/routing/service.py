@@ -164,6 +164,7 @@ class RoutingService(LinksByName, Service):
             self._incarnation,
             network_time.now,
             members,
+            self.directory.brief,
         )
         self._core = RoutingCore(node, network_time, self._observers)
         self._core.neighbourhood.watch_proxy(self._proxy_changed)

@@ -115,6 +115,16 @@ class StyleTests(SynchronousTestCase):
             },
         )
 
+    def test_text_calls_nodes_as_people_do_and_fields_keep_their_names(self) -> None:
+        for style in (LogStyle(), LogStyle(format=LogFormat.JSON)):
+            out = io.StringIO()
+            observer = styled(style, out)
+            observer.describe_by(lambda name: f"alice ({name.short})")
+            observer.restyle(style)
+            Logger(namespace="somewhere", observer=observer).info("lost {peer}", peer=ALICE)
+            self.assertIn(f"lost alice ({ALICE.short})", out.getvalue())
+        self.assertEqual(json.loads(out.getvalue())["peer"], str(ALICE))
+
     def test_json_has_the_traceback_of_a_failure(self) -> None:
         log, out = self.logged(LogStyle(format=LogFormat.JSON))
         with log.failuresHandled("it failed"):
@@ -177,6 +187,7 @@ class TwistdTests(SynchronousTestCase):
         service.make_observer = lambda: observer
         service.setServiceParent(application)
         self.assertIs(application.getComponent(ILogObserver), observer)  # type: ignore[attr-defined]
+        self.assertEqual(service.describe_by, observer.describe_by)
 
     def test_without_an_observer_twistd_makes_its_own(self) -> None:
         service, application = LoggingService(), Application("x")

@@ -17,7 +17,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...errors import InvalidName, RequestRefused, RoutingCrustError
+from ...errors import InvalidName, RoutingCrustError
 from ...names import Name
 from ...routing.events import Message
 from ...routing.service import RoutingService
@@ -239,23 +239,8 @@ class ControlConnection(LineOnlyReceiver):
             self._when_done(command.id, service.send, name, command.body, done)
         else:
             self._when_done(
-                command.id,
-                self._request,
-                name,
-                command.body,
-                lambda body: AnswerReply(body=body),
+                command.id, service.request, name, command.body, lambda body: AnswerReply(body=body)
             )
-
-    def _request(self, name: Name, body: bytes) -> Deferred[bytes]:
-        return self._owner.service.request(name, body).addErrback(self._name_refuser, name)
-
-    def _name_refuser(self, failure: Failure, name: Name) -> Failure:
-        error = failure.value
-        nickname = self._owner.service.directory.nickname_of(name)
-        # routing does not know what the operator calls a node
-        if isinstance(error, RequestRefused) and nickname:
-            return Failure(RequestRefused(error.detail, error.reason, f"{nickname} ({name.short})"))
-        return failure
 
     def _run_in_session(self, command: SessionCommand) -> None:
         if self._session is None:

@@ -207,10 +207,10 @@ class AbsenceWatch:
             until = began + (LOOK_APART_SECONDS if was_absent else apart)
             wait = max(0.0, until - self._clock.seconds())
         network = self._node.settings.network
+        # a member is in its network, and nobody knows a private network by its id
+        where = "" if self._node.members.is_private else f", and in the network {network}"
         problem = self.unreachable(
-            name,
-            f"{name.short} cannot be reached: is it running, and in the network {network}?",
-            watched.since,
+            name, f"{self._node.brief(name)} cannot be reached: is it running{where}?", watched.since
         )
         # forgotten first: a waiter that is told may wait for it again
         del self._watched[name]

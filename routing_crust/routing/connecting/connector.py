@@ -95,11 +95,13 @@ class Connector(PeerListener):
             return fail(ServiceStopped("the service has been stopped"))
         if self._node.members.is_banned(name):
             self._cooldown.note(name)
-            return fail(PeerUnreachable(f"{name.short} is banned from this network"))
+            return fail(PeerUnreachable(f"{self._node.brief(name)} is banned from this network"))
         if not self._links.has_room(name, use):
             # no better than silence: to ask again at once would find no room either
             self._cooldown.note(name)
-            return fail(ExpectedConnectionExpired(f"the routing table has no room for {name.short}"))
+            return fail(
+                ExpectedConnectionExpired(f"the routing table has no room for {self._node.brief(name)}")
+            )
         request = self._requests.get(name, use)
         if request is None:
             request = self._request(name, use, via, None if informant == name else informant)
@@ -154,7 +156,9 @@ class Connector(PeerListener):
         """A member is banned: end what is tried with it, and fail those who wait for a link."""
         for request in self._requests.to(name):
             self._attempts.punches.give_up(name, request.nonce)
-            self._settle(request, Failure(PeerUnreachable(f"{name.short} was not reached: {reason}")))
+            self._settle(
+                request, Failure(PeerUnreachable(f"{self._node.brief(name)} was not reached: {reason}"))
+            )
         self._attempts.withdraw_all(name)
 
     def is_requesting(self, name: Name, use: LinkUse) -> bool:
@@ -217,7 +221,9 @@ class Connector(PeerListener):
                 continue
             age = self._node.network_now() - request.issued
             if abs(age - (self._node.clock.seconds() - request.sent)) > MAX_TIME_SHIFT_SECONDS:
-                problem = ExpectedConnectionExpired(f"{request.name.short} was asked with a wrong time")
+                problem = ExpectedConnectionExpired(
+                    f"{self._node.brief(request.name)} was asked with a wrong time"
+                )
                 self._attempts.punches.give_up(request.name, request.nonce)
                 self._settle(request, Failure(problem))
 
@@ -374,7 +380,7 @@ class Connector(PeerListener):
             self._cooldown.note(name)
         said = "answered, but no link was made" if request.answered else "did not answer"
         self._node.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
-        problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
+        problem = ExpectedConnectionExpired(f"{self._node.brief(name)} was asked for a connection and {said}")
         self._attempts.punches.give_up(name, request.nonce)
         self._settle(request, Failure(problem))
 

@@ -117,7 +117,7 @@ class DirectLinks:
             asking.cancel()
 
         def too_late() -> None:
-            problem = f"{name.short} was not reached within {UNREACHABLE_SECONDS:g} s"
+            problem = f"{self._node.brief(name)} was not reached within {UNREACHABLE_SECONDS:g} s"
             give_up(self._absence.unreachable(name, problem, began))
 
         def ended(result: ILink | Failure) -> ILink | Failure:

@@ -149,8 +149,12 @@ class PeerDirectory:
 
     def describe(self, name: Name) -> str:
         """The nickname with the beginning of the name; the whole name, if there is no nickname."""
+        return self.brief(name) if self.nickname_of(name) else str(name)
+
+    def brief(self, name: Name) -> str:
+        """The nickname with the beginning of the name; the beginning alone, if there is no nickname."""
         nickname = self.nickname_of(name)
-        return f"{nickname} ({name.short})" if nickname else str(name)
+        return f"{nickname} ({name.short})" if nickname else name.short
 
     def allowance(self, whom: Iterable[Name | str]) -> Allowance:
         """

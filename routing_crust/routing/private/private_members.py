@@ -313,8 +313,11 @@ class PrivateMembers(Members):
         given = b"" if renewed is None else encode_certificate(renewed)
         if given:
             detail += "; it was given a new one"
-        at = own.not_before if reason is CloseReason.CERTIFICATE_TOO_EARLY else own.not_after
-        return TurnedAway(reason, f"{own}: {detail}", None, float(at), given)
+        at = {
+            CloseReason.CERTIFICATE_TOO_EARLY: own.not_before,
+            CloseReason.CERTIFICATE_EXPIRED: own.not_after,
+        }
+        return TurnedAway(reason, f"{own}: {detail}", None, float(at.get(reason, 0)), given)
 
     def _renewed(self, signed: SignedCertificate, rejection: Rejection) -> SignedCertificate | None:
         """What a member gets instead of a link: it has expired, or a newer certificate waits here."""

@@ -142,7 +142,7 @@ class RenewalExchange(PeerListener):
         reason = reason_text(message.reason)
         if len(message.by) == NAME_BYTES:
             by = Name(message.by)
-            reason += f", by {self._members.certificate_of(by) or by.short}"
+            reason += f", by {self._node.brief(by)}"
         if message.at:
             reason += f", {date_text(message.at)}"
         if message.time and abs(message.time - self._now()) > CLOCKS_APART_SECONDS:

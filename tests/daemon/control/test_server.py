@@ -45,8 +45,7 @@ from routing_crust.daemon.control.messages import (
     encode,
 )
 from routing_crust.daemon.control.server import CLOSE_TIMEOUT_SECONDS, ControlServer
-from routing_crust.errors import CannotListen, PeerUnreachable, RequestRefused
-from routing_crust.forwarding_rules import Nickname
+from routing_crust.errors import CannotListen, PeerUnreachable
 
 from ..fakes import ALICE, BOB, CAROL, FakeService, message, temporary_directory
 
@@ -134,15 +133,6 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual((method, name, body), ("request", BOB, b"?"))
         result.callback(b"\x00")
         self.assertEqual(self.replies(), [AnswerReply(id=4, body=b"\x00")])
-
-    def test_refusal_of_a_request_names_the_peer_as_the_operator_does(self) -> None:
-        for nicknames, who in (((), BOB.short), ((Nickname("desk", BOB),), f"desk ({BOB.short})")):
-            self.service.settings = Settings(nicknames=nicknames)
-            self.give(RequestCommand(id=4, name=str(BOB), body=b"?"))
-            self.service.calls[-1][-1].errback(RequestRefused("not now", who=BOB.short))
-            (reply,) = self.replies()
-            expected = FailedReply(id=4, kind="RequestRefused", text=f"{who} refused the request: not now")
-            self.assertEqual(reply, expected)
 
     def test_command_about_members_needs_a_private_network(self) -> None:
         self.give(InviteCommand(id=4))

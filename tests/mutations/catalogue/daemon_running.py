@@ -411,4 +411,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "            pass",
         ("tests.daemon.members.test_credentials",),
     ),
+    Mutant(
+        "the log does not say what people call a node",
+        "daemon/logs.py",
+        "self._describe(value) if isinstance(value, Name) else value",
+        "value",
+        ("tests.daemon.test_logs.StyleTests.test_text_calls_nodes_as_people_do_and_fields_keep_their_names",),
+    ),
 )

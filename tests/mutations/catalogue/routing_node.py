@@ -190,4 +190,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
             "tests.routing.reporting.test_explain.ExplainTests.test_never_and_may_be_are_not_said_of_one_address",
         ),
     ),
+    Mutant(
+        "errors do not say what people call a node",
+        "routing/service.py",
+        "self.directory.brief,",
+        "str,",
+        ("tests.routing.absence.test_absence.GoneTests",),
+    ),
 )

@@ -66,7 +66,8 @@ class AbsenceCase(SynchronousTestCase):
 class GoneTests(AbsenceCase):
     def test_killed_peer_is_given_up_early_whatever_is_wanted_of_it(self) -> None:
         """With the reason, as one of Twisted's errors of connecting."""
-        at = str(self.two.endpoint)
+        at, who = str(self.two.endpoint), f"two \\({self.two.name.short}\\)"
+        self.one.service.directory.change_nicknames({"two": self.two.name})
         self.two.crash()
         self.net.run_for(0.1)
         for waiting in self.ways(self.one, self.two.name):
@@ -77,7 +78,9 @@ class GoneTests(AbsenceCase):
             self.assertLess(seconds, EARLY_SECONDS)
             self.assertEqual(error.tried, ((at, "connection refused"),))
             self.assertEqual(error.asked, "none of the 6 nodes nearest to its name knows of it")
-            self.assertRegex(str(error), f"cannot be reached: is it running.*{at}: connection refused; none")
+            self.assertRegex(
+                str(error), f"^{who} cannot be reached: is it running.*{at}: connection refused; none"
+            )
 
     def test_peer_whose_addresses_nobody_knows_is_given_up_early(self) -> None:
         for waiting in self.ways(self.one, self.net.new_identity().name):

@@ -13,6 +13,7 @@ from routing_crust.history import History
 from routing_crust.names import Name
 from routing_crust.routing.absence.absence_watch import FIRST_LOOK_SECONDS, AbsenceWatch
 from routing_crust.routing.absence.group_word import Word
+from routing_crust.routing.members import OPEN
 
 PEER, OTHER = Name(b"\x01" * 32), Name(b"\x02" * 32)
 
@@ -22,7 +23,11 @@ class SleepTests(SynchronousTestCase):
         self.clock = Clock()
         self.given: list[float] = []
         node: Any = SimpleNamespace(
-            clock=self.clock, history=History(self.clock.seconds), settings=Settings()
+            clock=self.clock,
+            history=History(self.clock.seconds),
+            settings=Settings(),
+            members=OPEN,
+            brief=str,
         )
         group: Any = SimpleNamespace(ask=self.ask)
         addresses: Any = SimpleNamespace(knock=self.knock)

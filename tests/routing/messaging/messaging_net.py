@@ -55,6 +55,11 @@ def at_once(link: FakeLink, kind: int, payload: bytes) -> list[float]:
     return [0.0]
 
 
+def called(name: Name) -> str:
+    """What errors of these nodes call a peer."""
+    return f"peer {name.short}"
+
+
 class FakeLink:
     """One end of a link. Frames arrive on a later turn of the clock, and only while both ends are open."""
 
@@ -150,7 +155,7 @@ class FakeNode:
         simulated = SimulatedKeyAgreements(who, Random(who.name.number + 1))
         agreements = SessionTls(who) if net.has_tls else simulated
         crust = cast(ICrust, SimpleNamespace(agree_on_keys=agreements.agree))
-        node = Node(net.settings, who, clock, random, crust, 1, clock.seconds)
+        node = Node(net.settings, who, clock, random, crust, 1, clock.seconds, brief=called)
         self.neighbourhood = Neighbourhood(node, self)
         self.table = self.neighbourhood.table
         self.clients = self.neighbourhood.clients

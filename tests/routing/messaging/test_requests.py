@@ -27,7 +27,7 @@ from routing_crust.wire.codec import encode
 from routing_crust.wire.end_to_end import AckPart, AckStatus, MessagePart, Refusal, Working
 from routing_crust.wire.framing import FrameKind
 
-from .messaging_net import FakeNode, acks, at_once, message_parts
+from .messaging_net import FakeNode, acks, at_once, called, message_parts
 from .pair import Pair
 
 
@@ -58,7 +58,7 @@ class RefusalTests(Requests):
         error = self.failureResultOf(sent, RequestRefused).value
         assert isinstance(error, RequestRefused)
         self.assertIn(error.detail or error.reason.text, str(error))
-        self.assertIn(self.two.name.short, str(error))
+        self.assertIn(called(self.two.name), str(error))
         return error.reason, error.detail
 
     def test_a_node_without_a_handler_says_so(self) -> None:

@@ -54,6 +54,8 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(directory.name_of(" bob\n"), BOB)
         self.assertEqual(directory.describe(BOB), f"bob ({BOB.short})")
         self.assertEqual(directory.describe(CAROL), str(CAROL))
+        self.assertEqual(directory.brief(BOB), f"bob ({BOB.short})")
+        self.assertEqual(directory.brief(CAROL), CAROL.short)
 
     def test_nickname_of_the_settings_goes_before_one_of_a_certificate(self) -> None:
         """Else an issuer of certificates could lead our connections to another node."""

@@ -94,9 +94,11 @@ class OutgoingMessage:
             return ack.status in (AckStatus.REFUSED, AckStatus.WORKING)
         return ack.status is AckStatus.DELIVERED and not ack.body
 
-    def refused(self, body: bytes) -> RequestRefused:
+    def refused(self, body: bytes, who: str) -> RequestRefused:
         """
         The error that a refusal means.
+
+        @param who: the destination, as an error calls it.
 
         @raise WireError: this is no refusal.
         """
@@ -107,7 +109,7 @@ class OutgoingMessage:
             reason = RefusalReason.UNKNOWN
         # the text is the peer's own, and may be shown in a terminal or a log
         detail = "".join(each if each.isprintable() else "?" for each in refusal.detail)
-        return RequestRefused(detail, reason, self.destination.short)
+        return RequestRefused(detail, reason, who)
 
     def works_on(self, body: bytes, now: float) -> None:
         """
@@ -122,17 +124,17 @@ class OutgoingMessage:
             self.working_until = self.since = until
             self.attempts = 1
 
-    def unreachable(self) -> PeerUnreachable:
-        """Why it was given up."""
+    def unreachable(self, who: str) -> PeerUnreachable:
+        """Why it was given up. C{who} is the destination, as an error calls it."""
         return PeerUnreachable(
-            f"{self.destination.short} has not acknowledged the message: "
+            f"{who} has not acknowledged the message: "
             f"attempts: {self.attempts + self.hints}, routes tried: {len(self.tried)}"
         )
 
-    def too_late(self, seconds: float, now: float) -> RequestTimedOut:
-        """Why its caller has no answer after C{seconds}."""
+    def too_late(self, seconds: float, now: float, who: str) -> RequestTimedOut:
+        """Why its caller has no answer after C{seconds}. C{who} is the destination, as an error calls it."""
         working = "and works on it" if self.working_until > now else f"after {self.attempts} attempts"
-        return RequestTimedOut(f"{self.destination.short} has not answered within {seconds:g} s, {working}")
+        return RequestTimedOut(f"{who} has not answered within {seconds:g} s, {working}")
 
     def end_attempt(self) -> None:
         """End the attempt that is under way."""

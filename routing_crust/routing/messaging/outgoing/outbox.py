@@ -45,6 +45,7 @@ class Outbox:
         @param deliver_here: called, on a later turn, with each message to ourselves.
         """
         self._own = node.name
+        self._brief = node.brief
         self._clock = node.clock
         # above all ids of earlier starts, so that no peer mistakes a new message for an old one
         self._last_id = node.incarnation << 20
@@ -169,7 +170,7 @@ class Outbox:
             self._retries.wait(message)
             return
         if ack.status is AckStatus.REFUSED:
-            self._fail(message, message.refused(ack.body))
+            self._fail(message, message.refused(ack.body, self._brief(source)))
             return
         # an answer of ours to ourselves comes whole
         body: bytes | None = ack.body
@@ -242,7 +243,8 @@ class Outbox:
 
     def _out_of_time(self, message: OutgoingMessage, seconds: float) -> None:
         """The caller does not want to wait any longer."""
-        self._fail(message, message.too_late(seconds, self._clock.seconds()))
+        who = self._brief(message.destination)
+        self._fail(message, message.too_late(seconds, self._clock.seconds(), who))
 
     def _fail(self, message: OutgoingMessage, problem: Exception) -> None:
         self._forget(message)

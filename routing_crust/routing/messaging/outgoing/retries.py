@@ -52,6 +52,7 @@ class MessageRetries:
         @param failed: called with each message that is given up, and why. It calls L{forget}.
         """
         self._own = node.name
+        self._brief = node.brief
         self._clock = node.clock
         self._random = node.random
         self._attempts = attempts
@@ -146,7 +147,7 @@ class MessageRetries:
             message.end_watch = self.lookout.watch(message.destination, partial(self._failed, message))
 
     def _give_up(self, message: OutgoingMessage) -> None:
-        problem = message.unreachable()
+        problem = message.unreachable(self._brief(message.destination))
         if self.lookout is not None:
             problem = self.lookout.unreachable(message.destination, str(problem), message.began)
         self._failed(message, problem)
