@@ -75,19 +75,15 @@ class EndpointDial:
     def start(self) -> None:
         """Begin."""
         self._wait()
-        path = self._paths.first(self.endpoint)
-        self._begin(path, first=True)
+        self._begin(self._paths.first(self.endpoint), DIAL_TIMEOUT_SECONDS)
 
-    def _begin(self, path: DialPath, first: bool = False) -> None:
+    def _begin(self, path: DialPath, timeout: float) -> None:
         self._tried.append(path)
         dial = self._make(path)
-        if first:
-            self._first = dial
+        self._first = self._first or dial
         self._running[dial] = path
         dial.outcome.addCallbacks(self._won, self._failed, callbackArgs=(dial,), errbackArgs=(dial,))
-        # all dials of one endpoint have its one time limit together
-        passed = 0.0 if first else self._clock.seconds() - self._began
-        dial.dial(DIAL_TIMEOUT_SECONDS - passed)
+        dial.dial(timeout)
 
     def _wait(self) -> None:
         self._timer = self._clock.callLater(UPLINK_STAGGER_SECONDS, self._look)
@@ -113,11 +109,15 @@ class EndpointDial:
         return next((each for each in others if each not in self._tried), None)
 
     def _repeat(self, path: DialPath) -> bool:
+        # all dials of one endpoint have its one time limit together, and a busy process may be late
+        left = DIAL_TIMEOUT_SECONDS - (self._clock.seconds() - self._began)
+        if left <= 0:
+            return False
         try:
             self._may_repeat()
         except (LimitReached, DialFailed):
             return False
-        self._begin(path)
+        self._begin(path, left)
         # the dial may have ended within the call
         return not self.outcome.called
 

@@ -183,6 +183,14 @@ class EndpointDialTests(SynchronousTestCase):
         self.assertEqual(problem.getErrorMessage(), "no answer, nor by wlan0")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_process_that_stood_still_begins_no_dial_after_the_end_of_the_first(self) -> None:
+        self.uplinks = [WIFI]
+        dial = self.start()
+        self.clock.advance(11)
+        self.assertEqual((self.tried(), self.repeated), ([SYSTEM], 0))
+        self.fail_dial(0)
+        self.failureResultOf(dial.outcome, DialFailed)
+
     def test_refusal_of_the_host_ends_all(self) -> None:
         self.uplinks = [WIFI]
         dial = self.start()

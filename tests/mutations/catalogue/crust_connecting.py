@@ -369,6 +369,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a process that stood still dials again when the time for it is over",
+        "crust/dial/endpoint_dial.py",
+        "        if left <= 0:\n            return False\n",
+        "",
+        (
+            "tests.crust.dial.test_endpoint_dial.EndpointDialTests.test_process_that_stood_still_begins_no_dial_after_the_end_of_the_first",
+        ),
+    ),
+    Mutant(
         "dials by other paths are not counted against a stranger's budget",
         "crust/dial/endpoint_dial.py",
         "            self._may_repeat()\n",
