@@ -143,6 +143,17 @@ def date_text(when: float) -> str:
     return strftime("%Y-%m-%d %H:%M UTC", gmtime(when))
 
 
+def standing(own: Certificate, rejection: Rejection | None, now: float) -> dict[str, object]:
+    """How long a certificate is good, and why it is not, as values for JSON."""
+    return {
+        "until": date_text(own.not_after),
+        "seconds_left": round(own.not_after - now),
+        "ends_soon": ends_soon(own, now),
+        "problem": "" if rejection is None else str(rejection),
+        "problem_kind": "" if rejection is None else rejection.problem.name.lower(),
+    }
+
+
 def _belongs(own: Certificate, network: str, name: Name) -> Rejection | None:
     if own.network != network:
         return Rejection(Problem.OTHER_NETWORK, own.network)

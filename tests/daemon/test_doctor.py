@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from typing import Any
 
 from twisted.internet import reactor
@@ -35,9 +36,13 @@ from routing_crust.daemon.commands import doctor
 from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.server import ControlServer
 from routing_crust.endpoints import Endpoint
-from routing_crust.identity import create_identity
+from routing_crust.identity import Identity, create_identity, load_identity
 from routing_crust.limits import DAY_SECONDS
 from routing_crust.testing.memory.name_servers import SERVER, MemoryNameServers
+from routing_crust.trust.certificate import MemberRole
+from routing_crust.trust.issuing import Issuer
+from routing_crust.trust.networks import network_of
+from routing_crust.trust.state_files import save_certificate
 
 from .fakes import FakeService, temporary_directory
 from .test_cli import CliTestCase
@@ -89,6 +94,12 @@ class JudgingTests(SynchronousTestCase):
             ("network", {"state": "bootstrapping"}, FAIL, "no way into it: bootstrapping"),
             ("network", {"state": "disconnected", "no_way_in": "refused"}, FAIL, "no way into it: refused"),
             ("network", {"state": "disconnected", "role": "first"}, OK, "waiting for the first peer"),
+            (
+                "network",
+                {"state": "disconnected", "role": "first", "membership": {"until": "Monday"}},
+                OK,
+                "waiting for the first peer",
+            ),
             ("network", {"role": "client", "group_connected": False}, OK, "connected to lab"),
             ("listening", {"endpoints": []}, FAIL, "nowhere"),
             ("listening", {"endpoints": [], "role": "client"}, OK, "no, since it is a client"),
@@ -131,6 +142,25 @@ class JudgingTests(SynchronousTestCase):
             ("clock", {}, OK, "not known: there is no peer to compare it with"),
         ):
             self.assertEqual(self.verdict(check, **other), (verdict, said))
+
+    def test_first_node_is_told_how_others_get_in(self) -> None:
+        alone = {**WELL, "state": "disconnected", "role": "first"}
+        for status, command in ((alone, "status"), ({**alone, "membership": {"until": "Monday"}}, "invite")):
+            (found,) = (each for each in of_status(status, "1") if each.check == "network")
+            self.assertIn(f"'routing-crust {command}", found.advice)
+
+    def test_path_mtu_is_told_by_size(self) -> None:
+        def told(paths: dict[str, int]) -> tuple[str, str]:
+            (found,) = (each for each in of_status(WELL, "1", paths) if each.check == "path MTU")
+            return found.verdict, found.text
+
+        self.assertEqual(
+            told({"192.0.2.1": 1500, "192.0.2.2": 1400, "192.0.2.3": 1500}),
+            (OK, "1400 bytes to 192.0.2.2, 1500 bytes to 192.0.2.1, 192.0.2.3"),
+        )
+        many = {f"192.0.2.{each}": 1500 for each in range(9)}
+        self.assertEqual(told(many), (OK, "1500 bytes to 192.0.2.0, 192.0.2.1, 192.0.2.2 and 6 more"))
+        self.assertEqual(told({"192.0.2.1": 576}), (WARN, "576 bytes to 192.0.2.1"))
 
     def test_daemon_of_another_version_may_leave_things_out(self) -> None:
         self.assertEqual({each.verdict for each in of_status({}, "1")}, {OK, WARN, FAIL})
@@ -245,6 +275,44 @@ class DoctorTests(CliTestCase):
         self.assertEqual(code, 0)
         texts = [each["text"] for each in found if each["check"] == "contact"]
         self.assertEqual(texts, [f"{good} answers", f"{bad}: Connection refused"])
+
+    async def test_certificate_and_ports_are_looked_at_without_a_daemon(self) -> None:
+        network = network_of(Identity.generate().name)
+        (self.folder / "config.toml").write_text(f'network = "{network}"\nlisten = ["127.0.0.1:0"]\n')
+        code, found = await self.doctor()
+        by_check = {each["check"]: each for each in found}
+        self.assertEqual((code, by_check["certificate"]["verdict"]), (1, FAIL))
+        self.assertEqual(by_check["ports"]["text"], "127.0.0.1:0 can be listened on")
+
+    async def test_ports_of_a_running_daemon_are_not_tried(self) -> None:
+        (self.folder / "config.toml").write_text('listen = ["127.0.0.1:0"]\n')
+        self.serve()
+        _, found = await self.doctor()
+        self.assertNotIn("ports", {each["check"] for each in found})
+
+    async def test_clock_that_the_files_prove_wrong_is_not_called_right(self) -> None:
+        authority, identity = Issuer(Identity.generate()), load_identity(self.folder / "key.pem")
+        ahead = time.time() + 2 * DAY_SECONDS
+        signed = authority.issue(identity.name, "home", MemberRole.NODE.implied, ahead)
+        save_certificate(self.folder, signed)
+        (self.folder / "config.toml").write_text(f'network = "{authority.network}"\n')
+        self.facts["clock_offset_seconds"] = 0.0
+        self.serve()
+        _, found = await self.doctor()
+        (clock,) = (each for each in found if each["check"] == "clock")
+        self.assertEqual(clock["verdict"], WARN)
+        self.assertIn("behind", clock["text"])
+
+    async def test_path_mtu_of_direct_links_is_told(self) -> None:
+        self.facts["links"] = [
+            {"rung": "direct", "address": "127.0.0.1:5483"},
+            {"rung": "tunnel", "address": "relay:5483"},
+        ]
+        self.patch(doctor, "path_mtus", lambda hosts: dict.fromkeys(hosts, 1500))
+        self.serve()
+        _, found = await self.doctor()
+        (mtu,) = (each for each in found if each["check"] == "path MTU")
+        self.assertEqual(mtu["text"], "1500 bytes to 127.0.0.1")
 
     async def test_settings_file_that_cannot_be_used_is_one_finding_among_the_others(self) -> None:
         self.serve()

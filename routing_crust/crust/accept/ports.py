@@ -142,6 +142,11 @@ def _advice(endpoint: Endpoint, problem: OSError) -> str:
         endpoint.address.is_unspecified or problem.errno != errno.EADDRNOTAVAIL
     ):
         what = "this host has no IPv6: take the endpoint out of listen"
+    elif problem.errno == errno.EINVAL and endpoint.address.is_link_local and "%" not in endpoint.host:
+        what = (
+            "a link-local address is one of an interface: write it with its name, as in "
+            f"[{endpoint.host}%eth0]:{endpoint.port}"
+        )
     elif problem.errno == errno.EADDRNOTAVAIL:
         what = "this host does not have the address: set listen to one that it has"
     else:

@@ -8,8 +8,9 @@ Decisions only: the command gathers what is judged here.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ...limits import DAY_SECONDS
@@ -19,6 +20,9 @@ from ..text import duration, network_text
 OK: Final = "ok"
 WARN: Final = "warn"
 FAIL: Final = "fail"
+CLOCK: Final = "clock"
+RELAYED: Final = "tunnel"
+"""What the status calls the connection type of links that another node relays."""
 MAX_CLOCK_OFFSET_SECONDS: Final = 10.0
 """Requests of a node whose clock is further off are refused for their age before long."""
 MIN_MTU_BYTES: Final = 1280
@@ -28,6 +32,8 @@ NOT_YET: Final = "not_yet"
 EXPIRED: Final = "expired"
 """What may be wrong with a certificate for a wrong clock alone."""
 ROOT: Final = 0
+MAX_HOSTS_SHOWN: Final = 3
+NO_PATHS: Final[Mapping[str, int]] = MappingProxyType({})
 FEW_DESCRIPTORS: Final = 1024
 """Each link and each carried connection takes one or two."""
 
@@ -88,8 +94,14 @@ def of_files(state_dir: Path, user: int) -> list[Finding]:
     return found
 
 
-def of_status(status: Mapping[str, Any], version: str) -> list[Finding]:
-    """What the daemon reports of its node."""
+def of_status(
+    status: Mapping[str, Any], version: str, path_mtus: Mapping[str, int] = NO_PATHS
+) -> list[Finding]:
+    """
+    What the daemon reports of its node.
+
+    @param path_mtus: the largest packets that pass to the hosts of its links, by their addresses.
+    """
     return [
         _version(status, version),
         _network(status),
@@ -97,7 +109,7 @@ def of_status(status: Mapping[str, Any], version: str) -> list[Finding]:
         _dialable(status),
         _router(status),
         _nat(status),
-        _path_mtu(status),
+        _path_mtu(status, path_mtus),
         _uplinks(status),
         _ipv6(status),
         _links(status),
@@ -176,8 +188,13 @@ def _network(status: Mapping[str, Any]) -> Finding:
         text = "links with some neighbours are missing"
         return Finding("network", WARN, text, "wait a minute; then see the log")
     if first:
-        text = "waiting for the first peer"
-        return Finding("network", OK, text, "give others the contact that 'routing-crust status' shows")
+        text, advice = (
+            "waiting for the first peer",
+            "give others the contact that 'routing-crust status' shows",
+        )
+        if status.get("membership"):
+            advice = "'routing-crust invite NICKNAME' prints what lets one in"
+        return Finding("network", OK, text, advice)
     problem = status.get("no_way_in") or state
     return Finding("network", FAIL, f"no way into it: {problem}", "see the contacts below, and the log")
 
@@ -221,7 +238,7 @@ def _nat(status: Mapping[str, Any]) -> Finding:
     return Finding("NAT", OK, kind)
 
 
-def _path_mtu(status: Mapping[str, Any]) -> Finding:
+def _path_mtu(status: Mapping[str, Any], path_mtus: Mapping[str, int]) -> Finding:
     small = [f"{each['host']} ({each['segment_bytes']} bytes)" for each in status.get("path_mtu", [])]
     if small:
         text = f"large packets get lost without a word; segments are kept small to {', '.join(small)}"
@@ -230,7 +247,22 @@ def _path_mtu(status: Mapping[str, Any]) -> Finding:
             "or have the router let ICMP pass; 'sysctl net.ipv4.tcp_mtu_probing=1' helps all programs"
         )
         return Finding("path MTU", WARN, text, advice)
-    return Finding("path MTU", OK, "no packets were found to be too large")
+    if not path_mtus:
+        return Finding("path MTU", OK, "no packets were found to be too large")
+    sizes = ", ".join(
+        f"{size} bytes to {_some([host for host, each in path_mtus.items() if each == size])}"
+        for size in sorted(set(path_mtus.values()))
+    )
+    if min(path_mtus.values()) < MIN_MTU_BYTES:
+        advice = f"raise the MTU to {MIN_MTU_BYTES} or more on the way there: IPv6 needs it"
+        return Finding("path MTU", WARN, sizes, advice)
+    return Finding("path MTU", OK, sizes)
+
+
+def _some(hosts: Sequence[str]) -> str:
+    """A few of the hosts, and how many more there are."""
+    rest = len(hosts) - MAX_HOSTS_SHOWN
+    return ", ".join(hosts[:MAX_HOSTS_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _uplinks(status: Mapping[str, Any]) -> Finding:
@@ -251,7 +283,7 @@ def _ipv6(status: Mapping[str, Any]) -> Finding:
 
 def _links(status: Mapping[str, Any]) -> Finding:
     links = status.get("links", [])
-    relayed = sum(each.get("rung") == "tunnel" for each in links)
+    relayed = sum(each.get("rung") == RELAYED for each in links)
     if links and relayed == len(links):
         advice = "see 'routing-crust explain NAME' for each"
         return Finding("links", WARN, f"all {relayed} are relayed", advice)
@@ -262,14 +294,14 @@ def _clock(status: Mapping[str, Any]) -> Finding:
     ahead = status.get("clock_offset_seconds")
     if status.get("membership", {}).get("problem_kind") == NOT_YET:
         # a node that accepts nobody's certificate compares its clock with nobody's
-        return Finding("clock", WARN, "by it the certificate of this node is of the future", SET_THE_CLOCK)
+        return Finding(CLOCK, WARN, "by it the certificate of this node is of the future", SET_THE_CLOCK)
     if ahead is None:
-        return Finding("clock", OK, "not known: there is no peer to compare it with")
+        return Finding(CLOCK, OK, "not known: there is no peer to compare it with")
     if abs(ahead) > MAX_CLOCK_OFFSET_SECONDS:
         apart = duration(abs(ahead))
         text = f"the network's time is {apart} {'ahead of' if ahead > 0 else 'behind'} ours"
-        return Finding("clock", WARN, text, SET_THE_CLOCK)
-    return Finding("clock", OK, "it agrees with that of the peers")
+        return Finding(CLOCK, WARN, text, SET_THE_CLOCK)
+    return Finding(CLOCK, OK, "it agrees with that of the peers")
 
 
 def finding_text(each: Finding) -> str:

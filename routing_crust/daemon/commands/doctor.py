@@ -6,15 +6,19 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ... import __version__
+from ...endpoints import Endpoint
 from ...plain_errors import ConfigurationError
 from ..checking.checkup import (
+    CLOCK,
     FAIL,
     OK,
+    RELAYED,
     Finding,
     Interface,
     exit_is_good,
@@ -26,6 +30,7 @@ from ..checking.checkup import (
     of_membership,
     of_status,
 )
+from ..checking.path_mtu import path_mtus
 from ..control.client import ClientError, ControlClient
 from ..control.messages import StatusCommand, StatusReply
 from ..members.networks_here import CONFIG_NAME
@@ -42,20 +47,22 @@ _MULTICAST: Final = 0x1000
 def doctor(options: argparse.Namespace) -> int:
     """Print the findings."""
     state_dir = state_dir_of(options)
-    found = of_files(state_dir, os.geteuid())
+    found, runs = of_files(state_dir, os.geteuid()), True
     try:
         with connect(options) as client:
             found += _of_daemon(client)
     except ClientError as error:
         found.append(Finding("daemon", FAIL, str(error)))
+        runs = False
     found += of_interfaces(interfaces_in(INTERFACES))
     config = options.config or state_dir / CONFIG_NAME
     if config.exists():
         try:
-            found += of_contacts(contacts_in(config))
+            found += _of_settings(config, state_dir, runs)
         except ConfigurationError as error:
             # what else was found must not go with it
             found.append(Finding("settings", FAIL, str(error), f"mend {config}: no daemon starts with it"))
+    found = _one_clock(found)
     if options.json:
         print_line(json.dumps([each._asdict() for each in found], indent=2))
     else:
@@ -67,7 +74,8 @@ def doctor(options: argparse.Namespace) -> int:
 def _of_daemon(client: ControlClient) -> list[Finding]:
     status = client.ask(StatusCommand(), StatusReply, STATUS_TIMEOUT_SECONDS).status
     process = status.get("process")
-    found = [Finding("daemon", OK, f"process {process}"), *of_status(status, __version__)]
+    paths = path_mtus(_hosts(status))
+    found = [Finding("daemon", OK, f"process {process}"), *of_status(status, __version__, paths)]
     limit = _descriptor_limit(process)
     if limit is not None:
         found.append(of_descriptors(limit))
@@ -98,16 +106,32 @@ def interfaces_in(folder: Path) -> Iterator[Interface]:
             yield Interface(each.name, bool(flags & _MULTICAST), mtu)
 
 
-def contacts_in(config: Path) -> Iterator[tuple[str, str]]:
+def _hosts(status: Mapping[str, Any]) -> list[str]:
+    """The addresses of the peers to which there is a link that nobody relays."""
+    direct = [each for each in status.get("links", ()) if each.get("rung") != RELAYED and each.get("address")]
+    return sorted({Endpoint.from_text(each["address"]).host for each in direct})
+
+
+def _one_clock(found: Sequence[Finding]) -> list[Finding]:
+    """These, without what the daemon says well of a clock that the files prove wrong."""
+    wrong = any(each.check == CLOCK and each.verdict != OK for each in found)
+    return [each for each in found if each.check != CLOCK or each.verdict != OK or not wrong]
+
+
+def _of_settings(config: Path, state_dir: Path, daemon_runs: bool) -> list[Finding]:
     """
-    The contacts in a settings file, each with the problem that there is with it.
+    What depends on a settings file: credentials, ports and contacts.
 
     @raise ConfigurationError: the file cannot be used.
     """
     # loads all that settings are made of, for which the other commands need not wait
     from ...config import Settings
     from ...hosts.proxies import ProxyRules
+    from ..checking.at_rest import of_credentials, of_ports
     from ..checking.contacts import check_contacts
 
     settings = Settings.from_toml(config)
-    return check_contacts(settings.contacts, ProxyRules.of(settings.proxy, os.environ))
+    found = of_credentials(state_dir, settings.network, time.time(), daemon_runs)
+    if not daemon_runs:
+        found += of_ports(settings)
+    return found + of_contacts(check_contacts(settings.contacts, ProxyRules.of(settings.proxy, os.environ)))

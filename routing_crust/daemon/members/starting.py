@@ -69,14 +69,22 @@ def start_daemon(state_dir: Path, *, alone: bool = False) -> Started:
     ]
     # what an earlier start has failed for is in the same log
     before = log.stat().st_size if log.exists() else 0
-    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if process.returncode:
-        reason = _reason(log, before, process) or f"see {log}"
-        raise NotStarted(
-            f"the daemon did not start: {reason}. All else is there, in {state_dir}: when this is mended, "
-            f"'routing-crust start --state-dir={state_dir}' starts it"
+    try:
+        process = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
+    except OSError as error:
+        raise _not_started(f"{sys.executable}: {error.strerror}", state_dir) from None
+    if process.returncode:
+        raise _not_started(_reason(log, before, process) or f"see {log}", state_dir)
     return _wait(state_dir, log, alone)
+
+
+def _not_started(reason: str, state_dir: Path) -> NotStarted:
+    return NotStarted(
+        f"the daemon did not start: {reason}. All else is there, in {state_dir}: when this is mended, "
+        f"'routing-crust start --state-dir={state_dir}' starts it"
+    )
 
 
 def _reason(log: Path, before: int, process: subprocess.CompletedProcess[str]) -> str:

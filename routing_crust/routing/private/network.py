@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...trust.certificate import SignedCertificate
-from ...trust.judging import date_text, ends_soon
+from ...trust.judging import standing
 from ...trust.statement import SignedStatement
 from ..inviting.doorkeeper import Doorkeeper
 from ..links.peer import PeerListener
@@ -106,11 +106,7 @@ class PrivateNetwork:
             "nickname": own.nickname,
             "roles": sorted(each.text for each in own.roles),
             "tags": sorted(own.tags),
-            "until": date_text(own.not_after),
-            "seconds_left": round(own.not_after - now),
-            "ends_soon": ends_soon(own, now),
-            "problem": "" if rejection is None else str(rejection),
-            "problem_kind": "" if rejection is None else rejection.problem.name.lower(),
+            **standing(own, rejection, now),
             "roster": len(members.roster),
             "roster_digest": members.digest.hex()[:16],
             "banned": len(members.roster.banned),

@@ -100,6 +100,8 @@ class ListeningTests(TestCase):
             (errno.EACCES, "127.0.0.1:8080", "the system's words: set listen"),
             (errno.ENOBUFS, "127.0.0.1:8080", "the system's words: set listen"),
             (errno.EAFNOSUPPORT, "[::1]:8080", "no IPv6"),
+            (errno.EINVAL, "[fe80::1]:8080", "write it with its name, as in [fe80::1%eth0]:8080"),
+            (errno.EINVAL, "[fe80::1%lo]:8080", "the system's words: set listen"),
         ):
             with self.failing(number):
                 self.assertIn(words, self.fails(at(endpoint)))

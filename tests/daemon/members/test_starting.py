@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
+import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -51,6 +53,14 @@ class FailedStartTests(SynchronousTestCase):
     def test_log_is_named_where_it_gives_no_reason(self) -> None:
         for self.written in ("", "nothing of use\n"):
             self.assertIn(f"the daemon did not start: see {self.log}. All", self.fails())
+
+    def test_python_that_cannot_be_run_is_a_reason(self) -> None:
+        def refuse(command: list[str], **how: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        self.patch(subprocess, "run", refuse)
+        self.assertIn("the daemon did not start: ", self.fails())
+        self.assertIn(f"{sys.executable}: Permission denied. All else", self.fails())
 
     def test_log_says_so_in_the_same_words(self) -> None:
         """What is looked for is what the daemon writes, and what the plugin exits with."""

@@ -295,6 +295,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.test_doctor.JudgingTests",),
     ),
     Mutant(
+        "the doctor believes a clock that is before the certificate",
+        "daemon/checking/at_rest.py",
+        "    lead = max(times) - now",
+        "    lead = now - max(times)",
+        ("tests.daemon.checking.test_at_rest.CredentialsTests",),
+    ),
+    Mutant(
+        "the doctor overlooks a ban while no daemon runs",
+        "daemon/checking/at_rest.py",
+        "identity.name, roster, now, identity)",
+        "identity.name, Roster(roster.network), now, identity)",
+        ("tests.daemon.checking.test_at_rest.CredentialsTests",),
+    ),
+    Mutant(
         "the doctor finds keys well that others may read",
         "daemon/checking/checkup.py",
         "elif mode & 0o077:",

@@ -1,0 +1,1 @@
+"""What C{routing-crust doctor} looks at."""
