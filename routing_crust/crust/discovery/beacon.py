@@ -6,7 +6,8 @@ ANSWER after a short random wait, so that they do not answer all at once, and no
 answered already. A SEEK that is repeated shows that those answers did not help: who kept silent answers it.
 L{routing_crust.crust.discovery.packet} has the format. A host without multicast has no beacon.
 
-Keys are free, so everything here is limited by the address that a datagram came from.
+Keys are free, so everything here is limited by the address that a datagram came from
+(L{routing_crust.crust.discovery.beacon_limits}).
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from ...endpoints import Contact
 from ...identity import Identity
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.timers import cancel
 from ...wire.fields import NONCE_BYTES
+from .beacon_limits import BeaconLimits
 from .multicast import BEACON_PORT, Place, open_socket
 from .packet import MAX_DATAGRAM_BYTES, SALT_BYTES, BeaconKind, BeaconPacket, BeaconScope
 
@@ -39,14 +40,6 @@ MAX_ANSWER_WAIT_SECONDS: Final = 0.05
 ENOUGH_ANSWERS: Final = 8
 """Answers to one SEEK, by as many names at as many addresses, after which a node sends none."""
 
-_ANSWERS_PER_SECOND: Final = 10.0
-_ANSWERS_AT_ONCE: Final = 20
-_ANSWERS_PER_HOST_AND_SECOND: Final = 2.0
-_ANSWERS_PER_HOST_AT_ONCE: Final = 10
-_CHECKS_PER_SECOND: Final = 200.0
-_CHECKS_PER_HOST_AND_SECOND: Final = 50.0
-_MAX_PENDING: Final = 32
-_MAX_PENDING_PER_HOST: Final = 16
 _MAX_HEARD: Final = 1024
 """Sealed SEEKs that are not answered again. Only members can make any."""
 _MAX_UNANSWERED: Final = 64
@@ -54,10 +47,10 @@ _MAX_UNANSWERED: Final = 64
 
 
 class _PendingAnswer:
-    """An answer that waits for its moment."""
+    """An answer that waits for its moment, to one host."""
 
-    def __init__(self, host: str, call: IDelayedCall) -> None:
-        self.host = host
+    def __init__(self, ear: _Ear, call: IDelayedCall) -> None:
+        self.ear = ear
         self.call = call
         self.names: set[Name] = set()
         self.hosts: set[str] = set()
@@ -101,19 +94,11 @@ class LanBeacon:
         self._closing: dict[Deferred[Any], None] = {}
         self._nonce: bytes | None = None
         self._seek_call: IDelayedCall | None = None
-        self._pending: dict[bytes, _PendingAnswer] = {}
+        # by hosts as well: whoever copies the nonce of a SEEK must not take the answer to it
+        self._pending: dict[bytes, dict[str, _PendingAnswer]] = {}
         self._heard: BoundedDict[bytes, None] = BoundedDict(_MAX_HEARD)
         self._unanswered: BoundedDict[bytes, None] = BoundedDict(_MAX_UNANSWERED)
-        seconds = self._clock.seconds
-        self._quiet = QuietLog(self.log, seconds)
-        self._answers = TokenBucket(_ANSWERS_PER_SECOND, _ANSWERS_AT_ONCE, seconds)
-        self._answers_to: KeyedLimits[str] = KeyedLimits.of_buckets(
-            _ANSWERS_PER_HOST_AND_SECOND, _ANSWERS_PER_HOST_AT_ONCE, seconds
-        )
-        self._checks = TokenBucket(_CHECKS_PER_SECOND, _CHECKS_PER_SECOND, seconds)
-        self._checks_of: KeyedLimits[str] = KeyedLimits.of_buckets(
-            _CHECKS_PER_HOST_AND_SECOND, _CHECKS_PER_HOST_AND_SECOND, seconds
-        )
+        self._quiet = QuietLog(self.log, self._clock.seconds)
 
     @property
     def active(self) -> bool:
@@ -157,47 +142,49 @@ class LanBeacon:
         """
         self.stop_seeking()
         pending, self._pending = self._pending, {}
-        for each in pending.values():
-            each.call.cancel()
+        for hosts in pending.values():
+            for each in hosts.values():
+                each.call.cancel()
         self.listen(())
         return gatherResults(list(self._closing)).addCallback(lambda _: None)
 
     def heard(self, datagram: bytes, host: str, place: Place) -> None:
         """A datagram came; anyone may have sent it. The cheap checks come first, the signature last."""
-        beacon = self._scope.read(datagram)
-        if beacon is None or beacon.name == self._identity.name:
+        ear = self._ears.get(place)
+        beacon = None if ear is None else self._scope.read(datagram)
+        if ear is None or beacon is None or beacon.name == self._identity.name:
             return
         if beacon.kind is BeaconKind.SEEK:
             # a SEEK is sent again in other bytes, where the members share a secret
             if self._scope.is_sealed and self._is_replay(datagram):
                 return
-            self._heard_seek(beacon, host, place)
+            self._heard_seek(beacon, host, ear)
         else:
-            self._heard_answer(beacon, host, place)
+            self._heard_answer(beacon, host, ear)
 
-    def _heard_seek(self, beacon: BeaconPacket, host: str, place: Place) -> None:
-        # the pending answers are bounded, since anybody on the network can send any number of SEEKs
-        of_host = sum(each.host == host for each in self._pending.values())
-        full = len(self._pending) >= _MAX_PENDING or of_host >= _MAX_PENDING_PER_HOST
+    def _heard_seek(self, beacon: BeaconPacket, host: str, ear: _Ear) -> None:
+        pending = self._pending.get(beacon.nonce, {})
         # a node that seeks is not in the network itself, and would lead others nowhere
-        busy = self._nonce is not None or beacon.nonce in self._pending or full
-        if busy or not place.port or not self._is_signed(beacon, host):
+        busy = self._nonce is not None or host in pending or not ear.limits.may_wait(host)
+        if busy or not ear.place.port or not _is_signed(beacon, host, ear):
             return
         # so that the nodes of a network do not all answer at once
         wait = self._random.uniform(0, MAX_ANSWER_WAIT_SECONDS)
-        call = self._clock.callLater(wait, self._answer, beacon.nonce, place)
-        self._pending[beacon.nonce] = _PendingAnswer(host, call)
+        call = self._clock.callLater(wait, self._answer, beacon.nonce, host)
+        self._pending.setdefault(beacon.nonce, {})[host] = _PendingAnswer(ear, call)
+        ear.limits.waits(host)
 
-    def _heard_answer(self, beacon: BeaconPacket, host: str, place: Place) -> None:
+    def _heard_answer(self, beacon: BeaconPacket, host: str, ear: _Ear) -> None:
         pending = self._pending.get(beacon.nonce)
         # only signed answers count, else anybody could silence us
-        if pending is not None and self._is_signed(beacon, host):
-            pending.names.add(beacon.name)
-            pending.hosts.add(host)
+        if pending is not None and _is_signed(beacon, host, ear):
+            for each in pending.values():
+                each.names.add(beacon.name)
+                each.hosts.add(host)
         if beacon.nonce != self._nonce:
             return
-        endpoint = place.endpoint_of(host, beacon.port)
-        if endpoint is not None and self._is_signed(beacon, host):
+        endpoint = ear.place.endpoint_of(host, beacon.port)
+        if endpoint is not None and _is_signed(beacon, host, ear):
             self._found(Contact(endpoint, beacon.name))
 
     def _is_replay(self, datagram: bytes) -> bool:
@@ -206,16 +193,17 @@ class LanBeacon:
         self._heard.put(salt, None)
         return before
 
-    def _is_signed(self, beacon: BeaconPacket, host: str) -> bool:
-        # a flood of datagrams must not keep the reactor busy with signatures
-        return self._checks_of.take(host) and self._checks.take() and beacon.signature_holds()
-
-    def _answer(self, nonce: bytes, place: Place) -> None:
-        pending = self._pending.pop(nonce)
+    def _answer(self, nonce: bytes, host: str) -> None:
+        hosts = self._pending[nonce]
+        pending = hosts.pop(host)
+        if not hosts:
+            del self._pending[nonce]
+        limits = pending.ear.limits
+        limits.waited(host)
         if pending.others >= ENOUGH_ANSWERS and nonce not in self._unanswered:
             self._unanswered.put(nonce, None)
-        elif self._answers_to.take(pending.host) and self._answers.take():
-            self._send(BeaconKind.ANSWER, nonce, place)
+        elif limits.may_answer(host):
+            self._send(BeaconKind.ANSWER, nonce, pending.ear.place)
 
     def _seek(self, wait: float) -> None:
         assert self._nonce is not None
@@ -240,7 +228,7 @@ class LanBeacon:
 
     def _open(self, place: Place) -> str | None:
         """Open a socket. Returns the problem, if there is one."""
-        ear = _Ear(self, place)
+        ear = _Ear(self, place, self._clock.seconds)
         try:
             with open_socket(place, self._port) as here:
                 # The reactor keeps a duplicate. One byte more, to tell a datagram that is too large.
@@ -258,14 +246,25 @@ class LanBeacon:
 
 
 class _Ear(DatagramProtocol):
-    """The protocol of one socket."""
+    """
+    The protocol of one socket.
+
+    @ivar place: where it is.
+    @ivar limits: what is done for those who are heard there.
+    """
 
     noisy = False
     transport: Any
 
-    def __init__(self, beacon: LanBeacon, place: Place) -> None:
+    def __init__(self, beacon: LanBeacon, place: Place, seconds: Callable[[], float]) -> None:
         self._beacon = beacon
-        self._place = place
+        self.place = place
+        self.limits = BeaconLimits(seconds)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        self._beacon.heard(datagram, addr[0], self._place)
+        self._beacon.heard(datagram, addr[0], self.place)
+
+
+def _is_signed(beacon: BeaconPacket, host: str, ear: _Ear) -> bool:
+    # a flood of datagrams must not keep the reactor busy with signatures
+    return ear.limits.may_check(host) and beacon.signature_holds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address
 from random import Random
 from typing import Any
 from unittest import mock
@@ -168,6 +169,7 @@ class LogicTests(SynchronousTestCase):
         forged = msgspec.structs.replace(seek, port=1)
         self.hear(2, BeaconKind.SEEK, datagram=msgspec.msgpack.encode(forged))
         nowhere = Place("eth0", 2, LAN.address, LAN.network, 0)
+        self.beacon.listen([LAN, nowhere])
         self.hear(2, BeaconKind.SEEK, place=nowhere)
         self.beacon.seek()
         self.hear(2, BeaconKind.SEEK)
@@ -202,6 +204,53 @@ class LogicTests(SynchronousTestCase):
             self.reactor.advance(MAX_ANSWER_WAIT_SECONDS)
             self.assertIn(nonce, [each.nonce for _, each in self.reactor.sent])
             self.reactor.advance(1)
+
+    def flood(self, kind: BeaconKind, round_: int, place: Place = LAN, network: str = "192.168.1") -> None:
+        """Five hosts send 100 datagrams each, half of them with forged signatures."""
+        for host in range(5):
+            for number in range(100):
+                nonce = self.nonce() if kind is BeaconKind.ANSWER else bytes([round_, host, number, 9]) * 4
+                beacon = make_beacon(identity(20 + host), "home", kind, 6000 + number, nonce)
+                if number % 2:
+                    good = read_beacon(beacon)
+                    assert good is not None
+                    beacon = msgspec.msgpack.encode(msgspec.structs.replace(good, port=5484))
+                self.beacon.heard(beacon, f"{network}.{60 + host}", place)
+
+    def test_seeks_of_five_hosts_leave_answers_to_others(self) -> None:
+        """Together they have as many as a node gives, and as many checks as it makes."""
+        for round_ in range(8):
+            self.flood(BeaconKind.SEEK, round_)
+            nonce = bytes([200 + round_]) * 16
+            self.hear(2, BeaconKind.SEEK, nonce, host=f"192.168.1.{100 + round_}")
+            self.reactor.advance(MAX_ANSWER_WAIT_SECONDS)
+            self.assertIn(nonce, [each.nonce for _, each in self.reactor.sent])
+            self.reactor.advance(1)
+
+    def test_answers_of_five_hosts_leave_checks_to_others(self) -> None:
+        self.beacon.seek()
+        self.flood(BeaconKind.ANSWER, 0)
+        self.hear(2, BeaconKind.ANSWER, self.nonce())
+        self.assertEqual(self.found[-1], contact("192.168.1.9:5483", 2))
+        self.beacon.stop_seeking()
+
+    def test_flood_on_one_network_takes_nothing_from_another(self) -> None:
+        guests = Place("eth1", 3, ip_address("10.9.0.1"), "10.9.0.0/16", 5483)
+        self.beacon.listen([LAN, guests])
+        for host in range(50):
+            self.flood(BeaconKind.SEEK, host, guests, f"10.9.{host}")
+        self.hear(2, BeaconKind.SEEK)
+        self.reactor.advance(MAX_ANSWER_WAIT_SECONDS)
+        self.assertIn(NONCE, [each.nonce for _, each in self.reactor.sent])
+
+    def test_host_that_copies_a_seek_does_not_take_the_answer_to_it(self) -> None:
+        """A node that seeks again repeats its nonce, which everybody has heard."""
+        for number in range(16):
+            self.hear(3, BeaconKind.SEEK, bytes([number]) * 16, host="192.168.1.66")
+        self.answers()  # it gets no more for a while
+        self.hear(3, BeaconKind.SEEK, host="192.168.1.66")
+        self.hear(2, BeaconKind.SEEK)
+        self.assertEqual(self.answers(), 1)
 
     def test_node_that_heard_many_others_answer_sends_none(self) -> None:
         """Forged answers do not count."""

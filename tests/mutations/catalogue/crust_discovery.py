@@ -111,6 +111,41 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "some hosts together take all answers of the node that hears them",
+        "crust/discovery/beacon_limits.py",
+        "return self._pending.may_take((host,), MAX_PENDING)",
+        "return self._pending.total < MAX_PENDING",
+        (
+            "tests.crust.discovery.test_beacon.LogicTests.test_seeks_of_five_hosts_leave_answers_to_others",
+            "tests.crust.discovery.test_beacon.LogicTests.test_seeks_of_one_host_leave_answers_to_others",
+        ),
+    ),
+    Mutant(
+        "some hosts together take all checks of signatures of beacons",
+        "crust/discovery/beacon_limits.py",
+        "    if not window.may_take(account):",
+        "    if not window.may_take(()):",
+        ("tests.crust.discovery.test_beacon.LogicTests.test_answers_of_five_hosts_leave_checks_to_others",),
+    ),
+    Mutant(
+        "a flood of beacons on one network silences another",
+        "crust/discovery/beacon.py",
+        "        self.limits = BeaconLimits(seconds)",
+        "        self.limits = next((each.limits for each in beacon._ears.values()), BeaconLimits(seconds))",
+        (
+            "tests.crust.discovery.test_beacon.LogicTests.test_flood_on_one_network_takes_nothing_from_another",
+        ),
+    ),
+    Mutant(
+        "who copies a beacon takes the answer to it",
+        "crust/discovery/beacon.py",
+        "busy = self._nonce is not None or host in pending or",
+        "busy = self._nonce is not None or pending or",
+        (
+            "tests.crust.discovery.test_beacon.LogicTests.test_host_that_copies_a_seek_does_not_take_the_answer_to_it",
+        ),
+    ),
+    Mutant(
         "one name that answers many times silences a beacon",
         "crust/discovery/beacon.py",
         "return min(len(self.names), len(self.hosts))",
