@@ -6,22 +6,31 @@ tries the possible relays one after the other, and takes the first tunnel that c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 
 from ...crust.interfaces import ILink
 from ...errors import ConnectFailed, RoutingCrustError
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse
+from ..links.link_times import known_seconds
+from ..links.peer import Peer
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .connector import Connector
 from .relay_choice import RelayChoice
 
-MEMBERSHIP_WAIT_SECONDS: Final = 2.0
-"""How old a request may be that is to make our proxy a member, for a tunnel through it to wait for that."""
+MIN_MEMBERSHIP_WAIT_SECONDS: Final = 0.5
+MAX_MEMBERSHIP_WAIT_SECONDS: Final = 2.0
+"""
+How old a request may be that is to make our proxy a member, for a tunnel through it to wait for that: as many
+round trips as it takes, but at least and at most so long.
+"""
+MEMBERSHIP_ROUND_TRIPS: Final = 4
+"""Of a request and its answer, a connection, TLS, and the agreement on the link."""
 TRY_SECONDS: Final = 3.0
 """Seconds that a link to a candidate, and then the tunnel through it, may take before the next is tried."""
 
@@ -74,33 +83,41 @@ class TunnelOpener:
     async def _through(self, name: Name, peer: Name, nonce: bytes, awaited: bool) -> ILink | str:
         """A tunnel through this node, or the reason of the failure."""
         try:
-            link = await self._limited(self._link_to(name))
+            link = await self._link_to(name)
             return await self._limited(self._node.crust.tunnel(link, peer, nonce, True, awaited))
         except RoutingCrustError as error:
             # a failed attempt may have borrowed the link, and nothing else would give it back
             self._give_back(name)
             return str(error)
 
-    def _link_to(self, name: Name) -> Deferred[ILink]:
+    async def _link_to(self, name: Name) -> ILink:
         """A direct link to the relay."""
         peer = self._links.peer(name)
-        if peer is None:
-            return self._borrow(name)
-        age = self._connector.request_age(name)
-        # an older request may never be answered, and the tunnel is wanted now
-        is_new = age is not None and age < MEMBERSHIP_WAIT_SECONDS
-        if peer.use is LinkUse.ATTACHED and is_new and self._connector.is_requesting(name, LinkUse.MEMBER):
+        wait = 0.0 if peer is None else self._membership_wait(peer)
+        if wait > 0:
             # another link is about to replace this one, which would end the tunnel
-            return self._connector.request_link(name, LinkUse.MEMBER)
-        return succeed(peer.link)
+            with suppress(RoutingCrustError):
+                return await self._limited(self._connector.request_link(name, LinkUse.MEMBER), wait)
+            # no answer: the relay has no room in its table, and its link to us carries a tunnel all the same
+            peer = self._links.peer(name)
+        return await self._limited(self._borrow(name)) if peer is None else peer.link
 
-    async def _limited(self, waiting: Deferred[ILink]) -> ILink:
-        timer = self._node.clock.callLater(TRY_SECONDS, waiting.cancel)
+    def _membership_wait(self, peer: Peer) -> float:
+        """For how many more seconds a tunnel waits for a request that is to make its relay a member."""
+        age = self._connector.request_age(peer.name)
+        is_asked = peer.use is LinkUse.ATTACHED and self._connector.is_requesting(peer.name, LinkUse.MEMBER)
+        if age is None or not is_asked:
+            return 0.0
+        trips = MEMBERSHIP_ROUND_TRIPS * known_seconds(peer.link)
+        return min(max(trips, MIN_MEMBERSHIP_WAIT_SECONDS), MAX_MEMBERSHIP_WAIT_SECONDS) - age
+
+    async def _limited(self, waiting: Deferred[ILink], seconds: float = TRY_SECONDS) -> ILink:
+        timer = self._node.clock.callLater(seconds, waiting.cancel)
         try:
             return await waiting
         except CancelledError:
             if timer.active():
                 raise  # we were cancelled, not timed out
-            raise ConnectFailed((("it", f"did not answer within {TRY_SECONDS:g} s"),)) from None
+            raise ConnectFailed((("it", f"did not answer within {seconds:g} s"),)) from None
         finally:
             cancel(timer)

@@ -150,10 +150,19 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a tunnel waits for a membership that does not come",
         "routing/connecting/tunnel_opener.py",
-        "is_new = age is not None and age < MEMBERSHIP_WAIT_SECONDS",
-        "is_new = age is not None",
+        "MAX_MEMBERSHIP_WAIT_SECONDS) - age",
+        "MAX_MEMBERSHIP_WAIT_SECONDS)",
         (
-            "tests.routing.connecting.test_tunnel_opener.TunnelOpenerTests.test_tunnel_waits_for_a_membership_of_its_relay_only_while_that_is_new",
+            "tests.routing.connecting.test_tunnel_opener.TunnelOpenerTests.test_tunnel_does_not_wait_for_an_old_request",
+        ),
+    ),
+    Mutant(
+        "a relay without room for us in its table carries tunnels soon all the same",
+        "routing/connecting/tunnel_opener.py",
+        "            with suppress(RoutingCrustError):\n                return await",
+        "            if True:\n                return await",
+        (
+            "tests.routing.connecting.test_tunnel_opener.TunnelOpenerTests.test_tunnel_goes_over_the_present_link_of_a_relay_that_does_not_answer",
         ),
     ),
     Mutant(

@@ -45,8 +45,12 @@ class TunnelOpenerTests(TunnelCase):
         self.failureResultOf(opening, CancelledError)
         self.net.network.wake(self.net.crust(relay))
 
-    def test_tunnel_waits_for_a_membership_of_its_relay_only_while_that_is_new(self) -> None:
-        """The link that a new request brings would end the tunnel; an old request brings none."""
+    def asks_its_relay(self, age: float) -> tuple[Deferred[ILink], Deferred[ILink], ILink]:
+        """
+        A node opens a tunnel through its proxy, which it has asked C{age} seconds ago to be a member.
+
+        @return: what waits for the membership, what waits for a link to the relay, and the present link.
+        """
         self.make(1)
         self.until(PathKind.TUNNEL)
         assert self.a._core is not None
@@ -54,15 +58,32 @@ class TunnelOpenerTests(TunnelCase):
         relay = self.net.nodes[0].node_name
         peer = core.links.peer(relay)
         assert peer is not None
-        age = 0.0
         asked: Deferred[ILink] = Deferred()
         self.patch(core.links, "peer", lambda name: replace(peer, use=LinkUse.ATTACHED))
         self.patch(core.connector, "is_requesting", lambda name, use: use is LinkUse.MEMBER)
         self.patch(core.connector, "request_age", lambda name: age)
         self.patch(core.connector, "request_link", lambda name, use: asked)
-        self.assertIs(core.tunnel_opener._link_to(relay), asked)
-        age = 5.0
-        self.assertIs(self.successResultOf(core.tunnel_opener._link_to(relay)), peer.link)
+        return asked, Deferred.fromCoroutine(core.tunnel_opener._link_to(relay)), peer.link
+
+    def test_tunnel_waits_for_a_membership_of_its_relay_while_that_is_new(self) -> None:
+        """The link that a new request brings would end a tunnel over the old one."""
+        asked, opening, _ = self.asks_its_relay(0.0)
+        self.assertNoResult(opening)
+        replaced = self.link(self.a, self.b)
+        assert replaced is not None
+        asked.callback(replaced)
+        self.assertIs(self.successResultOf(opening), replaced)
+
+    def test_tunnel_does_not_wait_for_an_old_request(self) -> None:
+        """It will bring no link."""
+        _, opening, present = self.asks_its_relay(5.0)
+        self.assertIs(self.successResultOf(opening), present)
+
+    def test_tunnel_goes_over_the_present_link_of_a_relay_that_does_not_answer(self) -> None:
+        """It has no room for us in its table, and says nothing."""
+        _, opening, present = self.asks_its_relay(0.0)
+        self.net.clock.advance(1.0)
+        self.assertIs(self.successResultOf(opening), present)
 
     def test_attempt_fails_if_no_node_can_be_in_the_middle(self) -> None:
         """It takes a finite time."""
