@@ -43,8 +43,6 @@ HELPER_WAIT_SECONDS: Final = 2 * DIAL_TIMEOUT_SECONDS + 5
 """What a helper is given: it may dial two endpoints one after the other."""
 MAX_JOBS: Final = 24
 """Askers that are helped at once: as many as may begin in L{ALL_SECONDS}, so shares are kept here, too."""
-MAX_DIALS: Final = 4
-"""Dials for others at once."""
 MAX_HELPERS: Final = 3
 """Helpers that are asked for one asker."""
 ASKED_PER_MINUTE: Final = 2.0
@@ -149,8 +147,8 @@ class DialBackHelper:
             return
         endpoints = tuple(from_wire(each) for each in message.endpoints)
         name = Name(message.name)
-        busy = len(self._dials) >= MAX_DIALS
-        if name == self._node.name or busy or not self._ordered.take(link):
+        # a dial is over long before ALL_SECONDS are, so this bounds those at once as well, with its shares
+        if name == self._node.name or not self._ordered.take(link):
             link.send(FrameKind.DIALLED, encode(Dialled(message.id, DialOutcome.NOT_TRIED)))
             return
         knows = self._knows(name, endpoints)

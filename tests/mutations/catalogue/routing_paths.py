@@ -175,10 +175,19 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "four dials without an answer keep a helper from dialling for others",
+        "routing/connecting/dial_back_helper.py",
+        "if name == self._node.name or not",
+        "if name == self._node.name or len(self._dials) >= 4 or not",
+        (
+            "tests.routing.connecting.test_dial_back_helper.HelperTests.test_slow_dials_of_a_peer_keep_no_other_from_help",
+        ),
+    ),
+    Mutant(
         "a helper that knows the asker does not dial it",
         "routing/connecting/dial_back_helper.py",
-        "if name == self._node.name or busy or",
-        "if self._knows(name, tuple(map(from_wire, message.endpoints))) or busy or",
+        "if name == self._node.name or not",
+        "if self._knows(name, tuple(map(from_wire, message.endpoints))) or not",
         ("tests.routing.connecting.test_dial_back_helper.HelperTests.test_helper_does_not_dial_itself",),
     ),
     Mutant(

@@ -7,14 +7,13 @@ from typing import Any
 
 from routing_crust import Settings
 from routing_crust.endpoints import Connection, Endpoint, PathKind, Protocol
-from routing_crust.errors import CloseReason, LimitReached
+from routing_crust.errors import CloseReason, ConnectFailed, LimitReached
 from routing_crust.names import Name
 from routing_crust.routing.connecting.dial_back_helper import (
     ALL_SECONDS,
     ASKED_PER_MINUTE,
     HELPER_WAIT_SECONDS,
     IN_ALL_PER_MINUTE,
-    MAX_DIALS,
     MAX_JOBS,
     ORDERED_PER_MINUTE,
     Quota,
@@ -118,7 +117,7 @@ class HelperTests(InternetCase):
         self.assertLessEqual(len(at_p.sent), 4 * ASKED_PER_MINUTE + 2)
 
     def test_thousand_orders_of_a_peer_cause_few_dials(self) -> None:
-        """They are bounded at once, from then on, and in how many run at a time."""
+        """They are bounded at once and from then on."""
         p, (a, q) = self.star(2)
         crust = self.net.crust(q)
         crust.dial_back_gives = False
@@ -128,12 +127,23 @@ class HelperTests(InternetCase):
                 self.send(p, q, FrameKind.DIAL_FOR, DialFor(number, a.node_name.raw, victim))
             self.net.settle(60)
             self.assertLessEqual(len(crust.dialled_for), (2 + minute) * ORDERED_PER_MINUTE + 1)
+
+    def test_slow_dials_of_a_peer_keep_no_other_from_help(self) -> None:
+        """It may name addresses that do not answer, as many as it may name at all."""
+        p, (a, q) = self.star(2)
+        crust = self.net.crust(p)
         crust.dial_back_gives = None
-        self.net.settle(600)
-        for number in range(MAX_DIALS + 1):
-            self.send(p, q, FrameKind.DIAL_FOR, DialFor(number, a.node_name.raw, victim))
+        victim = (to_wire(Endpoint("9.9.9.9", 5483)),)
+        for number in range(100):
+            self.send(q, p, FrameKind.DIAL_FOR, DialFor(number, a.node_name.raw, victim))
         self.net.settle(1)
-        self.assertEqual(len(crust.waiting), MAX_DIALS)
+        slow = len(crust.waiting)
+        self.assertGreater(slow, 4)
+        self.send(a, p, FrameKind.DIAL_FOR, DialFor(1, q.node_name.raw, victim))
+        self.net.settle(1)
+        self.assertEqual(len(crust.waiting), slow + 1)
+        for each in crust.waiting:
+            each.errback(ConnectFailed(()))
 
     def test_asker_beyond_the_limit_is_not_helped(self) -> None:
         p, (a, q) = self.star(2)
