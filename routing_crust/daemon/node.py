@@ -35,7 +35,7 @@ from .live.drain import Drain
 from .live.source import Configuration, SettingsSource
 from .logs import LoggingService
 from .members.administration import Administration
-from .members.credentials import load_membership
+from .members.credentials import certified_settings, load_membership
 from .members.invitation_desk import InvitationDesk
 from .members.member_book import MemberBook
 from .members.moving_in import discard_unfinished
@@ -150,10 +150,10 @@ class NodeService(LoggingService):
         path = socket_path(self._state_dir)
         self._lock = StateLock(self._state_dir)
         identity = load_or_create_identity(key_path(self._state_dir))
-        settings = self.systemd.settings_of(self.settings)
-        network = settings.network
+        network = self.settings.network
         book = self._book = MemberBook(self._state_dir, network, self._clock)
         membership = load_membership(self._state_dir, network, identity, book)
+        settings = self.systemd.settings_of(certified_settings(self.settings, membership))
         routing = self.routing = RoutingService(
             settings,
             reactor=self._reactor,

@@ -16,7 +16,7 @@ from ...hosts.contacts import AnyContact
 from ...hosts.interfaces import Place
 from ...identity import Identity, write_identity
 from ...names import Name
-from ...trust.certificate import Ed25519Verifier, MemberRole, SignedCertificate
+from ...trust.certificate import Ed25519Verifier, SignedCertificate
 from ...trust.codec import decode_certificate
 from ...trust.invitation import Invitation
 from ...trust.judging import Problem, date_text, judge
@@ -161,7 +161,7 @@ def _write(
             invitation.network,
             state_dir,
             where=where,
-            role="client" if signed.certificate.roles <= {MemberRole.CLIENT} else "node",
+            role="node" if signed.certificate.may_be_node else "client",
             contacts=contacts,
             listen=listen,
             external=external,

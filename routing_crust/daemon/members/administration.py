@@ -206,6 +206,12 @@ class Administration:
                 warning = loss_of_admin(last, tuple(members.current))
         elif lost:
             statements = (issuer.revoke(last.name, serial, members.roster, now),)
+        if MemberRole.NODE in roles ^ last.roles:
+            is_to_be = "node" if MemberRole.NODE in roles else "client"
+            restart = (
+                f"restart the daemon of {last} once it has the certificate: it is a {is_to_be} from then on"
+            )
+            warning = f"{warning}; {restart}" if warning else restart
         # they must have the new ones first, or they would lose their links
         tables = tuple(map(self._give, (signed, *others)))
         if statements:

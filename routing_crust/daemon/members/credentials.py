@@ -6,11 +6,13 @@ change.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from twisted.logger import Logger
 
+from ...config import Role, Settings
 from ...identity import Identity
 from ...routing.private.membership import Keepers, Membership
 from ...trust.networks import is_private
@@ -70,6 +72,15 @@ def load_membership(
             known=_ignore if book is None else book.keep,
         ),
     )
+
+
+def certified_settings(settings: Settings, membership: Membership | None) -> Settings:
+    """The settings of a node with this certificate: one that is for a client makes it a client."""
+    own = None if membership is None else membership.certificate.certificate
+    if own is None or own.may_be_node or settings.role is Role.CLIENT:
+        return settings
+    _log.info("{member} is a client, as its certificate says: it listens nowhere", member=own)
+    return replace(settings, role=Role.CLIENT, external=())
 
 
 def _ignore(_: object) -> None:

@@ -29,8 +29,7 @@ _FIRST: Final = """
 role = "first"
 """
 _CLIENT: Final = """
-# Its certificate lets this machine use the network, and not route for others.
-role = "client"
+# Its certificate makes it a client: it uses the network, and neither listens nor routes for others.
 """
 _CONTACTS: Final = """
 # Where to find members at the first start. Later the node knows more of them by itself.
@@ -81,6 +80,7 @@ def config_text(
 
     @param command: what writes it: C{init} or C{join}.
     @param label: what the network is called on this machine.
+    @param role: what the certificate lets the node be, or C{first}.
     @param where: what has to follow C{routing-node} to start this node; empty if nothing has to.
     """
     head = _HEAD.format(

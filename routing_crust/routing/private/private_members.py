@@ -131,7 +131,7 @@ class PrivateMembers(Members):
         if rejection is not None:
             return self._turned_away(signed, rejection, time)
         own = signed.certificate
-        if own.roles <= {MemberRole.CLIENT} and not is_client:
+        if not (own.may_be_node or is_client):
             return TurnedAway(CloseReason.ROLE_NOT_GRANTED, f"{own} may only be a client")
         other = self._holder_of_its_nickname(own) if self.own.certificate.is_admin else None
         if other is not None:

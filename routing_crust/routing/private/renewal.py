@@ -188,6 +188,10 @@ class RenewalExchange(PeerListener):
             member=signed.certificate,
             end=date_text(signed.certificate.not_after),
         )
+        if not (signed.certificate.may_be_node or self._node.is_client):
+            self.log.warn(
+                "by its certificate this node is a client from now on, and members refuse it: restart it"
+            )
         shown = encode(Renewal(encode_certificate(signed)))
         for peer in self._links.peers:
             peer.link.send(FrameKind.RENEWAL, shown)

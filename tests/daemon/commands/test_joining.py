@@ -126,7 +126,9 @@ class GoodTests(JoinTestCase):
     def test_client_gets_the_settings_of_one(self) -> None:
         self.roles = (MemberRole.CLIENT,)
         self.assertEqual(self.run_script("join", self.line()), 0)
-        self.assertEqual(self.settings(self.folder / "home").role, Role.CLIENT)
+        # its certificate says that it is a client, until another one says something else
+        self.assertEqual(self.settings(self.folder / "home").role, Role.NODE)
+        self.assertNotIn("listen =", (self.folder / "home" / "config.toml").read_text())
 
     def test_other_network_of_the_same_label_stays(self) -> None:
         (self.folder / "home").mkdir()

@@ -366,6 +366,14 @@ class RoleTests(AdministrationCase):
         self.net.run_for(2)
         self.assertEqual(self.roles(1), ["node", "relay"])
 
+    async def test_node_that_is_to_be_a_client_must_be_restarted(self) -> None:
+        for role in ("client", "node"):
+            out = await self.run_here("role", self.nickname(1), role)
+            self.assertRegex(out, rf"restart the daemon of {self.nickname(1)} .*: it is a {role} from")
+            self.net.run_for(2)
+            self.assertEqual(self.roles(1), [role])
+        self.assertNotIn("restart", await self.run_here("role", self.nickname(1), "relay"))
+
     async def test_admins_are_made_where_the_authority_key_is(self) -> None:
         out = await self.run_here("role", self.nickname(1), "admin", code=1)
         self.assertIn("only the authority makes admins and inviters: use the machine that has", out)

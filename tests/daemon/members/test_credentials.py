@@ -7,8 +7,10 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
-from routing_crust.daemon.members.credentials import load_membership
+from routing_crust import Role, Settings
+from routing_crust.daemon.members.credentials import certified_settings, load_membership
 from routing_crust.daemon.members.member_book import WRITE_DELAY_SECONDS, MemberBook
+from routing_crust.endpoints import Endpoint
 from routing_crust.errors import TrustFileError
 from routing_crust.identity import Identity
 from routing_crust.routing.private.membership import Membership
@@ -74,6 +76,17 @@ class CredentialsTests(CliTestCase):
         self.assertEqual(self.load().beacon_secret, b"")
         self.assertIn("members on the local network are not looked for", self.lines[-1])
         self.assertIn(f"{self.folder}/beacon.secret is missing", self.lines[-1])
+
+    def test_certificate_of_a_client_makes_a_client_of_any_node(self) -> None:
+        home = Settings(network=self.network, external=(Endpoint("192.0.2.1", 5483),))
+        self.assertIs(certified_settings(home, None), home)
+        self.assertIs(certified_settings(home, self.load()), home)
+        client = self.issuer.issue(self.identity.name, "home", MemberRole.CLIENT.implied, NOW)
+        save_certificate(self.folder, client)
+        given = certified_settings(home, self.load())
+        self.assertEqual((given.role, given.external), (Role.CLIENT, ()))
+        self.assertIn("home", self.lines[-1])
+        self.assertIn("is a client, as its certificate says", self.lines[-1])
 
     def test_what_changes_is_written(self) -> None:
         membership = self.load()

@@ -432,4 +432,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "value",
         ("tests.daemon.test_logs.StyleTests.test_text_calls_nodes_as_people_do_and_fields_keep_their_names",),
     ),
+    Mutant(
+        "a node whose certificate is for a client starts as a node, and is refused everywhere",
+        "daemon/members/credentials.py",
+        "own is None or own.may_be_node or",
+        "own is None or own is not None or",
+        (
+            "tests.daemon.members.test_credentials.CredentialsTests.test_certificate_of_a_client_makes_a_client_of_any_node",
+        ),
+    ),
 )

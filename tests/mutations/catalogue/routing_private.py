@@ -108,7 +108,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "who may only be a client is let in as a node",
         "routing/private/private_members.py",
-        "if own.roles <= {MemberRole.CLIENT} and not is_client:",
+        "if not (own.may_be_node or is_client):",
         "if False:",
         ("tests.routing.private.test_admission.RefusalTests.test_member_that_may_be_a_client_is_no_node",),
     ),
