@@ -112,6 +112,10 @@ def look_and_use(browser: Any) -> None:
             page, problems = opened(browser, url, viewport={"width": 360, "height": 780}, color_scheme=scheme)
             wide = page.evaluate("document.documentElement.scrollWidth")
             check(wide <= 360, f"on a phone, {scheme}, nothing is cut off at the side ({wide} of 360)")
+            tables = "[...document.querySelectorAll('.scroll')]"
+            hidden = page.evaluate(f"{tables}.filter((each) => each.scrollWidth > each.clientWidth).length")
+            check(hidden == 0, f"no table has columns that are out of sight ({hidden})")
+            check(page.get_by_role("cell").count() > 9, "and they are still tables for screen readers")
     with served("--alone") as url:
         page, problems = opened(browser, url, viewport={"width": 1280, "height": 900})
         check(

@@ -45,12 +45,13 @@ function setChildren(target, ...children) {
 /** Rows by key: those that stay are kept, so that neither focus nor the scrolled place is lost. */
 function setRows(body, items, keyOf, cellsOf) {
   const before = new Map([...body.children].map((row) => [row.dataset.key, row]));
+  const heads = body.closest("table").tHead.rows[0].cells;
   const rows = items.map((item) => {
     const key = keyOf(item);
-    const row = before.get(key) ?? element("tr", { "data-key": key });
+    const row = before.get(key) ?? element("tr", { "data-key": key, role: "row" });
     before.delete(key);
     cellsOf(item).forEach(([kind, ...content], index) => {
-      const cell = row.children[index] ?? row.appendChild(element("td", { class: kind }));
+      const cell = row.children[index] ?? row.appendChild(element("td", { class: kind, role: "cell", "data-head": heads[index].textContent }));
       setChildren(cell, ...content);
     });
     return row;

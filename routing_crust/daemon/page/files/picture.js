@@ -20,9 +20,9 @@ export function position(name) {
   return sum;
 }
 
-/** Move angles apart until labels have room, with as little movement as there must be. */
-export function spread(angles) {
-  const least = Math.min(0.42, (2 * Math.PI * 0.96) / Math.max(1, angles.length));
+/** Move angles this far apart, so that labels have room, with as little movement as there must be. */
+export function spread(angles, wanted) {
+  const least = Math.min(wanted, (2 * Math.PI * 0.96) / Math.max(1, angles.length));
   const order = angles.map((angle, index) => ({ angle, index })).sort((one, other) => one.angle - other.angle);
   for (let round = 0; round < 120; round += 1) {
     for (let at = 0; at < order.length && order.length > 1; at += 1) {
@@ -59,7 +59,7 @@ export function draw(picture, own, peers, choose, narrow) {
   const parts = [svg("circle", { class: "ring", r: RADIUS })];
   const home = position(own);
   const true_angles = peers.map((peer) => 2 * Math.PI * ((((position(peer.name) - home) % 1) + 1) % 1));
-  const angles = spread(true_angles);
+  const angles = spread(true_angles, narrow ? 0.54 : 0.42);
   const places = new Map(peers.map((peer, index) => [peer.name, at(angles[index], RADIUS + 24)]));
   const links = [];
   const spots = [];
