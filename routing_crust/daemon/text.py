@@ -237,14 +237,20 @@ def _carried_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, fl
             f"exposed:       {each['protocol']}, which is {each['target']}, to {whom}; {each['open']} open"
             f"{_dropped_text(each)}"
         )
+    nicknames = status.get("nicknames", {})
+
+    def who(peer: str) -> str:
+        return _peer_text(peer, nicknames.get(peer))
+
     for each in status.get("forwarded", []):
         yield (
-            f"forwarded:     {each['listen']} to {each['protocol']} of {each['peer']}; {each['open']} open"
-            f"{_dropped_text(each)}"
+            f"forwarded:     {each['listen']} to {each['protocol']} of {who(each['peer'])}; "
+            f"{each['open']} open{_dropped_text(each)}"
         )
     for peer, each in status.get("suspended", {}).items():
         seconds, because = duration(each["seconds"]), one_line(each["because"])
-        yield f"suspended:     {each['streams']} streams with {peer}, for {seconds}: link lost ({because})"
+        what = f"{each['streams']} streams with {who(peer)}"
+        yield f"suspended:     {what}, for {seconds}: link lost ({because})"
         left = duration(each["left"])
         yield f"  {one_line(each['trying'])}; they may wait for {left} more, {each['kept']} bytes are kept"
     streams = status.get("streams", [])
@@ -253,7 +259,7 @@ def _carried_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, fl
     for each in streams:
         seconds = duration(each["seconds"])
         yield (
-            f"  {each['kind']:<9} {each['protocol']} with {each['peer']}, for {seconds}, "
+            f"  {each['kind']:<9} {each['protocol']} with {who(each['peer'])}, for {seconds}, "
             f"{each['sent']} bytes sent, {each['received']} received{_dropped_text(each)}"
             f"{_rate_text(rates.get(each.get('number')))}"
             f"{', waits for a link' if each.get('suspended') else ''}"

@@ -171,6 +171,19 @@ class StatusTextTests(SynchronousTestCase):
             ],
         )
 
+    def test_peers_of_streams_are_called_by_their_nicknames(self) -> None:
+        waiting = {"seconds": 1, "because": "x", "streams": 2, "kept": 0, "left": 5, "trying": "y"}
+        stream = {"kind": "local", "protocol": "a", "peer": str(BOB), "seconds": 1, "sent": 2, "received": 3}
+        status = {
+            "forwarded": [{"listen": "127.0.0.1:1", "protocol": "db", "peer": str(BOB), "open": 0}],
+            "suspended": {str(BOB): waiting},
+            "streams": [stream],
+            "nicknames": {str(BOB): "bob"},
+        }
+        text = status_text(status)
+        self.assertEqual(text.count(f"bob ({str(BOB)[:8]})"), 3)
+        self.assertNotIn(str(BOB), text)
+
     def test_suspended_streams_are_shown_with_why_and_what_is_tried(self) -> None:
         waiting = {
             "seconds": 12.5,

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from ...config import Settings
 from ...forwarding_rules import EVERYONE, Exposure, Forward
-from ...names import Name
+from ...names import NAME_CHARACTERS, Name
 from ...routing.naming.directory import Allowance
 from ...routing.service import RoutingService
 from ...streams import NodeAddress, streams_of
@@ -258,15 +258,28 @@ class ForwardRegistry:
         # programs on the control socket have streams too, without an exposer or forwarder
         connections = [*(each.connections for each in owners), *self.others]
         streams = self.streams.status()
+        forwarded = [each.status() for each in self._forwarders]
+        carried = [one for each in connections for one in each.status()]
+        suspended = streams["suspended"]
+        assert isinstance(suspended, dict)
+        peers = {str(each["peer"]) for each in (*forwarded, *carried)} | suspended.keys()
         return {
             "offered": streams["offered"],
             "stream_counts": streams["open"],
-            "suspended": streams["suspended"],
+            "suspended": suspended,
             "exposed": [each.status() for each in self._exposers],
-            "forwarded": [each.status() for each in self._forwarders],
-            "streams": [one for each in connections for one in each.status()],
+            "forwarded": forwarded,
+            "streams": carried,
+            "nicknames": self._nicknames(peers),
             "carried": self._carried(connections),
         }
+
+    def _nicknames(self, peers: Iterable[str]) -> dict[str, str]:
+        """What people call those of these peers that have a nickname, and are not given by it."""
+        # no nickname is as long as a name
+        names = [Name.from_text(each) for each in sorted(peers) if len(each) == NAME_CHARACTERS]
+        found = {str(each): self.service.directory.nickname_of(each) for each in names}
+        return {name: nickname for name, nickname in found.items() if nickname}
 
     def _carried(self, connections: Iterable[CarriedConnections]) -> dict[str, dict[str, int]]:
         found = dict(self._ended)

@@ -45,6 +45,13 @@ class FlowTests(CarryingCase):
         self.net.run(self.over)
         self.assertEqual((near.closed, far.closed), ("closed", "closed"))
 
+    def test_status_has_the_nicknames_of_those_peers(self) -> None:
+        self.client.directory.change_nicknames({"home": self.server.node_name})
+        self.both()
+        self.open()
+        self.assertEqual(self.registries[1].status()["nicknames"], {str(self.server.node_name): "home"})
+        self.assertEqual(self.registries[0].status()["nicknames"], {})
+
     def test_totals_never_become_less(self) -> None:
         """While a connection is open, when it is over, and when the forward itself has ended."""
         self.both()
