@@ -35,12 +35,10 @@ class HandshakeTurns:
         """
         @param per_prefix: handshakes a second.
         """
-        burst = BURST_SECONDS * per_prefix
         self._clock = clock
-        self._all = TokenBucket(
-            PREFIXES_AT_ONCE * per_prefix, max(1.0, PREFIXES_AT_ONCE * burst), clock.seconds
-        )
-        self._each: KeyedLimits[str] = KeyedLimits.of_buckets(per_prefix, max(1.0, burst), clock.seconds)
+        self._per_prefix = per_prefix
+        self._all = TokenBucket(*_of_all(per_prefix), clock.seconds)
+        self._each = self._limits()
         # by prefix and by origin; the one that was served least recently comes first
         self._waiting: dict[str, dict[str, deque[Callable[[], bool]]]] = {}
         self._timer: IDelayedCall | None = None
@@ -58,6 +56,20 @@ class HandshakeTurns:
         origins = self._waiting.setdefault(peer.prefix, {})
         origins.setdefault(peer.origin, deque()).append(begin)
         self._serve()
+
+    def change(self, per_prefix: float) -> None:
+        """Have another rate from now on. Those who wait keep their places, and the prefixes begin afresh."""
+        if per_prefix == self._per_prefix:
+            # what a prefix has used must not be forgotten whenever some other setting changes
+            return
+        self._per_prefix = per_prefix
+        self._all.change(*_of_all(per_prefix))
+        self._each = self._limits()
+        self._serve()
+
+    def _limits(self) -> KeyedLimits[str]:
+        burst = max(1.0, BURST_SECONDS * self._per_prefix)
+        return KeyedLimits.of_buckets(self._per_prefix, burst, self._clock.seconds)
 
     def stop(self) -> None:
         """Forget all who wait."""
@@ -98,3 +110,9 @@ class HandshakeTurns:
         if origins:
             self._waiting[prefix] = origins
         return begin
+
+
+def _of_all(per_prefix: float) -> tuple[float, float]:
+    """The rate and the burst of all prefixes together."""
+    rate = PREFIXES_AT_ONCE * per_prefix
+    return rate, max(1.0, BURST_SECONDS * rate)

@@ -74,8 +74,8 @@ class Mux:
     """
 
     __slots__ = (
-        "_counts", "_credit_sender", "_last", "_mine", "_next", "_owner", "_readers", "_resets",
-        "_settings", "_windows", "feeding", "held", "sink", "streams",
+        "_counts", "_credit_sender", "_last", "_max_streams", "_mine", "_next", "_owner", "_readers",
+        "_resets", "_settings", "_windows", "feeding", "held", "sink", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +86,8 @@ class Mux:
         @param odd: whether our streams have odd numbers.
         """
         self._settings = settings
+        # goes together with the windows, which share a memory among as many streams
+        self._max_streams = settings.max_streams
         self._owner = owner
         self._mine = int(odd)
         self._next = 1 if odd else 2
@@ -119,7 +121,7 @@ class Mux:
         @param survival: for how long it may be suspended, in seconds; C{None} is C{stream_survival}.
         @raise LimitReached: too many are open.
         """
-        most = self._settings.max_streams
+        most = self._max_streams
         if self._counts[self._mine] >= most:
             raise LimitReached(f"{most} streams to this peer are open", "max_streams", most)
         if self._next > MAX_STREAM_NUMBER:
@@ -209,9 +211,9 @@ class Mux:
             raise WireError(f"{number} cannot be the number of a new stream")
         # even if it is refused below: a number is used once
         self._last = number
-        if self._counts[1 - self._mine] >= self._settings.max_streams:
+        if self._counts[1 - self._mine] >= self._max_streams:
             # refused, not a protocol error: the peer does not know our limit
-            detail = f"max_streams is {self._settings.max_streams}"
+            detail = f"max_streams is {self._max_streams}"
             self.sink.send(StreamFrame.REFUSED, reason_frame(number, StreamReason.TOO_MANY, detail))
             return
         ours = self._settings.stream_survival

@@ -28,7 +28,7 @@ _OWN_RESET_SHARE: Final = 0.8
 class Resets:
     """Made, and discarded, with its mux."""
 
-    __slots__ = ("_call_later", "_due", "_ours", "_seconds", "_send", "_settings", "_suspended", "_theirs")
+    __slots__ = ("_call_later", "_due", "_max_streams", "_ours", "_seconds", "_send", "_suspended", "_theirs")
 
     def __init__(
         self,
@@ -42,7 +42,8 @@ class Resets:
         @param send: sends the RESET of a stream.
         @param call_later: calls something once, in place of a call that is still to come.
         """
-        self._settings = settings
+        # as many as the streams began with, whatever the setting is later
+        self._max_streams = settings.max_streams
         self._seconds = seconds
         self._send = send
         self._call_later = call_later
@@ -84,7 +85,7 @@ class Resets:
         """There is another link: what the peer has reset meanwhile comes at once."""
         self._suspended = False
         # each stream at most once, so a peer gains no more by this than a new link costs it
-        self._theirs = self._bucket(MAX_STREAM_RESETS + 2 * self._settings.max_streams)
+        self._theirs = self._bucket(MAX_STREAM_RESETS + 2 * self._max_streams)
 
     def _send_due(self) -> None:
         while self._due:

@@ -39,6 +39,22 @@ class HandshakeTurnsTests(SynchronousTestCase):
         self.assertEqual(len(self.take()), 2)
         self.assertEqual((len(self.turns), self.clock.getDelayedCalls()), (0, []))
 
+    def test_another_rate_is_for_those_who_wait_too(self) -> None:
+        self.come(*["192.0.2.1"] * 30)
+        self.assertEqual(len(self.take()), 6)
+        self.turns.change(4)
+        self.assertEqual(len(self.take()), 12)
+        self.clock.advance(1)
+        self.assertEqual(len(self.take()), 4)
+        self.turns.change(1)
+        self.assertEqual(len(self.take()), 3)
+
+    def test_same_rate_again_forgets_nothing(self) -> None:
+        self.come(*["192.0.2.1"] * 9)
+        self.take()
+        self.turns.change(2)
+        self.assertEqual(self.take(), [])
+
     def test_next_turn_is_never_at_the_time_that_it_is(self) -> None:
         """At large times, small waits are lost in the rounding, and the turns would never end."""
         turns = HandshakeTurns(3, self.clock)

@@ -226,6 +226,32 @@ class ReloadTests(LiveCase):
         self.assertEqual(self.server.settings.group_size, 8)
 
 
+class StreamLimitTests(LiveCase):
+    def given(self) -> dict[str, object]:
+        return {key: value for key, value in super().given().items() if key != "max_streams"}
+
+    def test_limits_of_streams_are_for_links_that_come_later(self) -> None:
+        """Windows that share a memory are divided by the number of streams, so a peer keeps what it has."""
+
+        def open_one() -> Deferred[Any]:
+            keeping = Keeping()
+            return streams_of(self.client).open(self.server.node_name, "ssh", keeping)
+
+        self.reload(max_streams="1")
+        self.assertEqual(self.server.settings.max_streams, 1)
+        for _ in range(2):
+            self.net.result(open_one())
+        self.reload(max_streams="1", deny=f'["{self.client.node_name}"]')
+        self.net.run(lambda: not self.server.status()["links"])
+        self.reload(max_streams="1")
+        self.net.run(lambda: self.server.status()["links"])
+        self.net.result(open_one())
+        failed: list[Any] = []
+        open_one().addErrback(failed.append)
+        self.net.run(lambda: failed)
+        self.assertIs(failed[0].value.reason, StreamReason.TOO_MANY)
+
+
 class FailureTests(LiveCase):
     def test_error_names_file_line_and_key(self) -> None:
         said = self.refused(ConfigurationError, max_links="9", deny='["nonsense"]')

@@ -19,6 +19,7 @@ from routing_crust.parsing import DAEMON_KEYS
 TOLD = {
     ("crust/accept/gate.py", "allow"),
     ("crust/accept/gate.py", "deny"),
+    ("crust/accept/gate.py", "max_handshakes_per_prefix"),
     ("crust/tunnel/relay.py", "tunnel_memory"),
     ("routing/messaging/fair_relay.py", "relay_rate"),
     ("routing/service.py", "nicknames"),
@@ -26,6 +27,14 @@ TOLD = {
 """Copies whose owners are told of each change."""
 OF_ONE_CONNECTION = {("crust/link/link.py", "hello_timeout"), ("crust/link/negotiation.py", "hello_timeout")}
 """What was promised to a connection when it came."""
+OF_ONE_PEER = {
+    ("streams/multiplexing/mux.py", "max_streams"),
+    ("streams/multiplexing/resets.py", "max_streams"),
+    ("streams/multiplexing/windows.py", "max_streams"),
+    ("streams/multiplexing/windows.py", "stream_memory"),
+    ("streams/multiplexing/windows.py", "stream_window"),
+}
+"""What the windows of a peer's streams have been divided by, and goes together."""
 
 
 class EffectsTests(SynchronousTestCase):
@@ -49,7 +58,7 @@ class EffectsTests(SynchronousTestCase):
             for path in (root / folder).rglob("*.py")
             for name in _copied(ast.parse(path.read_text("utf-8")))
         }
-        self.assertEqual(copies, TOLD | OF_ONE_CONNECTION)
+        self.assertEqual(copies, TOLD | OF_ONE_CONNECTION | OF_ONE_PEER)
 
 
 def _copied(tree: ast.AST) -> Iterator[str]:

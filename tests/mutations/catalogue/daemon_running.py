@@ -281,6 +281,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.watching.test_watch.RateTests.test_rates_of_streams_are_smoothed",),
     ),
     Mutant(
+        "any reload gives every prefix its burst of handshakes again",
+        "crust/accept/handshakes.py",
+        "if per_prefix == self._per_prefix:",
+        "if False:",
+        ("tests.crust.accept.test_handshakes.HandshakeTurnsTests",),
+    ),
+    Mutant(
+        "a peer's streams go by a limit that came after their windows were divided",
+        "streams/multiplexing/mux.py",
+        "if self._counts[1 - self._mine] >= self._max_streams:",
+        "if self._counts[1 - self._mine] >= self._settings.max_streams:",
+        ("tests.daemon.live.test_changer.StreamLimitTests",),
+    ),
+    Mutant(
         "the doctor calls a clock that is behind good",
         "daemon/checking/checkup.py",
         "if abs(ahead) > MAX_CLOCK_OFFSET_SECONDS:",
