@@ -16,6 +16,21 @@ from .credentials import CLIENT, SERVER, identity
 from .tools import ask_all
 
 
+def client_settings(port: int) -> Settings:
+    """Of a client of the network that was started with this port."""
+    return _settings(Role.CLIENT, port)
+
+
+def _settings(role: Role, port: int | None) -> Settings:
+    return Settings(
+        role=role,
+        listen=() if role is Role.CLIENT else (Endpoint("127.0.0.1", 0),),
+        contacts=() if port is None else (Contact(Endpoint("127.0.0.1", port), identity(SERVER).name),),
+        lan_discovery=False,
+        relay_rate=1024 * MIB,
+    )
+
+
 class ServiceActor:
     """A node of a network, or a client."""
 
@@ -44,13 +59,7 @@ class ServiceActor:
 
     def _start(self, number: int, role: Role, port: int | None) -> CrustService:
         own = identity(number)
-        settings = Settings(
-            role=role,
-            listen=() if role is Role.CLIENT else (Endpoint("127.0.0.1", 0),),
-            contacts=() if port is None else (Contact(Endpoint("127.0.0.1", port), identity(SERVER).name),),
-            lan_discovery=False,
-            relay_rate=1024 * MIB,
-        )
+        settings = _settings(role, port)
         crust = CrustService(settings, own, SystemPlatform(self._reactor), SystemRandom())
         self._service = RoutingService(settings, reactor=self._reactor, identity=own, crust=crust)
         self._service.set_message_handler(lambda message: None)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from .figure import Figure
+from .first_messages import FirstMessages, SessionHandshakes
 from .forwarding.figures import FORWARD_FIGURES
 from .simulated import NODES, Calls, Simulation
 from .stream_subjects import Bulk, Even, Fastest, Latency, Opens, Slowest
@@ -120,6 +121,16 @@ FIGURES: Final = (
     ),
     _relay("relay", RELAY_WINDOW, 1.0),
     _relay("relay-64", WINDOW, None),
+    Figure(
+        "first-message",
+        "processor time of both ends for the first message to a name, through a relay",
+        "us",
+        None,
+        "its TLS handshake alone",
+        partial(FirstMessages, size=SMALL),
+        SessionHandshakes,
+        at_most=True,
+    ),
     _bulk("bulk", "one stream", 1, 1.2),
     _bulk("bulk-64", f"{STREAMS} streams at once", STREAMS, 1.1),
     Figure(

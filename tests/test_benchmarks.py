@@ -12,6 +12,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from benchmarks import simulated
 from benchmarks.figures import FIGURES
+from benchmarks.first_messages import FirstMessages, SessionHandshakes
 from benchmarks.forwarding.subjects import (
     ForwardedOpens,
     RelayCpu,
@@ -189,6 +190,18 @@ class StreamTests(SynchronousTestCase):
         self.addCleanup(subject.stop)
         subject.start()
         subject.count = 6
+
+
+class FirstMessageTests(SynchronousTestCase):
+    """First messages, and the handshake that they wait for."""
+
+    def test_each_sample_is_of_nodes_that_were_never_sent_to(self) -> None:
+        for subject in (FirstMessages(Worker, 64), SessionHandshakes(Worker)):
+            self.addCleanup(subject.stop)
+            subject.start()
+            subject.count = 2
+            for _ in range(2):
+                self.assertGreater(subject.sample(), 0)
 
 
 class SimulationTests(SynchronousTestCase):
