@@ -4,7 +4,8 @@ Accepted connections that nobody answers for yet: their Hello is not verified, o
 There may be C{max_unverified_links} of them. When one more comes, the oldest of the most crowded prefix makes
 room: so a host that opens many crowds out its own, and a newcomer from elsewhere is let in no matter what the
 others do. Both the /24 or /48 and, within it, the address or /56 are looked at. A connection counts as new
-again when its TLS handshake is done, since it has cost its peer something.
+again when its TLS handshake is done, since it has cost its peer something. Of one crowd, links that somebody
+expects go last, unless they are most of all: then requests would keep newcomers out.
 """
 
 from __future__ import annotations
@@ -91,7 +92,10 @@ class UnverifiedConnections:
         # the neighbours of a busy host have done nothing
         crowd = _of_the_most(crowd, lambda each: each.host)
         # the newcomer's prefix may be the fullest by the newcomer alone: then the oldest of all goes
-        self._cut(next((each for each in crowd if each in self._entries), entries[0]))
+        crowd = [each for each in crowd if each in self._entries] or entries
+        if 2 * sum(map(_is_expected, self._entries)) <= len(self._entries):
+            crowd.sort(key=_is_expected)
+        self._cut(crowd[0])
         return True
 
     def add(self, peer: Endpoint, link: Deferred[ILink], abort: Callable[[CloseReason, str], None]) -> None:
@@ -134,6 +138,10 @@ class UnverifiedConnections:
         if entry.link is not None:
             del self._by_link[entry.link]
         entry.abort(CloseReason.TOO_MANY_LINKS, "it was the oldest of the most crowded prefix")
+
+
+def _is_expected(entry: _Entry) -> bool:
+    return entry.link is not None and entry.link.is_expected
 
 
 def _of_the_most(entries: list[_Entry], key: Callable[[_Entry], str]) -> list[_Entry]:

@@ -59,6 +59,10 @@ class ILink(Interface):
     round_trip: IRoundTrip = Attribute("How long a round trip takes, as far as it is known.")
     is_verified: bool = Attribute("Whether L{verified} was called while the link was open.")
     is_confirmed: bool = Attribute("Whether L{confirmed} was called.")
+    is_expected: bool = Attribute(
+        "Whether both ends have agreed on a request for it, and it was the first to come for that; set by "
+        "the layer above. Until it is confirmed it makes room after those that nobody waits for."
+    )
     is_open: bool = Attribute("Whether neither end has closed it.")
     has_heard: bool = Attribute("Whether anything has come since this was set to C{False} last.")
     died_idle: bool = Attribute(

@@ -73,6 +73,7 @@ class Link(FrameReceiver):
         "hello_timeout",
         "initiator",
         "is_confirmed",
+        "is_expected",
         "path_kind",
         "peer",
         "round_trip",
@@ -103,7 +104,7 @@ class Link(FrameReceiver):
         self.seen_at = plan.seen_at
         settings = owner.settings
         self.hello_timeout = settings.hello_timeout  # less, if some of it has passed before there is a link
-        self._up = self.is_confirmed = False
+        self._up = self.is_confirmed = self.is_expected = False
         self._timer: IDelayedCall | None = None
         self._probes = 0
 

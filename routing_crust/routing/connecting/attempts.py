@@ -100,7 +100,10 @@ class Attempts:
         not expected.
         """
         entry = self.expected.arrived(link.peer, nonce, link.connection)
-        return None if entry is None else self._purpose(entry)
+        if entry is None:
+            return None
+        link.is_expected = self.expected.is_first(link.connection)
+        return self._purpose(entry)
 
     def link_lost(self, link: ILink) -> bool:
         """

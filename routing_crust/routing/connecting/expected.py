@@ -246,6 +246,11 @@ class ExpectedConnections:
         key = self._of_connection.get(connection)
         return None if key is None else self.match(*key)
 
+    def is_first(self, connection: Connection) -> bool:
+        """Whether a link is the first, of those that are up, that has arrived for its expectation."""
+        key = self._of_connection.get(connection)
+        return key is not None and self._of_peer[key[0]][key[1]].connections[0] == connection
+
     def lost(self, connection: Connection) -> None:
         """A link is gone. Its expectation stays, since another link may still arrive for it."""
         key = self._of_connection.pop(connection, None)

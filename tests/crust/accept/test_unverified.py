@@ -22,6 +22,7 @@ class FakeLink:
     """A link of which only the peer and the confirmation matter."""
 
     is_confirmed = False
+    is_expected = False
 
     def __init__(self, peer: Name) -> None:
         self.peer = peer
@@ -66,6 +67,28 @@ class UnverifiedTests(SynchronousTestCase):
         self.come("203.0.113.9:1")
         self.assertEqual(self.cut, ["192.0.2.1:1"])
         self.assertEqual(self.door.total(), 8)
+
+    def test_link_that_is_expected_makes_room_after_its_equals(self) -> None:
+        links = [self.link(f"192.0.{each}.1:1", name(each)) for each in range(8)]
+        links[0].is_expected = True
+        self.come("198.51.100.1:1")
+        self.assertEqual(self.cut, ["192.0.1.1:1"])
+
+    def test_expected_link_of_a_crowd_makes_room_all_the_same(self) -> None:
+        links = [self.link(f"192.0.2.1:{each}", name(each)) for each in range(1, 3)]
+        for each in links:
+            each.is_expected = True
+        for each in range(6):
+            self.come(f"198.51.{each}.1:1")
+        self.come("203.0.113.1:1")
+        self.assertEqual(self.cut, ["192.0.2.1:1"])
+
+    def test_expected_links_that_are_most_of_all_keep_nobody_out(self) -> None:
+        for each in range(6):
+            self.link(f"192.0.{each}.1:1", name(each)).is_expected = True
+        for each in range(3):
+            self.come(f"198.51.{each}.1:1")
+        self.assertEqual(self.cut, ["192.0.0.1:1"])
 
     def test_addresses_of_one_24_are_one_crowd(self) -> None:
         """So are the /56s of one /48; within it the fullest address goes first."""

@@ -56,6 +56,33 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.accept.test_unverified.UnverifiedTests.test_addresses_of_one_24_are_one_crowd",),
     ),
     Mutant(
+        "of a crowd the link that both ends wait for is cut first",
+        "crust/accept/unverified.py",
+        "            crowd.sort(key=_is_expected)\n",
+        "            crowd.sort(key=lambda each: not _is_expected(each))\n",
+        (
+            "tests.crust.accept.test_unverified.UnverifiedTests.test_link_that_is_expected_makes_room_after_its_equals",
+        ),
+    ),
+    Mutant(
+        "links that requests expect keep newcomers out",
+        "crust/accept/unverified.py",
+        "if 2 * sum(map(_is_expected, self._entries)) <= len(self._entries):",
+        "if True:",
+        (
+            "tests.crust.accept.test_unverified.UnverifiedTests.test_expected_links_that_are_most_of_all_keep_nobody_out",
+        ),
+    ),
+    Mutant(
+        "each link of a request counts as expected",
+        "routing/connecting/attempts.py",
+        "link.is_expected = self.expected.is_first(link.connection)",
+        "link.is_expected = True",
+        (
+            "tests.routing.connecting.test_attempts.AttemptTests.test_one_link_of_a_request_counts_as_expected",
+        ),
+    ),
+    Mutant(
         "a verified link that is not confirmed leaves the door's count",
         "crust/accept/unverified.py",
         "for link in [each for each in self._by_link if each.is_confirmed]:",

@@ -89,6 +89,20 @@ class AttemptTests(SynchronousTestCase):
         self.confirm(self.peer.identity.name, link, LinkUse.MEMBER)
         self.assertIsNone(self.expected.match(self.peer.identity.name, nonce))
 
+    def test_one_link_of_a_request_counts_as_expected(self) -> None:
+        """A peer that opens many takes no place from others."""
+        nonce = self.accept_request()
+        name = self.peer.identity.name
+        for _ in range(2):
+            link = self.net.result(
+                self.peer.crust.connect(self.node.endpoints, self.node.node_name, nonce, OURSELVES)
+            )
+            link.send(FrameKind.HELLO, self.peer.hello(link, purpose=nonce))
+            self.net.settle(0.05)
+        links = [each for each in self.net.crust(self.node).links if each.peer == name]
+        self.assertGreater(len(links), 2)
+        self.assertEqual(sum(each.is_expected for each in links), 1)
+
     def test_history_tells_an_expected_link_that_is_lost_too_early(self) -> None:
         """
         A link that was expected is found by its connection until it is lost, and the history says that it
@@ -107,6 +121,7 @@ class AttemptTests(SynchronousTestCase):
         entry = self.expected.of_connection(expected.connection)
         self.assertIs(entry, self.expected.match(name, nonce))
         self.assertIsNone(self.expected.of_connection(plain.connection))
+        self.assertEqual((expected.is_expected, plain.is_expected), (True, False))
         for each in (expected, plain):
             each.abort(CloseReason.STOPPING)
         self.net.settle(0.5)
