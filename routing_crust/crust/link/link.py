@@ -22,7 +22,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...endpoints import Connection, Direction, Endpoint, PathKind
+from ...endpoints import Connection, Endpoint, PathKind
 from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
@@ -138,7 +138,7 @@ class Link(FrameReceiver):
             return
         self.peer, self.binding = peer.name, peer.binding
         self._up = True
-        self.round_trip.handshake_done(self.direction is Direction.ACCEPTED)
+        self.round_trip.handshake_done()
         # the send queue joins small frames itself; Nagle's algorithm would only delay them
         self.transport.setTcpNoDelay(True)
         # without a producer, writes to a peer that does not read grow the transport's buffer without bound
@@ -158,7 +158,6 @@ class Link(FrameReceiver):
         if self._verified or self._reason is not None:
             return
         self._verified = True
-        self.round_trip.hello_verified()
         self.transport.peer_verified()
         self._decoder.limit = MAX_FRAME_BYTES
         self._liveness.begin()

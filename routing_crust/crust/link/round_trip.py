@@ -2,8 +2,9 @@
 How long a round trip over a link takes, smoothed as RFC 6298 says.
 
 Each probe that is answered gives a sample; its answer repeats its nonce. A peer whose frames are an answer
-already sends no other. Until the first sample there is a guess, by how long the set-up of the link took: it
-includes the work of TLS, so a sample replaces it and is not mixed with it.
+already sends no other. Until the first sample there is a guess, by how long the handshake of TLS took: it
+includes the work of both ends, so a sample replaces it and is not mixed with it. Each end has waited for a
+flight that the other cannot make before it has ours; a Hello can be sent before.
 """
 
 from __future__ import annotations
@@ -40,20 +41,9 @@ class RoundTrip:
         self._since = seconds()
         self._unanswered: tuple[tuple[bytes, float], ...] = ()  # nonces, and when each was sent
 
-    def handshake_done(self, accepted: bool) -> None:
-        """
-        TLS is done on our side, and our Hello leaves.
-
-        @param accepted: whether it was the peer that connected.
-        """
-        # who accepts has waited for a flight of the handshake; the other end waits for a Hello from now on
-        if accepted:
-            self._guess()
-        self._since = self._seconds()
-
-    def hello_verified(self) -> None:
-        """The peer's Hello has come."""
-        self._guess()
+    def handshake_done(self) -> None:
+        """TLS is done on our side."""
+        self.smoothed = self._seconds() - self._since
 
     def asked(self, nonce: bytes) -> None:
         """A probe is sent."""
@@ -76,10 +66,6 @@ class RoundTrip:
                 self._add(seconds)
                 return seconds
         return None
-
-    def _guess(self) -> None:
-        if self.smoothed is None:
-            self.smoothed = self._seconds() - self._since
 
     def _add(self, seconds: float) -> None:
         self.latest = seconds

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from twisted.internet.error import ConnectionAborted
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.python.failure import Failure
 
 from routing_crust.crust.link import link as link_module
 from routing_crust.crust.link.link import Link
@@ -131,23 +132,31 @@ class RoundTripTests(LinkCase):
         self.clock.advance(seconds)
         link.dataReceived(ANSWER)
 
-    def test_set_up_of_an_accepted_link_gives_a_first_guess(self) -> None:
-        link = self.connect()
-        self.assertIsNone(link.round_trip.smoothed)
-        self.clock.advance(0.25)
-        link.handshakeCompleted()
-        self.clock.advance(1)
-        link.verified()
-        self.assert_round_trip(0.25, None)
+    def test_handshake_gives_a_first_guess(self) -> None:
+        """At both ends of a dial, and at both of a punched link, whose ends have both connected."""
+        for direction, initiator in (
+            (Direction.ACCEPTED, False),
+            (Direction.CONNECTED, True),
+            (Direction.CONNECTED, False),
+        ):
+            self.plan, self.transport = LinkPlan(direction, initiator=initiator), Transport()
+            link = self.connect()
+            self.assertIsNone(link.round_trip.smoothed)
+            self.clock.advance(0.25)
+            link.handshakeCompleted()
+            self.clock.advance(1)
+            link.verified()
+            self.assert_round_trip(0.25, None)
+            link.connectionLost(Failure(ConnectionDone()))
 
-    def test_end_that_connects_waits_for_the_answer_to_its_hello(self) -> None:
+    def test_peer_that_sends_its_hello_early_looks_no_nearer(self) -> None:
+        """The end that accepts can send it together with its flight of the handshake."""
         self.plan = LinkPlan(Direction.CONNECTED, initiator=True)
         link = self.connect()
         self.clock.advance(0.5)
         link.handshakeCompleted()
-        self.clock.advance(0.125)
         link.verified()
-        self.assert_round_trip(0.125)
+        self.assert_round_trip(0.5, None)
 
     def test_first_answer_replaces_the_guess(self) -> None:
         """RFC 6298, 2.2."""

@@ -8,6 +8,16 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a peer that sends its Hello early looks near",
+        "crust/link/link.py",
+        "        self._decoder.limit = MAX_FRAME_BYTES\n",
+        "        self._decoder.limit = MAX_FRAME_BYTES\n        self.round_trip.smoothed = 0.0\n",
+        (
+            "tests.crust.link.test_liveness.RoundTripTests.test_peer_that_sends_its_hello_early_looks_no_nearer",
+            "tests.crust.link.test_liveness.RoundTripTests.test_handshake_gives_a_first_guess",
+        ),
+    ),
+    Mutant(
         "what TLS sends of its own does not count before the Hello",
         "crust/link/tls.py",
         "if self._allowance < 0 and not self._verified:",
