@@ -104,6 +104,7 @@ class Daemon(ProcessProtocol):
         self.lines: list[str] = []
         self.proxy_port = 0
         self._rest = b""
+        self._awaited: list[tuple[str, Deferred[None]]] = []
         arguments = ["-n", "--pidfile=", "routing-node"]
         arguments += [f"--state-dir={folder}", f"--network={network}", "--no-lan-discovery", *options]
         code = "from twisted.scripts.twistd import run; run()"
@@ -120,6 +121,9 @@ class Daemon(ProcessProtocol):
         for raw in lines:
             line = raw.decode(errors="replace")
             self.lines.append(line)
+            for text, said in [each for each in self._awaited if each[0] in line]:
+                self._awaited.remove((text, said))
+                said.callback(None)
             if found := re.search(r"proxy: SOCKS5 and HTTP at 127\.0\.0\.1:(\d+)", line):
                 self.proxy_port = int(found[1])
             found = re.search(r"contact: (\S+)", line)
@@ -130,6 +134,15 @@ class Daemon(ProcessProtocol):
         if not self.started.called:
             self.started.errback(Exception("the daemon does not start:\n" + "\n".join(self.lines)))
         self.ended.callback(None)
+
+    def said(self, text: str) -> Deferred[None]:
+        """Fires when a line of the log has this text."""
+        said: Deferred[None] = Deferred()
+        if any(text in line for line in self.lines):
+            said.callback(None)
+        else:
+            self._awaited.append((text, said))
+        return said
 
     async def kill(self) -> None:
         """End it, and wait for that."""
