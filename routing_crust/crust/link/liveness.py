@@ -213,6 +213,10 @@ class Liveness:
             self._end_wait()
         elif self.waiting is not None:
             self.waiting += length
+        # but what the kernel took last may never have come, and nothing more be written after it
+        if queue.progressed and reading and not self.heard:
+            self.waiting, queue.woke = 0.0, None
+            self._doubt_at = self._doubt_after
         self.heard = queue.progressed = False
         queue.wrote = 0
         self._look()

@@ -3,8 +3,8 @@ Relay choice: which nodes may relay a tunnel, decided at both ends of a request 
 
 Each end of a request names up to eight nodes that have a direct link with it and can be dialled by others.
 The end that opens the tunnel tries the nodes that both have a link with, then those that the other end named,
-then its own nearest to the other end. A relay whose tunnels to a peer have broken is not used for that peer
-for a while.
+then its own nearest to the other end. A relay whose tunnels to a peer have broken is tried after all others
+for that peer for a while, and not at all if they go on breaking.
 
 Of the nodes that both have a link with, that one is the first through which a round trip is the shortest: the
 sum of our own round trip to it, which we measure, and of the other end's, which that end tells. What a tunnel
@@ -45,9 +45,11 @@ MIN_MOVE_SECONDS: Final = 60.0
 MAX_SHOWN: Final = 3
 """Other relays that an explanation names."""
 DISTRUST_SECONDS: Final = 60.0
-"""Seconds for which a relay is not used for a peer, once its faults have reached C{DISTRUST_AT}."""
+"""Seconds for which the faults of a relay for a peer are counted, from the first."""
 DISTRUST_AT: Final = 3
 """The weight of faults at which a relay is distrusted: that of one broken tunnel."""
+REFUSE_AT: Final = 4 * DISTRUST_AT
+"""The weight at which it is not even a last resort."""
 MAX_DISTRUSTED: Final = 1024
 """Pairs of a peer and a relay whose faults are remembered."""
 
@@ -123,7 +125,8 @@ class RelayChoice:
     def to_try(self, peer: Name, theirs: Sequence[Name]) -> list[Name]:
         """
         The nodes through which a tunnel to this peer is tried, best first: those that both have a link with
-        by the time that a round trip takes, and one whose link may be dead after the others.
+        by the time that a round trip takes, and one whose link may be dead after the others. Those that are
+        distrusted come last: where a path breaks, its end has faults with all relays, and needs one.
 
         @param theirs: the nodes that the peer has named.
         """
@@ -136,7 +139,8 @@ class RelayChoice:
         nearest = sorted(own, key=peer.distance)[:MAX_RELAYS]
         skip = (peer, self._node.name)
         names = dict.fromkeys(each for each in (*common, *theirs, *nearest) if each not in skip)
-        return [name for name in names if not self.is_distrusted(peer, name)]
+        usable = (name for name in names if self._fault_weight(peer, name) < REFUSE_AT)
+        return sorted(usable, key=lambda name: self.is_distrusted(peer, name))
 
     def seconds(self, peer: Name, relay: Name) -> float:
         """How long a round trip to this peer through this node takes; infinite if that is not known."""
@@ -239,9 +243,12 @@ class RelayChoice:
         self._faults.put((peer, relay), (now, faults))
 
     def is_distrusted(self, peer: Name, relay: Name) -> bool:
-        """Whether this node is passed over for tunnels to this peer."""
+        """Whether others are preferred to this node for tunnels to this peer."""
+        return self._fault_weight(peer, relay) >= DISTRUST_AT
+
+    def _fault_weight(self, peer: Name, relay: Name) -> int:
         since, faults = self._faults.get((peer, relay), (0.0, 0))
-        return faults >= DISTRUST_AT and self._node.clock.seconds() - since < DISTRUST_SECONDS
+        return faults if self._node.clock.seconds() - since < DISTRUST_SECONDS else 0
 
     def _by_preference(self, other: Name, theirs: Sequence[Name]) -> Iterator[Peer]:
         """The peers that we could name; some of them more than once."""

@@ -403,6 +403,18 @@ class DoubtTests(LinkCase):
             self.transport.producer.resumeProducing()
         self.assertEqual((self.doubts(), self.transport.aborted), (0, False))
 
+    def test_peer_that_took_what_waited_and_is_silent_then_is_doubted(self) -> None:
+        """The kernel may have taken it for a path that has broken, and the writer have no more credit."""
+        link = self.verified()
+        link.send(200, bytes(1000))
+        self.transport.producer.pauseProducing()
+        link.send(200, bytes(1000))
+        self.clock.advance(0.5)
+        self.transport.producer.resumeProducing()
+        self.assertEqual(self.doubts(), 0)
+        self.clock.pump([0.25] * 14)
+        self.assertEqual((self.doubts(), self.transport.aborted), (1, False))
+
     def test_link_is_cut_where_the_owner_knows_that_the_path_has_broken(self) -> None:
         """After the seconds that the owner says, although bytes came just before."""
         link = self.verified()

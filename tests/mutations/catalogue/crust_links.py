@@ -262,6 +262,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "what the kernel took last is owed by nobody",
+        "crust/link/liveness.py",
+        "if queue.progressed and reading and not self.heard:",
+        "if False:",
+        (
+            "tests.crust.link.test_liveness.DoubtTests.test_peer_that_took_what_waited_and_is_silent_then_is_doubted",
+        ),
+    ),
+    Mutant(
         "a tunnel is doubted no sooner than another link",
         "crust/link/liveness.py",
         "TUNNEL_DOUBT_AFTER_SECONDS if tunnel else DOUBT_AFTER_SECONDS",

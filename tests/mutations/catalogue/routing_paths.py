@@ -121,6 +121,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a pair whose relays all have faults has none",
+        "routing/connecting/relay_choice.py",
+        "self._fault_weight(peer, name) < REFUSE_AT",
+        "not self.is_distrusted(peer, name)",
+        (
+            "tests.routing.connecting.test_relay_choice.RelayChoiceTests.test_faulty_node_comes_last_for_a_minute",
+        ),
+    ),
+    Mutant(
+        "a relay whose tunnels break is tried without end",
+        "routing/connecting/relay_choice.py",
+        "self._fault_weight(peer, name) < REFUSE_AT",
+        "True",
+        (
+            "tests.routing.connecting.test_relay_choice.RelayChoiceTests.test_node_whose_tunnels_go_on_breaking_is_not_tried_for_a_minute",
+        ),
+    ),
+    Mutant(
         "the relay of a silent tunnel is tried first",
         "routing/connecting/relay_choice.py",
         "return through or (",

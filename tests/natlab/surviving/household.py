@@ -107,16 +107,14 @@ class Household:
         first = self.daemon(RENDEZVOUS, "--first", f"--listen={lab.rendezvous[0]}:{PORT}")
         contact = f"--contact={first.name}@{lab.rendezvous[0]}:{PORT}"
         second = self.daemon(RENDEZVOUS, contact, f"--listen={lab.rendezvous[1]}:{PORT}")
+        other = f"--contact={second.name}@{lab.rendezvous[1]}:{PORT}"
         self.relays = {first.name: first, second.name: second}
+        # each with the other as a contact: alone again, the first one would be a network of its own
         self._relay_options = {
-            first.name: ("--first", f"--listen={lab.rendezvous[0]}:{PORT}"),
+            first.name: (other, f"--listen={lab.rendezvous[0]}:{PORT}"),
             second.name: (contact, f"--listen={lab.rendezvous[1]}:{PORT}"),
         }
-        options = (
-            contact,
-            f"--contact={second.name}@{lab.rendezvous[1]}:{PORT}",
-            f"--listen=0.0.0.0:{PORT}",
-        )
+        options = (contact, other, f"--listen=0.0.0.0:{PORT}")
         exposed = [f"--expose={name}=tcp:127.0.0.1:{port}" for name, (port, _) in self._exposed.items()]
         allowed = [f"--allow-peer={name}=*" for name in self._exposed]
         self.bob = self.daemon("bob", *options, *exposed, *allowed)

@@ -47,19 +47,34 @@ class RelayChoiceTests(TunnelCase):
         if last.node_name in dialable:
             self.assertEqual(relay_choice.to_name(other, (last.node_name,))[0].name, last.node_name.raw)
 
-    def test_faulty_node_is_passed_over_for_a_minute(self) -> None:
-        """Three tunnels that ended are too much, or one that broke."""
+    def test_faulty_node_comes_last_for_a_minute(self) -> None:
+        """Three tunnels that ended are too much, or one that broke; without another node it is tried."""
+        self.make(1)
+        self.until(PathKind.TUNNEL)
+        assert self.a._core is not None
+        relay_choice = self.a._core.relays
+        peer, relay, other = self.b.node_name, self.net.nodes[0].node_name, Name(b"\1" * 32)
+        for weight, times in ((1, 3), (3, 1)):
+            for _ in range(times):
+                self.assertFalse(relay_choice.is_distrusted(peer, relay))
+                relay_choice.note_fault(peer, relay, weight)
+            self.assertEqual(relay_choice.to_try(peer, [relay, other]), [other, relay])
+            self.assertEqual(relay_choice.to_try(peer, [relay]), [relay])
+            self.net.settle(61)
+        self.assertEqual(relay_choice.to_try(peer, [relay, other]), [relay, other])
+
+    def test_node_whose_tunnels_go_on_breaking_is_not_tried_for_a_minute(self) -> None:
+        """Else two ends with no other would make tunnels through it without end."""
         self.make(1)
         self.until(PathKind.TUNNEL)
         assert self.a._core is not None
         relay_choice = self.a._core.relays
         peer, relay = self.b.node_name, self.net.nodes[0].node_name
-        for weight, times in ((1, 3), (3, 1)):
-            for _ in range(times):
-                self.assertFalse(relay_choice.is_distrusted(peer, relay))
-                relay_choice.note_fault(peer, relay, weight)
-            self.assertEqual(relay_choice.to_try(peer, [relay]), [])
-            self.net.settle(61)
+        for _ in range(4):
+            self.assertEqual(relay_choice.to_try(peer, [relay]), [relay])
+            relay_choice.note_fault(peer, relay, 3)
+        self.assertEqual(relay_choice.to_try(peer, [relay]), [])
+        self.net.settle(61)
         self.assertEqual(relay_choice.to_try(peer, [relay]), [relay])
 
     def test_node_that_a_tunnel_goes_through_is_usable_though_its_table_has_no_room(self) -> None:
