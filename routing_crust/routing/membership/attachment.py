@@ -241,7 +241,11 @@ class Attachment(PeerListener):
             self._trial.proxy_changed(proxy)
             self._await_joining()
         elif any(map(self._has_heard, members)) and not any(each.is_doubted for each in members):
-            self._drop_proxies()
+            # where most links are lost and one lives, it is what the others come back by
+            if self._joiner.misses_neighbours:
+                self._look_beside_later()
+            else:
+                self._drop_proxies()
         else:
             self._look_beside_later()
 

@@ -127,6 +127,11 @@ class Joiner:
         """The close group of our name as our proxy and neighbours have told it; empty before they have."""
         return self._view or ()
 
+    @property
+    def misses_neighbours(self) -> bool:
+        """Whether members of our close group that may still come are not in the table."""
+        return bool(self._missing())
+
     def when_group_changed(self, *actions: Callable[[bool], object]) -> None:
         """Call these with the new value whenever L{group_connected} has changed."""
         self._when_changed += actions

@@ -53,6 +53,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a proxy beside members goes though most of them are lost",
+        "routing/membership/attachment.py",
+        "            if self._joiner.misses_neighbours:",
+        "            if False:",
+        (
+            "tests.routing.membership.test_ways_in.BrokenPathTests.test_proxy_stays_until_the_lost_neighbours_are_back",
+        ),
+    ),
+    Mutant(
         "a proxy that is the only way in by now is not tried",
         "routing/membership/attachment.py",
         "            self._trial.proxy_changed(proxy)\n",

@@ -121,6 +121,20 @@ class BrokenPathTests(SynchronousTestCase):
         self.assertIsNone(self.core.proxy)
         self.assertIn(self.silent, self.core.table)
 
+    def test_proxy_stays_until_the_lost_neighbours_are_back(self) -> None:
+        """The link that lives may be to a host whose own path breaks next."""
+        self.core.joiner._view = self.silent, self.lost
+        self.change(has_heard=False)
+        self.net.run_for(1)
+        alive = self.core.links.link_to(self.silent)
+        assert alive is not None
+        alive.has_heard = True
+        self.net.run_for(2 * BESIDE_LOOK_SECONDS)
+        self.assertIsNotNone(self.core.proxy)
+        self.core.joiner._view = (self.silent,)
+        self.net.run_for(BESIDE_LOOK_SECONDS)
+        self.assertIsNone(self.core.proxy)
+
     def test_proxy_is_kept_and_tried_when_the_last_member_is_lost(self) -> None:
         self.change(has_heard=False)
         self.net.run_for(1)
