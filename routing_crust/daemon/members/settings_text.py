@@ -15,7 +15,7 @@ from ...hosts.interfaces import Place
 
 _HEAD: Final = """\
 # {nickname} in the private network {label}, as 'routing-crust {command}' has written it.
-# Start the node:     twistd -n routing-node{where}
+# Start the node:     routing-crust start{where}; or twistd -n routing-node{where}, to see its log here
 # All the settings:   twistd routing-node --help, and --help-settings
 
 # The public key of the authority of {label}: only who has a certificate of it has links with us.
