@@ -13,7 +13,6 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..config import Role, Settings
 from ..crust.interfaces import ICrust
-from ..history import History
 from ..identity import Identity
 from ..names import Name
 from .members import OPEN, Members
@@ -50,8 +49,3 @@ class Node:
     def is_client(self) -> bool:
         """Whether it is a client: in no routing table, and without one."""
         return self.settings.role is Role.CLIENT
-
-    @property
-    def history(self) -> History:
-        """What was tried recently with each peer, for people to read."""
-        return self.crust.history

@@ -14,9 +14,8 @@ from routing_crust import Role
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, PeerUnreachable
 from routing_crust.limits import MAX_CONTROL_BURST
-from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL
+from routing_crust.routing.control import RECORD_LABEL, REQUEST_LABEL, RESPONSE_LABEL
 from routing_crust.routing.links.handshake import LABEL
-from routing_crust.routing.membership.client_registry import RECORD_LABEL
 from routing_crust.routing.messaging import envelope_dispatch
 from routing_crust.routing.messaging.envelopes import Sealer
 from routing_crust.wire.codec import decode, encode, to_wire

@@ -165,7 +165,7 @@ class AbsenceWatch:
         """
         tried = {
             each.where: each.text
-            for each in self._node.history.of(name).outcomes
+            for each in self._node.crust.history.of(name).outcomes
             if each.at >= since and each.way in (Way.DIAL, Way.PUNCH, Way.TUNNEL) and not each.good
         }
         watched = self._watched.get(name)
@@ -220,7 +220,7 @@ class AbsenceWatch:
     async def _look(self, name: Name, before: Look | None) -> Look:
         began = self._clock.seconds()
         word = await self._group.ask(name, WORD_SECONDS)
-        self._node.history.tried(name, Way.REQUEST, "", word.text)
+        self._node.crust.history.tried(name, Way.REQUEST, "", word.text)
         if not (word.is_denial or word.alone):
             return Look(word, (), self._clock.seconds())
         # dials that took their time have just ended
@@ -231,7 +231,7 @@ class AbsenceWatch:
         knocks = await self._addresses.knock(name, left)
         for each in knocks:
             good = each.presence is Presence.THERE
-            self._node.history.tried(name, Way.DIAL, each.endpoint, each.outcome, good=good)
+            self._node.crust.history.tried(name, Way.DIAL, each.endpoint, each.outcome, good=good)
         return Look(word, knocks, self._clock.seconds())
 
     def _report(self, name: Name, look: Look, first: bool) -> None:

@@ -20,13 +20,13 @@ from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, from_wire
 from ...wire.messages import ConnectRequest, Envelope, LinkUse, Signed
+from ..control import REQUEST_LABEL, holds
 from ..links.granted import GrantedLinks
 from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..membership.routing_table import RoutingTable
 from ..messaging.duplicates import MAX_REMEMBERED_IDS, DuplicateFilter
 from ..node import Node
-from .signing import REQUEST_LABEL
 
 PROBE_WAIT_SECONDS: Final = 3.3
 """For how long a request waits at most until the probed link is doubted."""
@@ -140,10 +140,7 @@ class ConnectRequestValidator(PeerListener):
             self._verdicts.accept(peer, request, envelope, link)
 
     def _holds(self, signed: Signed) -> bool:
-        network = self._node.settings.network
-        return self._node.identity.holds(
-            Name(signed.signer), signed.signature, REQUEST_LABEL, network, signed.body
-        )
+        return holds(self._node.identity, self._node.settings.network, REQUEST_LABEL, signed)
 
     def problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
         """The reason to refuse a request, by the cheapest check that fails; empty if it is accepted."""

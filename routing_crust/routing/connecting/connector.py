@@ -30,7 +30,7 @@ from ...timing.waiters import Waiters
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.fields import NONCE_BYTES
 from ...wire.messages import ConnectResponse, Envelope, LinkUse, Signed
-from ..control import SendControl
+from ..control import RESPONSE_LABEL, SendControl, holds
 from ..links.peer import Accept, Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node
@@ -40,7 +40,6 @@ from .expected import ExpectedResponse
 from .outgoing_request import OutgoingRequest, OutgoingRequests, signed_request
 from .relay_choice import RelayChoice
 from .request_cooldown import RequestCooldown
-from .signing import RESPONSE_LABEL, holds
 
 MAX_TIME_SHIFT_SECONDS: Final = 5.0
 """How far the network's time may move until a request is not sent again with the old one."""
@@ -283,13 +282,14 @@ class Connector(PeerListener):
         # the cheap comparison of tokens comes before the signature; copies arrive by other routes
         if request is None or request.answered:
             return
-        if response.recipient != self._node.name.raw or not holds(self._node, RESPONSE_LABEL, signed):
+        ours, network = self._node.identity, self._node.settings.network
+        if response.recipient != ours.name.raw or not holds(ours, network, RESPONSE_LABEL, signed):
             self._quiet.info(
                 "bad responses", "ignored a response by {peer}: its signature does not hold", peer=peer
             )
             return
         request.answered = True
-        self._node.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
+        self._node.crust.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
         endpoints = self._candidates.dialable(peer, response.candidates, "its answer")
         self._relays.told(peer, response.relays)
         ended = self._attempts.make_room(peer, request.use, own=True)
@@ -379,7 +379,7 @@ class Connector(PeerListener):
         if self._linked(name, use) is None:
             self._cooldown.note(name)
         said = "answered, but no link was made" if request.answered else "did not answer"
-        self._node.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
+        self._node.crust.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
         problem = ExpectedConnectionExpired(f"{self._node.brief(name)} was asked for a connection and {said}")
         self._attempts.punches.give_up(name, request.nonce)
         self._settle(request, Failure(problem))

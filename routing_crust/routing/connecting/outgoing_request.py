@@ -23,11 +23,10 @@ from ...timing.waiters import Waiters
 from ...wire.codec import encode
 from ...wire.fields import WireEndpoint
 from ...wire.messages import ConnectGo, ConnectRequest, EnvelopeKind, LinkUse, WireRelay
-from ..control import SendControl
-from ..messaging.outgoing.waits import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
+from ..control import REQUEST_LABEL, SendControl, sign
+from ..messaging.outgoing.retries import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
 from ..nat_pairs import told_nat
 from ..node import Node
-from .signing import REQUEST_LABEL, sign
 
 MIN_RESEND_SECONDS: Final = 0.25
 """Between two copies of a request that are sent before anything has said that the first is lost."""
@@ -229,4 +228,4 @@ def signed_request(
         relays,
         guesses,
     )
-    return sign(node, REQUEST_LABEL, message)
+    return sign(node.identity, node.settings.network, REQUEST_LABEL, message)

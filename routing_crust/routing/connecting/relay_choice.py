@@ -25,7 +25,6 @@ from ...errors import CloseReason
 from ...names import Name
 from ...wire.codec import to_wire
 from ...wire.messages import MAX_RELAYS_NAMED, LinkUse, WireRelay
-from ..links.link_times import known_seconds
 from ..links.peer import Peer
 from ..links.registry import LinkRegistry
 from ..membership.neighbourhood import Neighbourhood
@@ -282,6 +281,12 @@ class RelayChoice:
         # Its table may have no room for us. Of two such nodes neither could name it, and each has the other's
         # way through it.
         return any(each.link.via == name for each in self._links.peers)
+
+
+def known_seconds(link: ILink) -> float:
+    """The round trip over a link as it was measured; infinite if it was not."""
+    seconds = link.round_trip.smoothed
+    return inf if seconds is None else seconds
 
 
 def _milliseconds(seconds: float) -> str:

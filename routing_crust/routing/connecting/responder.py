@@ -30,14 +30,13 @@ from ...wire.messages import (
     Envelope,
     EnvelopeKind,
 )
-from ..control import SendControl
+from ..control import RESPONSE_LABEL, SendControl, sign
 from ..nat_pairs import told_nat
 from ..node import Node
 from .attempts import Attempts
 from .candidates import CandidateExchange
 from .expected import ExpectedRequest
 from .relay_choice import RelayChoice
-from .signing import RESPONSE_LABEL, sign
 
 MAX_SENT_RESPONSES: Final = 256
 """Envelopes with responses that are remembered, to be sent again if they find no way."""
@@ -112,14 +111,14 @@ class ConnectResponder:
         """Say why in the log and in the history; the peer gets no answer."""
         # minor: a request that may be forged must not displace the history of another peer
         said = f"a request in its name came, which we ignored: {problem}"
-        self._node.history.tried(peer, Way.REQUEST, "", said, minor=True)
+        self._node.crust.history.tried(peer, Way.REQUEST, "", said, minor=True)
         self._quiet.info(
             problem, "ignored a request for a connection by {peer}: {reason}", peer=peer, reason=problem
         )
 
     def accept(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
         """Expect a link, respond by the link that the request came by, and dial."""
-        self._node.history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
+        self._node.crust.history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
         endpoints = self._candidates.dialable(peer, request.candidates, "its request")
         # in this order: what the peer has given up goes before the limits are looked at
         self._attempts.withdraw_earlier(peer, request)
@@ -147,7 +146,7 @@ class ConnectResponder:
             self._relays.to_name(peer, [Name(each.name) for each in request.relays]),
             request.guesses and bool(self._attempts.guess_at(peer)),
         )
-        body = sign(self._node, RESPONSE_LABEL, response)
+        body = sign(self._node.identity, self._node.settings.network, RESPONSE_LABEL, response)
         self._answered.put((peer, request.nonce), _Answered(envelope.body, body, self._node.clock.seconds()))
         self._send_response(_SentResponse(peer, body, _proxy_of(envelope)), link)
 

@@ -16,12 +16,11 @@ from ...errors import ConnectFailed, RoutingCrustError
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse
-from ..links.link_times import known_seconds
 from ..links.peer import Peer
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .connector import Connector
-from .relay_choice import RelayChoice
+from .relay_choice import RelayChoice, known_seconds
 
 MIN_MEMBERSHIP_WAIT_SECONDS: Final = 0.5
 MAX_MEMBERSHIP_WAIT_SECONDS: Final = 2.0

@@ -377,7 +377,7 @@ class LinkRegistry:
 
     def _turn_away(self, link: ILink, verdict: TurnedAway) -> None:
         said = f"refused: {verdict.reason.text}; {verdict.detail}"
-        self._node.history.tried(link.peer, Way.LINK, link.connection.peer, said)
+        self._node.crust.history.tried(link.peer, Way.LINK, link.connection.peer, said)
         tell_why(link, verdict, self._node.network_now())
         self._refuse(link, Refuse(verdict.reason, verdict.detail))
 

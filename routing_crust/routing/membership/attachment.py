@@ -303,7 +303,7 @@ class Attachment(PeerListener):
     def _last_failure(self, proxy: Name) -> str:
         """What has failed last, of all that was tried with the nodes that we want to link with."""
         names = (proxy, *self._joiner.group_view)
-        outcomes = (each for name in names for each in self._node.history.of(name).outcomes)
+        outcomes = (each for name in names for each in self._node.crust.history.of(name).outcomes)
         failures = [each for each in outcomes if not each.good and each.way is not Way.LINK]
         last = max(failures, key=lambda each: each.at, default=None)
         if last is None:

@@ -18,11 +18,9 @@ from ...errors import RoutingCrustError
 from ...limits import REFRESH_INTERVAL_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
-from ...wire.codec import encode
-from ...wire.messages import ClientRecord, EnvelopeKind, Signed
-from ..control import SendControl
+from ...wire.messages import ClientRecord, EnvelopeKind
+from ..control import RECORD_LABEL, SendControl, sign
 from ..node import Node
-from .client_registry import RECORD_LABEL
 from .close_group_lookup import CloseGroupLookup
 
 RECORD_REFRESH_INTERVALS: Final = 4
@@ -75,9 +73,8 @@ class Publisher:
             return
         now = self._network_now()
         expiry = now + RECORD_REFRESH_INTERVALS * REFRESH_INTERVAL_SECONDS
-        body = encode(ClientRecord(self._proxy.raw, now, expiry))
-        signature = self._identity.sign(RECORD_LABEL, self._settings.network, body)
-        record = encode(Signed(self._identity.name.raw, body, signature))
+        message = ClientRecord(self._proxy.raw, now, expiry)
+        record = sign(self._identity, self._settings.network, RECORD_LABEL, message)
         # not acknowledged: the next round makes up for what is lost
         for name in group.members:
             self._send(EnvelopeKind.CLIENT_RECORD, name, record)

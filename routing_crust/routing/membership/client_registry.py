@@ -20,11 +20,11 @@ from ...names import Name
 from ...timing.shares import OURSELVES, Account, Amounts
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import ClientRecord, Signed
+from ..control import RECORD_LABEL, holds
 
 MAX_CLIENT_RECORDS: Final = 10_000
 """Clients near this node's name whose node it remembers."""
 
-RECORD_LABEL: Final = "client-record"
 """What the signature of a record is for."""
 MAX_RECORD_SECONDS: Final = 3600.0
 """Seconds that a record is kept, whatever its expiry says."""
@@ -155,6 +155,6 @@ def open_record(settings: Settings, identity: Identity, data: bytes) -> tuple[Na
     signed = decode(Signed, data, MAX_CONTROL_BYTES)
     record = decode(ClientRecord, signed.body, MAX_CONTROL_BYTES)
     client = Name(signed.signer)
-    if not identity.holds(client, signed.signature, RECORD_LABEL, settings.network, signed.body):
+    if not holds(identity, settings.network, RECORD_LABEL, signed):
         return None
     return client, record

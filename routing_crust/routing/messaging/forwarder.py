@@ -211,16 +211,11 @@ class Forwarder:
         @param proxy: the destination's proxy, where the caller knows it.
         @param most: about how many first hops the caller can use; C{None} is one for each attempt to send.
         """
-        # a client has no table, and a joining node hardly any: the proxy routes better
-        if self._neighbourhood.proxy is not None:
-            link = self._links.link_to(self._neighbourhood.proxy)
-            if link is not None:
-                return [link], proxy
-        speaker = Name(proxy) if proxy else self._clients.proxy_of(destination)
-        if speaker is None or speaker == self._own:
-            speaker, target = None, destination
-        else:
-            target = speaker
+        link = self._link_to_our_proxy()
+        if link is not None:
+            return [link], proxy
+        speaker = self._speaker_for(destination, proxy)
+        target = destination if speaker is None else speaker
         # the others by their names alone, so that a node that is near in time gets one attempt of them
         near = self._near.next_hop(target, (destination,))
         names = [name for name in (speaker, near) if name is not None]
@@ -229,6 +224,22 @@ class Forwarder:
         links = [link for name in dict.fromkeys(names) if (link := self._links.link_to(name)) is not None]
         self._let_direct_be_second(links, target, destination)
         return links, b"" if speaker is None else speaker.raw
+
+    def proxy_for(self, destination: Name, proxy: bytes) -> bytes:
+        """The destination's proxy for an envelope of ours whose first hop is chosen. See L{first_hops}."""
+        if self._link_to_our_proxy() is not None:
+            return proxy
+        speaker = self._speaker_for(destination, proxy)
+        return b"" if speaker is None else speaker.raw
+
+    def _link_to_our_proxy(self) -> ILink | None:
+        # a client has no table, and a joining node hardly any: the proxy routes better
+        proxy = self._neighbourhood.proxy
+        return None if proxy is None else self._links.link_to(proxy)
+
+    def _speaker_for(self, destination: Name, proxy: bytes) -> Name | None:
+        speaker = Name(proxy) if proxy else self._clients.proxy_of(destination)
+        return None if speaker == self._own else speaker
 
     def _let_direct_be_second(self, links: list[ILink], target: Name, destination: Name) -> None:
         """

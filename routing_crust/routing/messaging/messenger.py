@@ -216,20 +216,22 @@ class Messenger(PeerListener):
         """
         if self._stopped:
             return None
-        hops, proxy_raw = self._forwarder.first_hops(
-            destination, b"" if proxy is None else proxy.raw, attempt + 1
-        )
+        proxy_raw = b"" if proxy is None else proxy.raw
         link = via
-        if link is None and not nearest and proxy in (None, self._own):
-            link = self._links.link_to(destination)
-        # what asks for a second link must not go by the doubted one
-        hops = [hop for hop in hops if not hop.is_doubted] or hops
-        if hops and (link is None or (via is None and link.is_doubted)):
-            link = hops[attempt % len(hops)]
-        if via is None and not nearest and destination == self._own:
-            link = None
-        if link is None and not nearest and destination != self._own:
-            return None
+        if via is not None:
+            proxy_raw = self._forwarder.proxy_for(destination, proxy_raw)
+        else:
+            hops, proxy_raw = self._forwarder.first_hops(destination, proxy_raw, attempt + 1)
+            by_itself = not nearest and proxy in (None, self._own)
+            link = self._links.link_to(destination) if by_itself else None
+            # what asks for a second link must not go by the doubted one
+            hops = [hop for hop in hops if not hop.is_doubted] or hops
+            if hops and (link is None or link.is_doubted):
+                link = hops[attempt % len(hops)]
+            if not nearest and destination == self._own:
+                link = None
+            elif link is None and not nearest:
+                return None
         envelope = self._sealer.seal(
             self._sealer.new_trace(),
             kind,

@@ -17,7 +17,6 @@ from collections.abc import Collection
 from typing import Final
 
 from ...names import Name
-from ..links.link_times import assumed_seconds
 from ..membership.neighbourhood import LinkLookup
 from ..membership.routing_table import RoutingTable
 
@@ -25,6 +24,10 @@ NEAR_BITS: Final = 2
 """By how many bits a next hop's name may be farther from the destination than the nearest one's."""
 BIT_SECONDS: Final = 0.025
 """How much longer a round trip may be for each bit that a name is nearer: what a bit of the way costs."""
+UNMEASURED_SECONDS: Final = 0.15
+"""What is assumed for the round trip of a link that was not measured yet."""
+DOUBTED_SECONDS: Final = 8.0
+"""What is assumed for a link that may be dead."""
 MAX_CHOICE: Final = 8
 """Nodes that are compared."""
 
@@ -52,5 +55,11 @@ class NearHops:
         return min(choice, key=lambda name: self._cost(name, target))
 
     def _cost(self, name: Name, target: Name) -> float:
-        seconds = assumed_seconds(self._links.link_to(name))
+        # none of the choice is ruled out
+        link = self._links.link_to(name)
+        if link is None or link.is_doubted:
+            seconds = DOUBTED_SECONDS
+        else:
+            measured = link.round_trip.smoothed
+            seconds = UNMEASURED_SECONDS if measured is None else measured
         return seconds + BIT_SECONDS * name.distance(target).bit_length()

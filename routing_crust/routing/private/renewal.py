@@ -153,7 +153,7 @@ class RenewalExchange(PeerListener):
         while len(self._refusals) > MAX_REFUSALS:
             del self._refusals[next(iter(self._refusals))]
         said = f"it takes us for no member: {reason}"
-        self._node.history.tried(link.peer, Way.LINK, link.connection.peer, said)
+        self._node.crust.history.tried(link.peer, Way.LINK, link.connection.peer, said)
         cause = "refused"
         self._quiet.warn(
             cause,

@@ -121,7 +121,7 @@ def explain(
     """
     if name == node.name:
         return Explanation(str(name), False, "this is the name of this very node")
-    history = node.history.of(name)
+    history = node.crust.history.of(name)
     peer = links.peer(name)
     now = node.clock.seconds()
     return Explanation(

@@ -105,7 +105,7 @@ def node_status(
                 "outcome": each.text,
                 "times": each.times,
             }
-            for name, each in node.history.failures(MAX_FAILURES)
+            for name, each in node.crust.history.failures(MAX_FAILURES)
         ],
     }
 

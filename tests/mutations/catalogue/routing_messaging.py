@@ -94,7 +94,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a link that may be dead is taken for the soonest",
-        "routing/links/link_times.py",
+        "routing/messaging/near_hops.py",
         "if link is None or link.is_doubted:",
         "if link is None:",
         ("tests.routing.messaging.test_near_hops.NearHopsTests.test_link_that_may_be_dead_is_taken_last",),

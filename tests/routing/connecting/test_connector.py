@@ -17,7 +17,7 @@ from routing_crust.names import Name
 from routing_crust.routing.connecting import connector as connecting
 from routing_crust.routing.connecting.candidates import CandidateExchange
 from routing_crust.routing.connecting.outgoing_request import OutgoingRequest
-from routing_crust.routing.messaging.outgoing.waits import MAX_HINT_RETRY_SECONDS
+from routing_crust.routing.messaging.outgoing.retries import MAX_HINT_RETRY_SECONDS
 from routing_crust.wire.codec import MAX_CONTROL_BYTES, decode, encode
 from routing_crust.wire.fields import WireEndpoint
 from routing_crust.wire.messages import (
