@@ -118,7 +118,9 @@ def read_file(path: Path, settings: Fields) -> dict[str, object]:
     except UnicodeDecodeError:
         raise ConfigurationError("config", f"the file {path} is not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigurationError("config", f"the file {path} is not TOML: {error}") from None
+        # the most frequent one: a line was added, and the commented one above it had been made one, too
+        problem = str(error).replace("Cannot overwrite a value", "a setting stands there for the second time")
+        raise ConfigurationError("config", f"the file {path} is not TOML: {problem}") from None
     for name in values:
         if name not in settings and name not in DAEMON_KEYS:
             problem = unknown_setting(name, settings)

@@ -141,6 +141,10 @@ class SettingsFileTests(SynchronousTestCase):
         said = self.refused("listen = [")
         self.assertTrue(said.startswith(f"config: the file {self.path} is not TOML: "), said)
 
+    def test_a_setting_that_stands_there_twice_is_said_so(self) -> None:
+        said = self.refused("max_links = 3\nmax_links = 4\n")
+        self.assertIn("is not TOML: a setting stands there for the second time (at line 2", said)
+
     def test_an_error_names_the_line_of_the_entry(self) -> None:
         for text, line in (
             ("# a comment\n\nmax_links = 0\n", 3),

@@ -22,6 +22,8 @@ _LOOPBACK: Final = {
     "udp6": r"\:\:1",
 }
 _COLON: Final = re.compile(r"(?<!\\):")
+_MISSING: Final = re.compile(r"missing \d+ required positional arguments?: '(\w+)'")
+_NO_NUMBER: Final = re.compile(r"invalid literal for int\(\) with base 10: ('.*')")
 
 
 def target_endpoint(reactor: Any, setting: str, text: str) -> IStreamClientEndpoint:
@@ -71,5 +73,16 @@ def _made(make: Callable[[Any, str], Any], reactor: Any, setting: str, text: str
     try:
         return make(reactor, text)
     except Exception as error:  # parsers are plugins, and may raise anything
-        problem = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
+        problem = _problem_in_words(error)
         raise ConfigurationError(setting, f"{text!r} is no endpoint to {what_for} ({problem})") from None
+
+
+def _problem_in_words(error: Exception) -> str:
+    """What a parser of Twisted's has found, which says so in the words of Python."""
+    missing = _MISSING.search(str(error))
+    if missing:
+        return f"the {missing[1]} is missing"
+    no_number = _NO_NUMBER.search(str(error))
+    if no_number:
+        return f"{no_number[1]} is not a number"
+    return f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
