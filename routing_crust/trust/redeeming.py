@@ -79,7 +79,10 @@ _TEXTS: Final = {
     RedeemRefusal.UNKNOWN: "it is not known there: ask who gave it to you for a new one",
     RedeemRefusal.EXPIRED: "it has expired: ask who gave it to you for a new one",
     RedeemRefusal.USED_UP: "it has been used as often as it may be: ask who gave it to you for a new one",
-    RedeemRefusal.NICKNAME_TAKEN: "another member has this nickname: choose another with --nickname",
+    RedeemRefusal.NICKNAME_TAKEN: (
+        "another member has this nickname: choose another with --nickname, or, if the invitation says it, "
+        "ask for a new one"
+    ),
     RedeemRefusal.NICKNAME_MISSING: "it leaves the nickname to you: choose one with --nickname",
     RedeemRefusal.INVITER_GONE: "the member there can reach neither your inviter nor an admin",
     RedeemRefusal.TOO_MANY: "too many tries have come from your network: wait a minute",

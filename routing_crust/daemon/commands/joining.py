@@ -191,6 +191,8 @@ def _state_dir(given: Path | None, label: str, network: str) -> Path:
 
 def _tell(options: argparse.Namespace, joined: _Joined) -> None:
     own = joined.signed.certificate
+    if options.nickname not in ("", own.nickname):
+        sys.stderr.write(f"Note: the invitation is for {own.nickname}, so --nickname counts for nothing.\n")
     start = f"twistd -n routing-node{joined.where}"
     if options.json:
         facts = {

@@ -124,17 +124,17 @@ def _add_join(add: Add) -> None:
         metavar="LINE",
         help="what 'routing-crust invite' has printed there; '-' reads it from the standard input",
     )
-    _add_new(join)
+    _add_new(join, "; what the invitation says goes before")
 
 
-def _add_new(parser: argparse.ArgumentParser) -> None:
+def _add_new(parser: argparse.ArgumentParser, nickname_note: str = "") -> None:
     parser.add_argument("--start", action="store_true", help="start the daemon as well, in the background")
     parser.add_argument(
         "--nickname",
         type=_nickname,
         default="",
         metavar="NICKNAME",
-        help="what to call this machine (default: its host name)",
+        help=f"what to call this machine (default: its host name{nickname_note})",
     )
     parser.add_argument(
         "--listen",

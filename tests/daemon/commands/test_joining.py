@@ -40,6 +40,7 @@ AT = Endpoint("192.0.2.7", 5483)
 class JoinTestCase(CliTestCase):
     """
     @ivar asked: the nicknames with which an invitation was redeemed.
+    @ivar invited: the nickname that the invitation says; empty if it leaves it open.
     @ivar outcome: what comes of it: an exception, or changes to the welcome.
     """
 
@@ -52,6 +53,7 @@ class JoinTestCase(CliTestCase):
         self.asked: list[str] = []
         self.outcome: BaseException | dict[str, Any] = {}
         self.roles: tuple[MemberRole, ...] = (MemberRole.NODE,)
+        self.invited = ""
         self.begin = time.time() - 60
 
     def redeem(
@@ -61,7 +63,7 @@ class JoinTestCase(CliTestCase):
         if isinstance(self.outcome, BaseException):
             raise self.outcome
         name = identity.name
-        signed = Issuer(AUTHORITY).issue(name, nickname, self.roles, self.begin)
+        signed = Issuer(AUTHORITY).issue(name, self.invited or nickname, self.roles, self.begin)
         fields: dict[str, Any] = {
             "label": "home",
             "certificate": encode_certificate(signed),
@@ -106,6 +108,12 @@ class GoodTests(JoinTestCase):
         self.assertEqual(lines[-1], "you are laptop in home; 3 members are reachable")
         self.assertEqual(lines[-2], "next:     twistd -n routing-node")
         self.assertEqual(self.err.getvalue(), f"asking at {AT} ...\n")
+
+    def test_nickname_that_does_not_count_is_named(self) -> None:
+        self.invited = "third"
+        self.assertEqual(self.run_script("join", "--nickname=laptop", self.line()), 0)
+        self.assertIn("the invitation is for third, so --nickname counts for nothing", self.err.getvalue())
+        self.assertIn("you are third in home", self.out.getvalue())
 
     def test_programs_are_told_as_json(self) -> None:
         self.assertEqual(self.run_script("join", "--json", self.line()), 0)
