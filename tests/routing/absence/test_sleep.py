@@ -24,7 +24,7 @@ class SleepTests(SynchronousTestCase):
         self.given: list[float] = []
         node: Any = SimpleNamespace(
             clock=self.clock,
-            history=History(self.clock.seconds),
+            crust=SimpleNamespace(history=History(self.clock.seconds)),
             settings=Settings(),
             members=OPEN,
             brief=str,
