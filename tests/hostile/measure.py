@@ -21,8 +21,6 @@ from typing import Any, Final
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
@@ -31,6 +29,7 @@ from routing_crust import Contact, Endpoint, Identity, RoutingService, Settings
 from routing_crust.errors import RoutingCrustError, ServiceStopped
 
 from .behaviour import Behaviour
+from .children import ROOT, Child, environment
 from .private_ground import PrivateGround
 
 reactor: Any = _reactor
@@ -43,13 +42,7 @@ _ABOUT_HOSTILE: Final = re.compile(
     r"127\.(?!0\.0\.)\d+\.|\blimit |\bdropped |\btoo many |\bto the proxy\b|\bdatagrams to\b"
     r"|\bproxy: (?:refused|not connected)\b"
 )
-_ROOT: Final = str(Path(__file__).resolve().parents[2])
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-
-
-def environment() -> dict[str, str]:
-    """That of child processes: they import what this one does."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)])}
 
 
 @dataclass(slots=True)
@@ -89,68 +82,32 @@ class Outcome:
         return median(self.pings) if self.pings else 0.0
 
 
-class Daemon(ProcessProtocol):
+class Daemon(Child):
     """
     C{twistd -n routing-node} as a child process.
 
     @ivar started: fires with its contact.
-    @ivar lines: what it has logged.
     @ivar proxy_port: where its proxy listens.
     """
 
     def __init__(self, folder: Path, network: str, *options: str) -> None:
         self.started: Deferred[Contact] = Deferred()
-        self.ended: Deferred[None] = Deferred()
-        self.lines: list[str] = []
         self.proxy_port = 0
-        self._rest = b""
-        self._awaited: list[tuple[str, Deferred[None]]] = []
         arguments = ["-n", "--pidfile=", "routing-node"]
         arguments += [f"--state-dir={folder}", f"--network={network}", "--no-lan-discovery", *options]
-        code = "from twisted.scripts.twistd import run; run()"
-        reactor.spawnProcess(
-            self,
-            sys.executable,
-            [sys.executable, "-c", code, *arguments],
-            env=environment(),
-            childFDs={0: "w", 1: "r", 2: 1},
-        )
+        super().__init__("from twisted.scripts.twistd import run; run()", arguments)
 
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for raw in lines:
-            line = raw.decode(errors="replace")
-            self.lines.append(line)
-            for text, said in [each for each in self._awaited if each[0] in line]:
-                self._awaited.remove((text, said))
-                said.callback(None)
-            if found := re.search(r"proxy: SOCKS5 and HTTP at 127\.0\.0\.1:(\d+)", line):
-                self.proxy_port = int(found[1])
-            found = re.search(r"contact: (\S+)", line)
-            if found and not self.started.called:
-                self.started.callback(Contact.from_text(found[1]))
+    def line(self, line: str) -> None:
+        if found := re.search(r"proxy: SOCKS5 and HTTP at 127\.0\.0\.1:(\d+)", line):
+            self.proxy_port = int(found[1])
+        found = re.search(r"contact: (\S+)", line)
+        if found and not self.started.called:
+            self.started.callback(Contact.from_text(found[1]))
 
     def processEnded(self, reason: Failure) -> None:
         if not self.started.called:
             self.started.errback(Exception("the daemon does not start:\n" + "\n".join(self.lines)))
-        self.ended.callback(None)
-
-    def said(self, text: str) -> Deferred[None]:
-        """Fires when a line of the log has this text."""
-        said: Deferred[None] = Deferred()
-        if any(text in line for line in self.lines):
-            said.callback(None)
-        else:
-            self._awaited.append((text, said))
-        return said
-
-    async def kill(self) -> None:
-        """End it, and wait for that."""
-        try:
-            self.transport.signalProcess("KILL")  # type: ignore[union-attr]
-        except ProcessExitedAlready:
-            return
-        await self.ended
+        super().processEnded(reason)
 
     # What the kernel says of the process.
 
@@ -288,7 +245,7 @@ class Stage:
             self._udp_port,
         )
         out, err, status = await getProcessOutputAndValue(
-            sys.executable, ["-m", "tests.hostile.play", *map(str, arguments)], env=environment(), path=_ROOT
+            sys.executable, ["-m", "tests.hostile.play", *map(str, arguments)], env=environment(), path=ROOT
         )
         if status:
             raise RuntimeError(f"the hostile peer failed:\n{err.decode()}")

@@ -33,6 +33,8 @@ HOSTILE = (
 
 
 class WayOutTests(TestCase):
+    timeout = 240
+
     async def node(self) -> RoutingService:
         """An honest node that starts a network."""
         settings = Settings(

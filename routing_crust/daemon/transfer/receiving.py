@@ -97,6 +97,9 @@ class Receiving:
         elif isinstance(message, Done) and self.stage is Stage.RUNNING:
             if self.expected:
                 raise ProtocolBroken(f"the transfer ends, and {len(self.expected)} files have not")
+            if not self._last:
+                # fewer than were offered is no fault: some may have gone meanwhile; but not all
+                raise ProtocolBroken("the transfer ends, and nothing has come")
             self.stage = Stage.DONE
         else:
             raise ProtocolBroken(f"{type(message).__name__} may not come now")

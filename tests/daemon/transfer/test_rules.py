@@ -241,6 +241,15 @@ class ReceivingTests(SynchronousTestCase):
         self.begun(rules)
         self.broken(rules, Done(), "have not")
 
+    def test_transfer_of_nothing_is_refused(self) -> None:
+        """Else a sender could end the wait for a file as if that had come; one file fewer is no fault."""
+        self.broken(self.running(), Done(), "nothing has come")
+        rules = self.running()
+        self.begun(rules)
+        rules.told(End(HASH))
+        rules.told(Done())
+        self.assertIs(rules.stage, Stage.DONE)
+
     def test_messages_out_of_place_are_refused(self) -> None:
         self.broken(Receiving(), entry(b"a"), "may not come now")
         self.broken(Receiving(), Done(), "may not come now")

@@ -270,6 +270,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.forward.test_carrying.FlowTests.test_forward_has_a_time_of_its_own",),
     ),
     Mutant(
+        "a transfer that brings nothing of what was offered is taken for one that went well",
+        "daemon/transfer/receiving.py",
+        "            if not self._last:\n",
+        "            if False:\n",
+        ("tests.daemon.transfer.test_rules.ReceivingTests.test_transfer_of_nothing_is_refused",),
+    ),
+    Mutant(
         "a sender that offers nothing keeps the receiver of files for ever",
         "daemon/transfer/receiver.py",
         "        self._channel.limit(OFFER_SECONDS)\n",
