@@ -63,7 +63,9 @@ class SurvivingTests(LabTestCase):
             self.ask(number)
             await self.client.wait_for(rf"^begun {number}$")
             harm()
-            await self.alice.wait_for(rf"(?s)(streams wait for another one.*){{{number + 1}}}")
+            await self.alice.wait_for(
+                rf"(?s)((?:wait for another one|go on over another link).*){{{number + 1}}}"
+            )
             lab.link("alice", up=True)
             await self.client.wait_for(rf"^(?:echoed|garbled) {number}$")
         self.ask(9)

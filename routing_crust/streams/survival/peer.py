@@ -101,6 +101,7 @@ class PeerStreams:
     @ivar suspended_since: when the last link was lost, in seconds; C{None} while there is one.
     @ivar because: why it was lost.
     @ivar attached: whether there is a link.
+    @ivar told: whether people were told that the streams wait.
     """
 
     def __init__(self, owner: PeerOwner, link: ILink, ended: Ended, new: bool) -> None:
@@ -117,6 +118,7 @@ class PeerStreams:
         self._acks: IDelayedCall | None = None
         self._expiry: IDelayedCall | None = None
         self.attached = True
+        self.told = False
         self._over = False
         self._resumes = 0
         self._start(self._new_number(), ended)

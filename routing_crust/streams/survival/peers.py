@@ -147,15 +147,8 @@ class Peers:
 
     def _suspended(self, peer: PeerStreams, reason: LinkClosed) -> None:
         name = peer.name
-        self._quiet.info(
-            "suspended",
-            "the link to {who} is lost ({reason}): {count} streams wait for another one",
-            by=peer.prefix,
-            who=self._owner.describe(name),
-            peer=name,
-            reason=reason,
-            count=len(peer.waiting),
-        )
+        # a handover that breaks has the other link at once: then nobody waits
+        self.eventually.call(self._say_that_they_wait, peer, reason)
         self._stop_asking(name)
         self._reconnections[name] = Reconnection(
             self.clock,
@@ -166,6 +159,20 @@ class Peers:
             peer.unreachable,
         )
         self._bound()
+
+    def _say_that_they_wait(self, peer: PeerStreams, reason: LinkClosed) -> None:
+        if peer.attached or self._peers.get(peer.name) is not peer:
+            return
+        peer.told = True
+        self._quiet.info(
+            "suspended",
+            "the link to {who} is lost ({reason}): {count} streams wait for another one",
+            by=peer.prefix,
+            who=self._owner.describe(peer.name),
+            peer=peer.name,
+            reason=reason,
+            count=len(peer.waiting),
+        )
 
     def _stop_asking(self, name: Name) -> None:
         reconnection = self._reconnections.pop(name, None)
@@ -241,12 +248,19 @@ class Peers:
         # where no stream has waited, nobody has missed anything
         if not peer.waiting:
             return
+        text = (
+            "{who} is back after {seconds:.1f} s: {count} streams go on, {size} bytes are sent again"
+            if peer.told
+            else "{count} streams with {who} go on over another link ({reason}), {size} bytes are sent again"
+        )
+        peer.told = False
         self._quiet.info(
             "resumed",
-            "{who} is back after {seconds:.1f} s: {count} streams go on, {size} bytes are sent again",
+            text,
             by=peer.prefix,
             who=self._owner.describe(peer.name),
             peer=peer.name,
+            reason=peer.because,
             seconds=0.0 if since is None else self.clock.seconds() - since,
             count=len(peer.waiting),
             size=size,

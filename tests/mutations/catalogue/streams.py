@@ -359,6 +359,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.survival.test_peers.EndingTests.test_time_is_limited_and_both_ends_say_so",),
     ),
     Mutant(
+        "a handover that breaks is told as a wait",
+        "streams/survival/peers.py",
+        "if peer.attached or self._peers",
+        "if self._peers",
+        (
+            "tests.streams.survival.test_peers.ResumingTests.test_log_has_one_line_where_another_link_is_there_at_once",
+        ),
+    ),
+    Mutant(
         "sessions that are laid aside go by their age, and not from the prefix that has most",
         "streams/survival/peers.py",
         "self._forget(self._who_goes(list(self._laid_aside.values()), {}))",

@@ -129,10 +129,7 @@ class ResumingTests(SurvivingCase):
 
     def test_log_has_a_line_when_streams_wait_and_one_when_they_go_on(self) -> None:
         """And none for a peer without a stream that waits."""
-        lines: list[str] = []
-        observer = LogPublisher(lambda event: lines.append(formatEvent(event)))
-        for node in (self.one, self.two_):
-            self.patch(streams_of(node)._peers._quiet, "_log", Logger(observer=observer))
+        lines = self.log_lines()
         self.net.network.partition([[self.net.crust(self.one)], [self.net.crust(self.two_)]])
         self.mine.transport.write(bytes(1000))
         self.net.settle(0.5)
@@ -149,6 +146,27 @@ class ResumingTests(SurvivingCase):
         self.cut()
         self.net.settle(20)
         self.assertEqual(lines, [])
+
+    def test_log_has_one_line_where_another_link_is_there_at_once(self) -> None:
+        """Nobody has waited, and nobody is back."""
+        lines = self.log_lines()
+        for here, there in ((self.one, self.two_), (self.two_, self.one)):
+            link = of(here, there).link
+            streams_of(here)._peers.link_lost(link, LinkClosed(CloseReason.CONNECTION_LOST))
+            streams_of(here)._peers.link_gained(link)
+        self.mine.transport.write(bytes(1000))
+        self.net.run(lambda: len(self.theirs.received) == 1000, timeout=20)
+        self.net.settle(1)
+        self.assertEqual(sum("go on over another link" in each for each in lines), 2)
+        self.assertEqual(len(lines), 2)
+
+    def log_lines(self) -> list[str]:
+        """What both nodes log of their peers' streams from now on."""
+        lines: list[str] = []
+        observer = LogPublisher(lambda event: lines.append(formatEvent(event)))
+        for node in (self.one, self.two_):
+            self.patch(streams_of(node)._peers._quiet, "_log", Logger(observer=observer))
+        return lines
 
     def test_what_was_acknowledged_is_not_kept(self) -> None:
         """An idle stream keeps nothing."""
