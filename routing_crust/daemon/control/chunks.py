@@ -12,15 +12,19 @@ The console script reads this too, so nothing of Twisted is here.
 
 from __future__ import annotations
 
+import socket
 import struct
+from contextlib import suppress
 from enum import IntEnum
 from typing import Final
 
-from ...limits import KIB
+from ...limits import KIB, MIB
 from ...plain_errors import RoutingCrustError
 
 MAX_CHUNK_BYTES: Final = 64 * KIB
 """What follows the head of a chunk, at most, in bytes."""
+UNREAD_BYTES: Final = MIB
+"""What the kernel is asked to keep for an end that does not read. For TCP it does so by itself."""
 _HEAD: Final = struct.Struct(">BI")
 
 
@@ -42,11 +46,15 @@ class NotAChunk(RoutingCrustError):
 
 
 class ChunkReader:
-    """Takes chunks out of the bytes of one connection, wherever those are split."""
+    """
+    Takes chunks out of the bytes of one connection, wherever those are split. Of a C{DATA} what has come is
+    given on, so that no bytes are copied to wait for the rest.
+    """
 
     def __init__(self) -> None:
         self._buffer = b""
         self._at = 0
+        self._data_left = 0
 
     def add(self, data: bytes) -> None:
         """Take in bytes that came."""
@@ -56,30 +64,39 @@ class ChunkReader:
 
     def next(self) -> tuple[ChunkKind, bytes] | None:
         """
-        Take out the next chunk, or all of the next ones that are C{DATA}, as one.
+        Take out the next chunk, or what has come of all of the next ones that are C{DATA}, as one.
 
-        @return: its kind and what follows the head; C{None} until all of it has come.
+        @return: its kind and what follows the head; C{None} until more has come.
         @raise NotAChunk: the head is none.
         """
-        buffer, at = self._buffer, self._at
+        buffer, at, left = self._buffer, self._at, self._data_left
         view = memoryview(buffer)
         found: list[memoryview] = []
-        while len(buffer) - at >= _HEAD.size:
+        while at < len(buffer):
+            if left:
+                found.append(view[at : at + left])
+                at += len(found[-1])
+                left -= len(found[-1])
+                continue
+            if len(buffer) - at < _HEAD.size:
+                break
             kind, length = _HEAD.unpack_from(buffer, at)
-            end = at + _HEAD.size + length
             # before the rest is waited for: no head may make us hold more than a chunk
             is_bad = kind > ChunkKind.RESET or length > MAX_CHUNK_BYTES
             if found and (is_bad or kind != ChunkKind.DATA):
                 break
             if is_bad:
                 raise NotAChunk
-            if len(buffer) < end:
+            end = at + _HEAD.size + length
+            if kind == ChunkKind.DATA:
+                at += _HEAD.size
+                left = length
+            elif len(buffer) < end:
                 break
-            payload = view[at + _HEAD.size : end]
-            at = self._at = end
-            if kind != ChunkKind.DATA:
-                return ChunkKind(kind), payload.tobytes()
-            found.append(payload)
+            else:
+                self._at = end
+                return ChunkKind(kind), buffer[at + _HEAD.size : end]
+        self._at, self._data_left = at, left
         if not found:
             return None
         return ChunkKind.DATA, b"".join(found)
@@ -105,3 +122,10 @@ def in_chunks(data: bytes) -> bytes:
 def chunk_head(kind: ChunkKind, payload: bytes | memoryview) -> bytes:
     """What goes before a payload."""
     return _HEAD.pack(kind, len(payload))
+
+
+def make_room(wire: socket.socket) -> None:
+    """Have a socket hold more of a stream than the kernel lets it by itself, so that its ends seldom wait."""
+    # some systems refuse what is too much for them, others take less
+    with suppress(OSError):
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)

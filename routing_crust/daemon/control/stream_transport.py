@@ -28,6 +28,7 @@ from .chunks import (
     NotAChunk,
     chunk_head,
     in_chunks,
+    make_room,
 )
 from .resets import SocketLost, reset_payload, reset_problem
 
@@ -60,6 +61,8 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._paused = False
         self._has_producer = False
         set_buffer_sizes(wire, READ_BYTES)
+        if hasattr(wire, "getHandle"):
+            make_room(wire.getHandle())
         # What the protocol is told when the wire ends, once that is decided.
         self._because: Exception | None = None
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 from ...limits import KIB
 from ...plain_errors import RoutingCrustError
-from ..control.chunks import MAX_CHUNK_BYTES, ChunkKind, ChunkReader, NotAChunk, chunk_head
+from ..control.chunks import MAX_CHUNK_BYTES, ChunkKind, ChunkReader, NotAChunk, chunk_head, make_room
 from .messages import Message, data_head, message_frame
 
 _READ_BYTES: Final = 4 * MAX_CHUNK_BYTES
@@ -37,6 +37,7 @@ class Channel:
         @param incoming: where chunks are read.
         """
         self._wire = wire
+        make_room(wire)
         self._incoming = incoming
         self._held = bytearray()
         self._usual = wire.gettimeout()

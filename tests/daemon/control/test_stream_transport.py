@@ -4,6 +4,8 @@ Streams on connections of the control socket: two transports in memory, each giv
 
 from __future__ import annotations
 
+from errno import ENOBUFS
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -14,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from routing_crust.daemon.control.chunks import MAX_CHUNK_BYTES, ChunkKind
+from routing_crust.daemon.control.chunks import MAX_CHUNK_BYTES, UNREAD_BYTES, ChunkKind, chunk_head
 from routing_crust.daemon.control.stream_transport import SocketTransport
 from routing_crust.daemon.forward.splice import IAbortsWithReason
 from routing_crust.errors import CloseReason, LinkClosed
@@ -78,6 +80,19 @@ class Wire:
         return False
 
 
+class SocketHandle:
+    """Notes the options that are set."""
+
+    def __init__(self) -> None:
+        self.options: list[tuple[int, ...]] = []
+        self.refuses = False
+
+    def setsockopt(self, *option: int) -> None:
+        self.options.append(option)
+        if self.refuses:
+            raise OSError(ENOBUFS, "it is too much")
+
+
 class Socket(Wire, FileDescriptor):
     """One that is a socket of Twisted's."""
 
@@ -87,6 +102,10 @@ class Socket(Wire, FileDescriptor):
         Wire.__init__(self)
         FileDescriptor.__init__(self, self)
         self.connected = 1
+        self.handle = SocketHandle()
+
+    def getHandle(self) -> SocketHandle:
+        return self.handle
 
     def writeSomeData(self, data: bytes) -> int:
         self.at_once += 1
@@ -234,6 +253,27 @@ class FlowTests(SocketCase):
         self.run_all()
         self.assertEqual(received, [data + b"behind"])
         self.assertEqual(second.calls, ["made", "read lost"])
+
+    def test_bytes_of_a_chunk_are_delivered_as_they_come(self) -> None:
+        """No chunk waits for its last byte, and the next one is found behind it."""
+        second = HalfCloseable()
+        one, _ = self.begin(HalfCloseable(), second)
+        one.write(b"all of it")
+        self.wires[0].deliver(len(chunk_head(ChunkKind.DATA, b"")) + 3)
+        self.assertEqual(second.received, b"all")
+        one.loseWriteConnection()
+        self.run_all()
+        self.assertEqual((second.received, second.calls), (b"all of it", ["made", "read lost"]))
+
+    def test_socket_is_given_room(self) -> None:
+        """The kernel is asked to hold more than by itself, and may refuse."""
+        for refuses in (False, True):
+            first = Socket()
+            first.handle.refuses = refuses
+            self.wires = first, Wire()
+            self.wires[0].other, self.wires[1].other = self.wires[::-1]
+            self.begin(HalfCloseable(), HalfCloseable())
+            self.assertEqual(first.handle.options, [(SOL_SOCKET, SO_SNDBUF, UNREAD_BYTES)])
 
     def test_socket_takes_bytes_at_once(self) -> None:
         """A socket is written to within the call, but for a producer that is asked once all is written."""

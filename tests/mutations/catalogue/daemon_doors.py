@@ -72,6 +72,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.control.test_stream_transport.EndTests.test_malformed_chunk_ends_the_connection",),
     ),
     Mutant(
+        "a chunk that has come in part is taken for a whole one",
+        "daemon/control/chunks.py",
+        "self._at, self._data_left = at, left",
+        "self._at, self._data_left = at, 0",
+        (
+            "tests.daemon.control.test_stream_transport.FlowTests.test_bytes_of_a_chunk_are_delivered_as_they_come",
+        ),
+    ),
+    Mutant(
+        "a kernel that refuses room ends the stream",
+        "daemon/control/chunks.py",
+        "with suppress(OSError):\n        wire",
+        "with suppress(ValueError):\n        wire",
+        ("tests.daemon.control.test_stream_transport.FlowTests.test_socket_is_given_room",),
+    ),
+    Mutant(
         "a pull producer on the control socket is asked once and never again",
         "transports.py",
         "(transport.streamingProducer or transport.producer is None)",

@@ -15,7 +15,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import BinaryIO, Final
 
-from ...control.chunks import MAX_CHUNK_BYTES, ChunkKind, ChunkReader, NotAChunk, chunk_head
+from ...control.chunks import MAX_CHUNK_BYTES, ChunkKind, ChunkReader, NotAChunk, chunk_head, make_room
 from ...control.client import ClientError
 
 _READ_BYTES: Final = 4 * MAX_CHUNK_BYTES
@@ -42,6 +42,7 @@ class Carrier:
         """
         self.sent = self.received = 0
         self._wire = wire
+        make_room(wire)
         self._incoming = incoming
         self._in = near_in
         self._out = near_out
