@@ -24,7 +24,8 @@ from twisted.trial.unittest import TestCase
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 _CLI = "from routing_crust.daemon.cli import main; main()"
 _ROOT = str(Path(__file__).resolve().parents[2])
-_TABLE = re.compile(r" (\w{52}) (is in|has left) the routing table")
+_TABLE = re.compile(r"\b(\w{8})\w*\)? (is in|has left) the routing table")
+"""A name in full or, after a nickname, the beginning of it."""
 _CONTACT = re.compile(r" contact: ((\w{52})@(\S+))")
 PATIENCE_SECONDS = 300.0
 """A bound on hanging, not on speed: what a test waits for comes far sooner, even on a busy machine."""
@@ -38,7 +39,6 @@ class Daemon(ProcessProtocol):
     """
     C{twistd -n routing-node} as a child process.
 
-    @ivar table: the names that its log says are in its routing table.
     @ivar ended: fires with the exit status, or minus the signal, when the process is gone.
     """
 
@@ -47,7 +47,7 @@ class Daemon(ProcessProtocol):
         self._rest = b""
         self.state_dir = state_dir
         self.lines: list[str] = []
-        self.table: set[str] = set()
+        self._table: set[str] = set()
         self.contact = self.name = self.endpoint = ""
         self.status: int | None = None
         self.ended: Deferred[int] = Deferred()
@@ -70,7 +70,7 @@ class Daemon(ProcessProtocol):
             if contact:
                 self.contact, self.name, self.endpoint = contact.groups()
             if table:
-                (self.table.add if table[2] == "is in" else self.table.discard)(table[1])
+                (self._table.add if table[2] == "is in" else self._table.discard)(table[1])
         self._case.something_happened()
 
     def processEnded(self, reason: Failure) -> None:
@@ -82,6 +82,11 @@ class Daemon(ProcessProtocol):
     def said(self, text: str) -> bool:
         """Whether some line holds this text."""
         return any(text in line for line in self.lines)
+
+    @property
+    def table(self) -> set[str]:
+        """The names of the case's daemons that its log says are in its routing table."""
+        return {each.name for each in self._case.daemons if each.name and each.name[:8] in self._table}
 
     @property
     def state(self) -> str:
