@@ -15,7 +15,7 @@ from .lease import RouterAccess
 MakeKeeper = Callable[[Endpoint, RouterAccess], PortKeeper]
 
 
-class Keepers:
+class PortKeepers:
     """Made by a L{PortMapper<routing_crust.crust.mapping.portmapper.PortMapper>}."""
 
     def __init__(self, make: MakeKeeper, gone: Callable[[PortKeeper], object]) -> None:

@@ -30,7 +30,7 @@ class Operation(IntEnum):
     MAP_TCP = 2
 
 
-class ResultCode(IntEnum):
+class NatPmpResult(IntEnum):
     """Why a request is refused."""
 
     UNSUPPORTED_VERSION = 1
@@ -41,11 +41,11 @@ class ResultCode(IntEnum):
 
 
 _RESULTS: Final[dict[int, str]] = {
-    ResultCode.UNSUPPORTED_VERSION: "the router speaks another version",
-    ResultCode.NOT_AUTHORIZED: "the router is not allowed to do it; an option of its may be off",
-    ResultCode.NETWORK_FAILURE: "the router has no address itself",
-    ResultCode.OUT_OF_RESOURCES: "the router cannot map any more ports",
-    ResultCode.UNSUPPORTED_OPCODE: "the router does not know how",
+    NatPmpResult.UNSUPPORTED_VERSION: "the router speaks another version",
+    NatPmpResult.NOT_AUTHORIZED: "the router is not allowed to do it; one of its options may be off",
+    NatPmpResult.NETWORK_FAILURE: "the router has no address itself",
+    NatPmpResult.OUT_OF_RESOURCES: "the router cannot map any more ports",
+    NatPmpResult.UNSUPPORTED_OPCODE: "the router does not know how",
 }
 
 
@@ -83,7 +83,7 @@ class MappingRefusal:
     """
     The router says no.
 
-    @ivar result: a L{ResultCode}, or a number that is unknown here.
+    @ivar result: a L{NatPmpResult}, or a number that is unknown here.
     """
 
     operation: Operation
@@ -134,7 +134,7 @@ def read_reply(datagram: bytes) -> Reply | None:
     operation = Operation(code ^ _IS_REPLY)
     if version != VERSION:
         # The successor, PCP, answers like this where it is the only one (RFC 6887, appendix A).
-        return MappingRefusal(operation, ResultCode.UNSUPPORTED_VERSION)
+        return MappingRefusal(operation, NatPmpResult.UNSUPPORTED_VERSION)
     if result:
         return MappingRefusal(operation, result)
     body, make = _REPLIES[operation]

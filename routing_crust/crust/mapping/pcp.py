@@ -36,7 +36,7 @@ _BODY: Final = Struct("!12sB3xHH16s")
 _VERSION_REPLY_BYTES: Final = 4
 
 
-class ResultCode(IntEnum):
+class PcpResult(IntEnum):
     """Why a request is refused."""
 
     UNSUPPORTED_VERSION = 1
@@ -55,16 +55,16 @@ class ResultCode(IntEnum):
 
 
 _RESULTS: Final[dict[int, str]] = {
-    ResultCode.UNSUPPORTED_VERSION: "the router speaks another version",
-    ResultCode.NOT_AUTHORIZED: "the router is not allowed to do it; an option of its may be off",
-    ResultCode.MALFORMED_REQUEST: "the router does not understand the request",
-    ResultCode.UNSUPPORTED_OPCODE: "the router does not know how",
-    ResultCode.NETWORK_FAILURE: "the router has no address itself",
-    ResultCode.NO_RESOURCES: "the router cannot map any more ports",
-    ResultCode.UNSUPPORTED_PROTOCOL: "the router maps no ports of TCP",
-    ResultCode.USER_EXCEEDED_QUOTA: "the router maps no more ports for this host",
-    ResultCode.CANNOT_PROVIDE_EXTERNAL: "the router cannot give that external port",
-    ResultCode.ADDRESS_MISMATCH: "another NAT stands between this host and the router",
+    PcpResult.UNSUPPORTED_VERSION: "the router speaks another version",
+    PcpResult.NOT_AUTHORIZED: "the router is not allowed to do it; one of its options may be off",
+    PcpResult.MALFORMED_REQUEST: "the router does not understand the request",
+    PcpResult.UNSUPPORTED_OPCODE: "the router does not know how",
+    PcpResult.NETWORK_FAILURE: "the router has no address itself",
+    PcpResult.NO_RESOURCES: "the router cannot map any more ports",
+    PcpResult.UNSUPPORTED_PROTOCOL: "the router maps no ports of TCP",
+    PcpResult.USER_EXCEEDED_QUOTA: "the router maps no more ports for this host",
+    PcpResult.CANNOT_PROVIDE_EXTERNAL: "the router cannot give that external port",
+    PcpResult.ADDRESS_MISMATCH: "another NAT stands between this host and the router",
 }
 
 
@@ -111,11 +111,11 @@ class MapReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class PcpRefusal:
     """
     The router says no.
 
-    @ivar result: a L{ResultCode}, or a number that is unknown here.
+    @ivar result: a L{PcpResult}, or a number that is unknown here.
     """
 
     result: int
@@ -126,7 +126,7 @@ class Refusal:
         return _RESULTS.get(self.result, f"the router gave the result {self.result}")
 
 
-def read_reply(datagram: bytes, request: MapRequest) -> MapReply | Refusal | None:
+def read_reply(datagram: bytes, request: MapRequest) -> MapReply | PcpRefusal | None:
     """
     @return: C{None} if it is no reply to this request.
     """
@@ -134,8 +134,8 @@ def read_reply(datagram: bytes, request: MapRequest) -> MapReply | Refusal | Non
         return None
     if datagram[0] != VERSION:
         # A router that speaks NAT-PMP only answers like this (RFC 6887, section 9, and appendix A).
-        is_refusal = datagram[1] & _IS_REPLY and datagram[3] == ResultCode.UNSUPPORTED_VERSION
-        return Refusal(ResultCode.UNSUPPORTED_VERSION) if is_refusal else None
+        is_refusal = datagram[1] & _IS_REPLY and datagram[3] == PcpResult.UNSUPPORTED_VERSION
+        return PcpRefusal(PcpResult.UNSUPPORTED_VERSION) if is_refusal else None
     # options may follow, and all is in words of 4 bytes (RFC 6887, section 7)
     if len(datagram) < _REPLY_HEAD.size + _BODY.size or len(datagram) % 4:
         return None
@@ -145,7 +145,7 @@ def read_reply(datagram: bytes, request: MapRequest) -> MapReply | Refusal | Non
     if (code, nonce, protocol, local_port) != (_IS_REPLY | _MAP, request.nonce, _TCP, request.local_port):
         return None
     if result:
-        return Refusal(result)
+        return PcpRefusal(result)
     return MapReply(_unpacked(external), external_port, min(lifetime, MAX_LIFETIME_SECONDS))
 
 

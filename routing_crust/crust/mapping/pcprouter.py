@@ -15,7 +15,7 @@ from typing import Any, Final
 from ...addresses import Kind, kind_of
 from ...endpoints import Endpoint
 from .lease import Gateway, Lease, RouterProblem, UselessMapping
-from .pcp import NONCE_BYTES, PORT, MapReply, MapRequest, Refusal, read_reply
+from .pcp import NONCE_BYTES, PORT, MapReply, MapRequest, PcpRefusal, read_reply
 from .question import ask
 
 MAX_ATTEMPTS: Final = 3
@@ -79,12 +79,12 @@ class PcpRouter:
         nonce = self._nonces(f"{self._client} {local_port}".encode())[:NONCE_BYTES]
         request = MapRequest(self._client, nonce, local_port, external_port, lifetime)
 
-        def read(datagram: bytes) -> MapReply | Refusal | None:
+        def read(datagram: bytes) -> MapReply | PcpRefusal | None:
             return read_reply(datagram, request)
 
-        reply: MapReply | Refusal = await ask(
+        reply: MapReply | PcpRefusal = await ask(
             self._reactor, self._gateway, self._port, request.datagram, read, MAX_ATTEMPTS
         )
-        if isinstance(reply, Refusal):
+        if isinstance(reply, PcpRefusal):
             raise RouterProblem(reply.text)
         return reply

@@ -16,7 +16,7 @@ from ...config import Role, Settings
 from ...endpoints import Endpoint
 from .gateway import find_gateway, find_gateways_v6
 from .keeper import PortKeeper
-from .keepers import Keepers
+from .keepers import PortKeepers
 from .lease import Gateway, Lease, RouterAccess
 from .natpmprouter import NatPmpRouter
 from .pcprouter import Nonces, PcpRouter
@@ -65,8 +65,8 @@ class PortMapper:
         self._unmapped = unmapped
         self._access = access or self._access_of(reactor, nonces or random_nonces(self._random))
         self._listening: tuple[Endpoint, ...] = ()
-        self._mapping = Keepers(self._keeper, self._gone)
-        self._pinholes = Keepers(self._keeper, self._gone)
+        self._mapping = PortKeepers(self._keeper, self._gone)
+        self._pinholes = PortKeepers(self._keeper, self._gone)
 
     def _access_of(self, reactor: Any, nonces: Nonces) -> RouterAccess:
         pcp = partial(PcpRouter, reactor, nonces)

@@ -18,7 +18,7 @@ from zope.interface import directlyProvides, providedBy
 from ...endpoints import Endpoint
 from ...hosts.proxies import Proxy
 from ..dial.dial import in_words
-from .negotiations import Negotiation, ProxyFailed
+from .negotiations import ProxyFailed, ProxyNegotiation
 
 
 class ProxiedFactory(ClientFactory):
@@ -26,7 +26,7 @@ class ProxiedFactory(ClientFactory):
 
     noisy = False
 
-    def __init__(self, factory: Any, proxy: Proxy, negotiation: Negotiation, remote: Endpoint) -> None:
+    def __init__(self, factory: Any, proxy: Proxy, negotiation: ProxyNegotiation, remote: Endpoint) -> None:
         """
         @param factory: a C{ClientFactory}.
         @param remote: what the connection leads to.

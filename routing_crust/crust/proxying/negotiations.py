@@ -41,7 +41,7 @@ class ProxyFailed(RoutingCrustError):
     """A proxy has not made a connection; the text names it, and says why."""
 
 
-class Negotiation(Protocol):
+class ProxyNegotiation(Protocol):
     """
     One conversation with a proxy.
 
@@ -64,7 +64,7 @@ class Negotiation(Protocol):
         """
 
 
-def negotiation_with(proxy: Proxy, host: str, port: int) -> Negotiation:
+def negotiation_with(proxy: Proxy, host: str, port: int) -> ProxyNegotiation:
     """How a proxy is asked for a connection to an address or a host name."""
     return HttpConnect(proxy, host, port) if proxy.kind is ProxyKind.HTTP else Socks5(proxy, host, port)
 

@@ -22,7 +22,7 @@ from ...timing.timers import cancel
 from ..forward.connections import CarriedConnections, ReadyProtocolFactory
 from ..forward.splice import Splice, SpliceEnd
 from .bodies import BadBody, Body
-from .handshakes import Handshake, Step, Wanted
+from .handshakes import ProxyHandshake, Step, Wanted
 from .hosts import SUFFIX, Destination, HostRefused, Problem, find_host
 from .requests import HttpHandshake
 from .socks import VERSION, VERSION_4, SocksHandshake
@@ -63,7 +63,7 @@ class ProxyConnection(Protocol):
         self._tell = tell
         self._service = service
         self._connections = connections
-        self._handshake: Handshake | None = None
+        self._handshake: ProxyHandshake | None = None
         self._timer: IDelayedCall | None = None
         self._opening: Deferred[None] | None = None
         self._splice: Splice | None = None
@@ -97,7 +97,7 @@ class ProxyConnection(Protocol):
             self._handshake = SocksHandshake() if is_socks else HttpHandshake()
         self._take(self._handshake, self._handshake.feed(data))
 
-    def _take(self, handshake: Handshake, step: Step) -> None:
+    def _take(self, handshake: ProxyHandshake, step: Step) -> None:
         if step.ends:
             if step.problem:
                 self._tell("", step.problem)
@@ -111,7 +111,7 @@ class ProxyConnection(Protocol):
             self._opening = opening = Deferred.fromCoroutine(self._open(handshake, step.wanted))
             opening.addErrback(self._failed, handshake, step.wanted)
 
-    async def _open(self, handshake: Handshake, wanted: Wanted) -> None:
+    async def _open(self, handshake: ProxyHandshake, wanted: Wanted) -> None:
         destination = find_host(wanted.host, wanted.port, self._service.directory)
         first, *others = destination.protocols
         splice = self._splice = self._connections.new(destination.peer, first)
@@ -128,7 +128,7 @@ class ProxyConnection(Protocol):
             break
         self._join(splice, handshake, wanted)
 
-    def _join(self, splice: Splice, handshake: Handshake, wanted: Wanted) -> None:
+    def _join(self, splice: Splice, handshake: ProxyHandshake, wanted: Wanted) -> None:
         """Let bytes pass from here on."""
         self._opening = self._splice = None
         transport = self.transport
@@ -160,7 +160,7 @@ class ProxyConnection(Protocol):
             text = f"{to.who}: {problem_text(refused)}"
         return HostRefused(problem, text)
 
-    def _failed(self, failure: Failure, handshake: Handshake, wanted: Wanted) -> None:
+    def _failed(self, failure: Failure, handshake: ProxyHandshake, wanted: Wanted) -> None:
         self._opening = None
         splice, self._splice = self._splice, None
         if splice is not None:

@@ -41,7 +41,7 @@ class Step:
     problem: str = ""
 
 
-class Handshake(Protocol):
+class ProxyHandshake(Protocol):
     """Bytes of a program, until it is known where it wants to go."""
 
     def feed(self, data: bytes) -> Step:

@@ -21,7 +21,7 @@ from ...wire.end_to_end import AckPart, AckStatus
 from ...wire.framing import FrameKind
 from ..membership.neighbourhood import LinkLookup
 from ..node import Node
-from ..sessions.openings import Way
+from ..sessions.openings import WayBack
 from ..sessions.sessions import Sessions
 from ..sessions.waiting import Waiting
 from .forwarder import Forwarder
@@ -108,7 +108,7 @@ class Acknowledger:
             return self._queues.send_bare(direct, _ACK, parts, size)
         if not self._sessions.is_open(sender.name):
             self._waiting.add(sender.name, id, (sender, id, status, body), size)
-            self._sessions.open(sender.name, Way(sender.proxy or b"", sender.link), again)
+            self._sessions.open(sender.name, WayBack(sender.proxy or b"", sender.link), again)
             return None
         hop, proxy = self._first_hop(sender, again)
         if hop is None or self._is_full(hop):

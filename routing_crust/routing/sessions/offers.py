@@ -28,7 +28,7 @@ MAX_EARLY_BYTES: Final = 64 * 1024
 
 
 @dataclass(slots=True)
-class Offer:
+class HandshakeOffer:
     """
     A handshake that a peer has begun.
 
@@ -53,11 +53,11 @@ class Offer:
             self.early.append((envelope, link))
 
 
-class Offers:
+class HandshakeOffers:
     """Made by the C{Sessions}, discarded after L{stop}. There is at most one offer of each peer."""
 
     def __init__(self, clock: IReactorTime) -> None:
-        self._offers: dict[Name, Offer] = {}
+        self._offers: dict[Name, HandshakeOffer] = {}
         self._of_account: dict[Account, dict[Name, None]] = {}
         self._amounts = Amounts()
         self._deadlines: Deadlines[Name] = Deadlines(clock, OFFER_SECONDS, self.remove)
@@ -68,11 +68,11 @@ class Offers:
     def __contains__(self, peer: Name) -> bool:
         return peer in self._offers
 
-    def find(self, peer: Name) -> Offer | None:
+    def find(self, peer: Name) -> HandshakeOffer | None:
         """The offer of this peer."""
         return self._offers.get(peer)
 
-    def add(self, offer: Offer) -> None:
+    def add(self, offer: HandshakeOffer) -> None:
         """Keep an offer, instead of an earlier one of the same peer."""
         self.remove(offer.peer)
         self._offers[offer.peer] = offer

@@ -27,7 +27,7 @@ MAX_REPEATS: Final = 5
 """How often a flight is sent again. Then the handshake is given up, unless it is complete."""
 
 
-class Way(NamedTuple):
+class WayBack(NamedTuple):
     """
     How a peer may be reached.
 
@@ -39,14 +39,14 @@ class Way(NamedTuple):
     back: ILink | None = None
 
 
-ANY_WAY: Final = Way()
+ANY_WAY: Final = WayBack()
 
 
 class SendFlight(Protocol):
     """Sends a signed control envelope."""
 
     def __call__(
-        self, kind: EnvelopeKind, destination: Name, body: bytes, way: Way, attempt: int
+        self, kind: EnvelopeKind, destination: Name, body: bytes, way: WayBack, attempt: int
     ) -> int | None:
         """
         @param attempt: how often it was sent before: each time another first hop is better.
@@ -68,7 +68,7 @@ class Opening:
     peer: Name
     number: int
     handshake: Handshake
-    way: Way
+    way: WayBack
     repeats: int = 0
     attempt: int = 0
     transmitted: float = -inf

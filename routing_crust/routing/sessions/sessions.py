@@ -31,8 +31,8 @@ from ...wire.messages import Envelope, EnvelopeKind
 from ..accounts import account_by_prefix, prefix_of
 from ..node import Node
 from .handshake import Flight, Handshake
-from .offers import Offer, Offers
-from .openings import ANY_WAY, Opening, Openings, SendFlight, Way
+from .offers import HandshakeOffer, HandshakeOffers
+from .openings import ANY_WAY, Opening, Openings, SendFlight, WayBack
 from .session import Session, associated_data, make_session
 from .session_table import SessionTable
 
@@ -76,7 +76,7 @@ class Sessions:
         self._last_number = node.incarnation << 20
         self._quiet = QuietLog(self.log, clock.seconds)
         self._table = SessionTable(clock, self._forgotten)
-        self._offers = Offers(clock)
+        self._offers = HandshakeOffers(clock)
         self._members = node.members
         self._openings = Openings(clock, send, self._flight)
         self._offer_rates: KeyedLimits[Name | None] = KeyedLimits.of_buckets(
@@ -133,7 +133,7 @@ class Sessions:
         associated = associated_data(envelope_id, source_proxy)
         return encode(session.seal(associated, plaintext, self._clock.seconds()))
 
-    def open(self, peer: Name, way: Way = ANY_WAY, again: bool = False) -> None:
+    def open(self, peer: Name, way: WayBack = ANY_WAY, again: bool = False) -> None:
         """
         Have a session with a peer made; L{SessionUser.session_opened} follows if it can be.
 
@@ -190,7 +190,7 @@ class Sessions:
             return
         try:
             if flight.number % 2:
-                self._answered(flight, source, Way(envelope.source_proxy, link))
+                self._answered(flight, source, WayBack(envelope.source_proxy, link))
             elif flight.number:
                 self._carried_on(flight, source, envelope, link)
             else:
@@ -259,14 +259,14 @@ class Sessions:
 
     # Handshakes that we begin.
 
-    def _begin(self, peer: Name, way: Way) -> None:
+    def _begin(self, peer: Name, way: WayBack) -> None:
         # a handshake of the peer that has not come to its end would give a second session
         self._offers.remove(peer)
         self._last_number += 2
         number = self._last_number | (self._own > peer)
         self._openings.add(Opening(peer, number, Handshake(self._agree(peer, True), True), way))
 
-    def _answered(self, flight: SessionFlight, source: Name, way: Way) -> None:
+    def _answered(self, flight: SessionFlight, source: Name, way: WayBack) -> None:
         opening = self._openings.find(source)
         if opening is None or opening.number != flight.session:
             return
@@ -295,7 +295,7 @@ class Sessions:
     # Handshakes that others begin.
 
     def _offered(self, flight: SessionFlight, source: Name, envelope: Envelope, link: ILink | None) -> None:
-        way = Way(envelope.source_proxy, link)
+        way = WayBack(envelope.source_proxy, link)
         offer = self._offers.find(source)
         if offer is not None and offer.number == flight.session:
             self._answer(offer, flight, way)
@@ -315,7 +315,7 @@ class Sessions:
         self._check_membership(source, flight)
         if opening is not None and not opening.handshake.is_complete:
             self._openings.end(source)
-        offer = Offer(
+        offer = HandshakeOffer(
             source, flight.session, account_by_prefix(link), Handshake(self._agree(source, False), False)
         )
         self._offers.add(offer)
@@ -336,16 +336,16 @@ class Sessions:
     ) -> None:
         offer = self._offers.find(source)
         if offer is not None and offer.number == flight.session:
-            self._answer(offer, flight, Way(envelope.source_proxy, link))
+            self._answer(offer, flight, WayBack(envelope.source_proxy, link))
         elif self._table.find(source, flight.session) is None:
             self._hint(flight.session, source, envelope, link)
         elif self._hint_rates.take(None if link is None else link.peer):
             # it has heard nothing from us since: an empty flight says that we have the keys
             confirmation = self._flight(flight.session, Flight(flight.number + 1, b""))
-            way = Way(envelope.source_proxy, link)
+            way = WayBack(envelope.source_proxy, link)
             self._send(EnvelopeKind.SESSION_FLIGHT, source, confirmation, way, 0)
 
-    def _answer(self, offer: Offer, flight: SessionFlight, way: Way) -> None:
+    def _answer(self, offer: HandshakeOffer, flight: SessionFlight, way: WayBack) -> None:
         answer = offer.handshake.receive(Flight(flight.number, flight.body))
         if answer is not None:
             self._send(EnvelopeKind.SESSION_FLIGHT, offer.peer, self._flight(offer.number, answer), way, 0)
@@ -384,7 +384,7 @@ class Sessions:
     def _hint(self, number: int, source: Name, envelope: Envelope, link: ILink | None) -> None:
         if self._hint_rates.take(None if link is None else link.peer):
             body = encode(SessionUnknown(number))
-            self._send(EnvelopeKind.SESSION_UNKNOWN, source, body, Way(envelope.source_proxy, link), 0)
+            self._send(EnvelopeKind.SESSION_UNKNOWN, source, body, WayBack(envelope.source_proxy, link), 0)
 
     def _forgotten(self, session: Session) -> None:
         self._confirmed(session)

@@ -12,8 +12,8 @@ from routing_crust.crust.mapping.natpmp import (
     AddressReply,
     MappingRefusal,
     MappingReply,
+    NatPmpResult,
     Operation,
-    ResultCode,
     address_request,
     answers,
     has_forgotten,
@@ -53,18 +53,18 @@ class ReplyTests(SynchronousTestCase):
     def test_every_refusal_has_its_own_text(self) -> None:
         """A refusal may consist of the header alone."""
         texts = set()
-        for result in ResultCode:
+        for result in NatPmpResult:
             refusal = read_reply(bytes([0, 0x82, 0, result]))
             self.assertEqual(refusal, MappingRefusal(Operation.MAP_TCP, result))
             assert isinstance(refusal, MappingRefusal)
             texts.add(refusal.text)
-        self.assertEqual(len(texts), len(ResultCode))
+        self.assertEqual(len(texts), len(NatPmpResult))
         self.assertEqual(MappingRefusal(Operation.MAP_TCP, 77).text, "the router gave the result 77")
 
     def test_router_that_only_speaks_pcp_refuses_the_version(self) -> None:
         datagram = bytes.fromhex("0280 0001 00000000 0000003c") + bytes(12)
         self.assertEqual(
-            read_reply(datagram), MappingRefusal(Operation.ADDRESS, ResultCode.UNSUPPORTED_VERSION)
+            read_reply(datagram), MappingRefusal(Operation.ADDRESS, NatPmpResult.UNSUPPORTED_VERSION)
         )
 
     @given(st.binary(max_size=40) | st.builds(lambda tail: b"\0\x80\0\0" + tail, st.binary(max_size=20)))

@@ -12,8 +12,8 @@ from routing_crust.crust.mapping.pcp import (
     MAX_LIFETIME_SECONDS,
     MapReply,
     MapRequest,
-    Refusal,
-    ResultCode,
+    PcpRefusal,
+    PcpResult,
     read_reply,
 )
 
@@ -61,15 +61,15 @@ class ReplyTests(SynchronousTestCase):
                 self.assertIsNone(read_reply(bytes(wrong), REQUEST), place)
 
     def test_every_refusal_is_told_in_words(self) -> None:
-        for result in ResultCode:
-            self.assertEqual(read_reply(REPLY[:3] + bytes([result]) + REPLY[4:], REQUEST), Refusal(result))
-        self.assertEqual(Refusal(ResultCode.NO_RESOURCES).text, "the router cannot map any more ports")
-        self.assertEqual(Refusal(77).text, "the router gave the result 77")
+        for result in PcpResult:
+            self.assertEqual(read_reply(REPLY[:3] + bytes([result]) + REPLY[4:], REQUEST), PcpRefusal(result))
+        self.assertEqual(PcpRefusal(PcpResult.NO_RESOURCES).text, "the router cannot map any more ports")
+        self.assertEqual(PcpRefusal(77).text, "the router gave the result 77")
 
     def test_router_that_only_speaks_nat_pmp_refuses_the_version(self) -> None:
         for answer in ("0081 0001 0000003c", "0080 0001 0000003c 00000000"):
             refusal = read_reply(bytes.fromhex(answer), REQUEST)
-            self.assertEqual(refusal, Refusal(ResultCode.UNSUPPORTED_VERSION))
+            self.assertEqual(refusal, PcpRefusal(PcpResult.UNSUPPORTED_VERSION))
         self.assertIsNone(read_reply(bytes.fromhex("0080 0000 0000003c 0505050b"), REQUEST))
 
     def test_lifetime_of_years_is_taken_for_a_day(self) -> None:

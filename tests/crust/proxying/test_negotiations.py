@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.proxying.negotiations import (
     MAX_ANSWER_BYTES,
-    Negotiation,
     ProxyFailed,
+    ProxyNegotiation,
     negotiation_with,
 )
 from routing_crust.hosts.proxies import Proxy
@@ -45,7 +45,7 @@ class NegotiationTestCase(SynchronousTestCase):
         self.assertTrue(text.isprintable() and text.isascii())
         return text
 
-    def feed(self, negotiation: Negotiation, data: list[bytes]) -> bytes:
+    def feed(self, negotiation: ProxyNegotiation, data: list[bytes]) -> bytes:
         """What came after the proxy's last answer."""
         rest = b""
         for each in data:
@@ -162,7 +162,7 @@ class Socks5Tests(NegotiationTestCase):
                 feed_anything(negotiation_with(proxy, "8.8.8.8", 1), pieces(begin + answer, sizes))
 
 
-def feed_anything(negotiation: Negotiation, data: list[bytes]) -> None:
+def feed_anything(negotiation: ProxyNegotiation, data: list[bytes]) -> None:
     negotiation.begin()
     try:
         for each in data:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.proxy.bodies import BadBody, Body, ChunkedBody
-from routing_crust.daemon.proxy.handshakes import Handshake, Step, Wanted
+from routing_crust.daemon.proxy.handshakes import ProxyHandshake, Step, Wanted
 from routing_crust.daemon.proxy.hosts import Problem
 from routing_crust.daemon.proxy.requests import MAX_HEAD_BYTES, HttpHandshake
 from routing_crust.daemon.proxy.socks import SocksHandshake
@@ -19,7 +19,7 @@ def asked(host: bytes, port: int = 80, command: int = 1) -> bytes:
     return bytes([5, command, 0, 3, len(host)]) + host + port.to_bytes(2, "big")
 
 
-def fed(handshake: Handshake, data: bytes, size: int) -> tuple[bytes, Step]:
+def fed(handshake: ProxyHandshake, data: bytes, size: int) -> tuple[bytes, Step]:
     """All replies, and the last step."""
     replies = b""
     for at in range(0, len(data), size):

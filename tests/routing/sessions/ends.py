@@ -19,7 +19,7 @@ from routing_crust.names import Name
 from routing_crust.routing.members import OPEN, Members
 from routing_crust.routing.messaging.envelopes import MAX_HOPS, Sealer
 from routing_crust.routing.node import Node
-from routing_crust.routing.sessions.openings import Way
+from routing_crust.routing.sessions.openings import WayBack
 from routing_crust.routing.sessions.sessions import Sessions
 from routing_crust.testing.memory.key_agreement import SimulatedKeyAgreements
 from routing_crust.wire.codec import decode
@@ -80,7 +80,7 @@ class End:
         self.got: list[bytes] = []
         self.events: list[str] = []
         self.waiting: list[tuple[Name, bytes]] = []
-        self.ways: list[Way] = []
+        self.ways: list[WayBack] = []
         world.ends[self.name] = self
         self.restart()
 
@@ -105,7 +105,9 @@ class End:
 
     # What the sessions call.
 
-    def send_control(self, kind: EnvelopeKind, destination: Name, body: bytes, way: Way, attempt: int) -> int:
+    def send_control(
+        self, kind: EnvelopeKind, destination: Name, body: bytes, way: WayBack, attempt: int
+    ) -> int:
         self.ways.append(way)
         return self.post(self.sealer.seal(self.sealer.new_trace(), kind, destination, body))
 

@@ -13,7 +13,12 @@ from routing_crust.routing.accounts import account_by_prefix
 from routing_crust.routing.sessions import offers, session_table
 from routing_crust.routing.sessions.handshake import Handshake
 from routing_crust.routing.sessions.keys import OpeningKeys, SealingKeys
-from routing_crust.routing.sessions.offers import MAX_EARLY_BYTES, OFFER_SECONDS, Offer, Offers
+from routing_crust.routing.sessions.offers import (
+    MAX_EARLY_BYTES,
+    OFFER_SECONDS,
+    HandshakeOffer,
+    HandshakeOffers,
+)
 from routing_crust.routing.sessions.session import Session
 from routing_crust.routing.sessions.session_table import IDLE_SECONDS, LAST_USE_SECONDS, SessionTable
 from routing_crust.timing.shares import OURSELVES, Account
@@ -117,10 +122,10 @@ class OfferTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(offers, "MAX_OFFERS", 4)
         self.clock = Clock()
-        self.offers = Offers(self.clock)
+        self.offers = HandshakeOffers(self.clock)
 
-    def offer(self, peer: int, by: int) -> Offer:
-        offer = Offer(name(peer), 1, account(by), Handshake(cast(IKeyAgreement, _Idle()), False))
+    def offer(self, peer: int, by: int) -> HandshakeOffer:
+        offer = HandshakeOffer(name(peer), 1, account(by), Handshake(cast(IKeyAgreement, _Idle()), False))
         self.offers.add(offer)
         return offer
 

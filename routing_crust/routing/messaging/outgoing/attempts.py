@@ -16,7 +16,7 @@ from ....wire.codec import encode
 from ....wire.end_to_end import MessagePart
 from ....wire.framing import FrameKind
 from ...membership.neighbourhood import LinkLookup
-from ...sessions.openings import Way
+from ...sessions.openings import WayBack
 from ...sessions.sessions import Sessions
 from ..envelopes import PARTS_BITS
 from ..forwarder import Forwarder
@@ -122,7 +122,7 @@ class MessageAttempts:
         if not self._sessions.is_open(message.destination):
             message.awaits_session = True
             self._awaiting_session.setdefault(message.destination, {})[message.id] = message
-            self._sessions.open(message.destination, Way(proxy), message.attempts + message.hints > 1)
+            self._sessions.open(message.destination, WayBack(proxy), message.attempts + message.hints > 1)
             return True
         message.trace = self._queues.new_trace()
         self._traces[message.trace] = message
