@@ -8,6 +8,7 @@ waits: if no answer comes, a second link is made, and the handover decides which
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
@@ -30,6 +31,8 @@ from ..node import Node
 
 PROBE_WAIT_SECONDS: Final = 3.3
 """For how long a request waits at most until the probed link is doubted."""
+RENEW_SECONDS: Final = 0.5
+"""After this a newer request takes the place of one that waits: an answered probe says too little of now."""
 _LINKED: Final = "there is such a link already"
 
 
@@ -47,6 +50,15 @@ class Verdicts(Protocol):
         What looks like a copy of a request that was judged has come: by another route, or the requester has
         got no answer. Its signature was not looked at again.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A request that waits: its nonce, since when, and the call that judges it."""
+
+    nonce: bytes
+    since: float
+    call: IDelayedCall
 
 
 class ConnectRequestValidator(PeerListener):
@@ -75,12 +87,12 @@ class ConnectRequestValidator(PeerListener):
         validity = EXPECTED_TIMEOUT_SECONDS + 2 * settings.clock_skew
         self._seen = DuplicateFilter(node.clock, validity, MAX_REMEMBERED_IDS)
         # one for each linked peer, signed by it
-        self._waiting: dict[Name, IDelayedCall] = {}
+        self._waiting: dict[Name, _Waiting] = {}
 
     def stop(self) -> None:
         """Drop the requests that wait."""
         for each in self._waiting.values():
-            cancel(each)
+            cancel(each.call)
         self._waiting.clear()
 
     def peer_doubted(self, peer: Peer) -> None:
@@ -94,7 +106,7 @@ class ConnectRequestValidator(PeerListener):
     def _judge_soon(self, peer: Peer) -> None:
         waiting = self._waiting.get(peer.name)
         if waiting is not None:
-            waiting.reset(0)
+            waiting.call.reset(0)
 
     def request_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
@@ -111,10 +123,21 @@ class ConnectRequestValidator(PeerListener):
             return
         problem = self.problem_with(peer, signed, request)
         if problem is _LINKED and (peer in self._waiting or self._holds(signed)):
-            if peer not in self._waiting:
+            if peer not in self._waiting or self._renews(peer, signed, request):
                 self._probe(peer, signed, request, envelope, link)
         else:
             self._act(problem, peer, request, envelope, link)
+
+    def _renews(self, peer: Name, signed: Signed, request: ConnectRequest) -> bool:
+        """Whether a request takes the place of the one of this peer that waits, which is dropped then."""
+        waiting = self._waiting[peer]
+        is_newer = (
+            request.nonce != waiting.nonce and self._node.clock.seconds() - waiting.since >= RENEW_SECONDS
+        )
+        if not is_newer or not self._holds(signed):
+            return False
+        cancel(waiting.call)
+        return True
 
     def _probe(
         self, peer: Name, signed: Signed, request: ConnectRequest, envelope: Envelope, link: ILink | None
@@ -129,7 +152,9 @@ class ConnectRequestValidator(PeerListener):
                 return  # a copy came when the link was doubted, and was judged
             self._act(self.problem_with(peer, signed, request), peer, request, envelope, link)
 
-        self._waiting[peer] = self._node.clock.callLater(PROBE_WAIT_SECONDS, probed)
+        clock = self._node.clock
+        call = clock.callLater(PROBE_WAIT_SECONDS, probed)
+        self._waiting[peer] = _Waiting(request.nonce, clock.seconds(), call)
 
     def _act(
         self, problem: str, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None

@@ -157,10 +157,28 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "request: the doubt of a link does not end the wait of a request for it",
         "routing/connecting/connect_request_validator.py",
-        "waiting.reset(0)",
+        "waiting.call.reset(0)",
         "pass",
         (
             "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_request_is_accepted_when_the_link_is_doubted",
+        ),
+    ),
+    Mutant(
+        "request: a newer one does not take the place of one that waits",
+        "routing/connecting/connect_request_validator.py",
+        "        if not is_newer or not self._holds(signed):",
+        "        if True:",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_newer_request_takes_the_place_of_one_that_waits",
+        ),
+    ),
+    Mutant(
+        "request: forged ones have the link probed again",
+        "routing/connecting/connect_request_validator.py",
+        "        if not is_newer or not self._holds(signed):",
+        "        if not is_newer:",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_newer_request_takes_the_place_of_one_that_waits",
         ),
     ),
     Mutant(

@@ -18,6 +18,7 @@ from routing_crust.limits import EXPECTED_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.connect_request_validator import (
     PROBE_WAIT_SECONDS,
+    RENEW_SECONDS,
     ConnectRequestValidator,
 )
 from routing_crust.routing.control import REQUEST_LABEL, RESPONSE_LABEL
@@ -343,6 +344,22 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.validator.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_newer_request_takes_the_place_of_one_that_waits(self) -> None:
+        """The link may have answered the first probe, and have been lost after that."""
+        link = self.link_with_peer()
+        self.ask(nonce=b"1" * 16)
+        self.clock.advance(RENEW_SECONDS)
+        self.ask(nonce=b"1" * 16)
+        self.ask(RESPONSE_LABEL, nonce=b"2" * 16)
+        self.assertEqual(link.probes, 1)
+        self.ask(nonce=b"2" * 16)
+        self.assertEqual((link.probes, len(self.clock.getDelayedCalls())), (2, 1))
+        self.clock.advance(PROBE_WAIT_SECONDS - RENEW_SECONDS)
+        self.assertEqual(self.decided(), [])
+        link.is_doubted = True
+        self.clock.advance(RENEW_SECONDS)
+        self.assertEqual(self.decided(), ["accepted"])
 
     def test_link_for_a_lesser_use_is_no_reason_to_refuse(self) -> None:
         """The peer asks for more than it has."""
