@@ -94,7 +94,7 @@ class LanBeacon:
         self._closing: dict[Deferred[Any], None] = {}
         self._nonce: bytes | None = None
         self._seek_call: IDelayedCall | None = None
-        # by hosts as well: whoever copies the nonce of a SEEK must not take the answer to it
+        # by hosts as well: a host that copies the nonce of a SEEK must not take the answer to it
         self._pending: dict[bytes, dict[str, _PendingAnswer]] = {}
         self._heard: BoundedDict[bytes, None] = BoundedDict(_MAX_HEARD)
         self._unanswered: BoundedDict[bytes, None] = BoundedDict(_MAX_UNANSWERED)

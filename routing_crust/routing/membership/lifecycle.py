@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger, LogLevel
 
 from ...timing.backoff import Backoff
-from ...timing.timers import cancel
+from ...timing.timers import cancel, is_pending
 from ..events import Observers, StateChanged
 from ..node import Node
 from ..state import State, StateCore, make_machine
@@ -63,7 +63,7 @@ class Lifecycle:
     def network_changed(self) -> None:
         """Bootstrap at once: a contact that was out of reach may be in reach now."""
         self._changed = self._node.clock.seconds()
-        if self.state is State.DISCONNECTED and self._retry is not None and self._retry.active():
+        if self.state is State.DISCONNECTED and is_pending(self._retry):
             # the waits so far say nothing about the new network
             self._backoff.reset()
             cancel(self._retry)

@@ -17,7 +17,7 @@ from ...errors import CloseReason, LinkClosed, PeerUnreachable, WireError
 from ...limits import UNREACHABLE_SECONDS
 from ...names import Name
 from ...timing.eventual import EventualQueue
-from ...timing.timers import cancel
+from ...timing.timers import cancel, is_pending
 from ..errors import SessionEnded
 from ..frames import Ended, Resume, StreamFrame, read_count, read_resume
 from ..multiplexing.machine import Phase
@@ -274,7 +274,7 @@ class PeerStreams:
                 # data may have waited for that
                 self.link.feed_soon()
             elif self._session.count(len(payload)):
-                if self._acks is None or not self._acks.active():
+                if not is_pending(self._acks):
                     self._acks = self._owner.clock.callLater(ACK_AFTER_SECONDS, self._tell)
                 self.mux.receive(kind, payload)
         except WireError as error:
