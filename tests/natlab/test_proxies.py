@@ -125,38 +125,49 @@ class OutThroughSocksTests(ProxyLabTestCase):
             self.assertNotIn(SECRET, inside.out)
 
 
-class InOn443Tests(ProxyLabTestCase):
-    program = "haproxy"
-
-    async def test_node_and_web_site_share_port_443(self) -> None:
+class SharedPortCase(ProxyLabTestCase):
+    async def both_are_reached(self, started: str, *command: str) -> None:
+        """A node and a web site are reached through one port, which this program has."""
         name = await self.first("127.0.0.1:5483")
         pem = self.folder / "web.pem"
         key = self.folder / "web.key"
         subject = ("-subj", "/CN=example.org", "-days", "2")
-        run(
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            *subject,
-            "-keyout",
-            str(key),
-            "-out",
-            str(pem),
-        )
+        kind = ("-newkey", "rsa:2048", "-nodes")
+        run("openssl", "req", "-x509", *kind, *subject, "-keyout", str(key), "-out", str(pem))
         pem.write_text(key.read_text() + pem.read_text())
         site = self.folder / "site"
         site.mkdir()
         (site / "index.html").write_text("the web site\n")
-        command = f"import os; os.chdir({str(site)!r})\n{_WEB}"
-        web = self.spawn_on("outside", sys.executable, "-c", command, str(pem))
+        program = f"import os; os.chdir({str(site)!r})\n{_WEB}"
+        web = self.spawn_on("outside", sys.executable, "-c", program, str(pem))
         await web.wait_for("serving")
-        haproxy = self.spawn_on(
-            "outside", "haproxy", "-V", "-db", "-f", str(Path(__file__).with_name("haproxy.cfg"))
-        )
-        await haproxy.wait_for("Using epoll")
+        shared = self.spawn_on("outside", *command)
+        await shared.wait_for(started)
         inside = self.node("one", config=f'contacts = ["{name}@{OUTSIDE}:443"]\n')
         await inside.wait_for("connected .was bootstrapping")
         self.assertEqual(self.on("one", "curl", "-sk", f"https://{OUTSIDE}/"), "the web site\n")
+
+
+class HaproxyTests(SharedPortCase):
+    program = "haproxy"
+
+    async def test_node_and_web_site_share_port_443(self) -> None:
+        await self.both_are_reached(
+            "Using epoll", "haproxy", "-V", "-db", "-f", str(Path(__file__).with_name("haproxy.cfg"))
+        )
+
+
+class NginxTests(SharedPortCase):
+    program = "nginx"
+
+    async def test_node_and_web_site_share_port_443(self) -> None:
+        module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+        if not module.exists():
+            raise SkipTest("nginx has no module for streams")
+        config = self.folder / "nginx.conf"
+        # one process, which ends with the test, and says what the test waits for
+        alone = f"load_module {module};\ndaemon off;\nmaster_process off;\npid nginx.pid;\n"
+        log = "error_log /dev/stdout notice;\nevents {}\n"
+        config.write_text(alone + log + Path(__file__).with_name("nginx.cfg").read_text())
+        command = ("nginx", "-p", str(self.folder), "-e", "stderr", "-c", str(config))
+        await self.both_are_reached('using the "epoll" event method', *command)
