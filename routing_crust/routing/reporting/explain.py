@@ -208,7 +208,9 @@ def _attempt(each: Outcome, now: float) -> AttemptExplained:
 def _next(node: Node, neighbourhood: Neighbourhood, requests: PendingRequests, name: Name) -> list[str]:
     """What is tried next without a link, and what an operator can do."""
     if not neighbourhood.bootstrapped:
-        return ["this node has no way into the network yet, and asks no node by name before: see 'status'"]
+        return [
+            "this node has no way into the network yet, and until then asks for no node by name: see 'status'"
+        ]
     age = requests.request_age(name)
     if age is not None:
         return [
