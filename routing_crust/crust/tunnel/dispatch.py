@@ -117,7 +117,6 @@ class TunnelDispatch:
 
     def link_lost(self, link: ILink) -> None:
         """A link is gone, and all tunnels over it."""
-        self._relay.link_lost(link)
         self._numbers.link_lost(link)
 
     def stop(self) -> None:

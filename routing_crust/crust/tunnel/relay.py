@@ -45,8 +45,9 @@ BURST_SECONDS: Final = 0.25
 MAX_OPENS_AT_ONCE: Final = 128
 OPENS_PER_SECOND: Final = 8.0
 """Bounds on how often a peer may request tunnels: a node with streams to all others of a fleet opens many."""
-UNEXPECTED_OPENS: Final = 8
-"""A request that the far end does not expect counts for this number: honest ones were agreed on before."""
+MAX_UNEXPECTED_AT_ONCE: Final = 16
+UNEXPECTED_PER_SECOND: Final = 1.0
+"""Bounds on requests that the far end does not expect, by prefix: honest ones were agreed on before."""
 
 
 class TunnelRelay:
@@ -68,8 +69,11 @@ class TunnelRelay:
         self._quiet = quiet
         self._tunnels: dict[CarriedTunnel, None] = {}
         self._of_peer: dict[Name, int] = {}
-        self._opens: KeyedLimits[ILink] = KeyedLimits.of_buckets(
+        self._opens: KeyedLimits[Name] = KeyedLimits.of_buckets(
             OPENS_PER_SECOND, MAX_OPENS_AT_ONCE, self.seconds
+        )
+        self._unexpected: KeyedLimits[Account] = KeyedLimits.of_buckets(
+            UNEXPECTED_PER_SECOND, MAX_UNEXPECTED_AT_ONCE, self.seconds
         )
         rate, burst = self._pace()
         self._bucket = TokenBucket(rate, burst, self.seconds)
@@ -95,7 +99,7 @@ class TunnelRelay:
         name = Name(message.peer)
         far = self.way(link, name)
         account = account_of(link)
-        refusal = self._refusal(link, far) or self._without_room(account, message.awaited)
+        refusal = self._refusal(link, far, account) or self._without_room(account, message.awaited)
         if refusal is not None or far is None:
             reason = TunnelReason.NO_LINK if refusal is None else refusal
             self._quiet.info(
@@ -128,12 +132,12 @@ class TunnelRelay:
         )
         far.send(FrameKind.TUNNEL_OPEN, encode(offer))
 
-    def _refusal(self, link: ILink, far: ILink | None) -> TunnelReason | None:
+    def _refusal(self, link: ILink, far: ILink | None, account: Account) -> TunnelReason | None:
         """Why a peer gets no tunnel, the cheapest checks first; C{None} if it gets one."""
         if not self._room.exists or link.path_kind is PathKind.TUNNEL:
             return TunnelReason.NOT_ALLOWED
         # counted before the far link is judged, so that requests for missing links count as well
-        if not self._opens.take(link):
+        if self._unexpected.wait(account[:1]) > 0 or not self._opens.take(link.peer):
             return TunnelReason.TOO_OFTEN
         if far is None or far.path_kind is PathKind.TUNNEL or far.peer == link.peer:
             return TunnelReason.NO_LINK
@@ -151,10 +155,6 @@ class TunnelRelay:
     def carries_for(self, peer: Name) -> bool:
         """Whether a tunnel with this peer at an end is carried."""
         return peer in self._of_peer
-
-    def link_lost(self, link: ILink) -> None:
-        """A link is gone; its tunnels are closed by L{TunnelNumbers.link_lost}."""
-        self._opens.forget(link)
 
     def stop(self) -> None:
         """Close them all."""
@@ -178,8 +178,7 @@ class TunnelRelay:
 
     def unexpected(self, link: ILink) -> None:
         """The far end did not expect a tunnel that this link's peer has requested."""
-        for _ in range(UNEXPECTED_OPENS - 1):
-            self._opens.take(link)
+        self._unexpected.take(account_of(link)[:1])
 
     def may_carry(self, near: ILink, far: ILink) -> bool:
         return self.way(near, far.peer) is far

@@ -9,8 +9,8 @@ from routing_crust.crust.tunnel.numbers import TUNNEL_LIFETIME_SECONDS
 from routing_crust.crust.tunnel.relay import (
     MAX_OPENS_AT_ONCE,
     MAX_QUEUED_BYTES,
+    MAX_UNEXPECTED_AT_ONCE,
     RECHECK_SECONDS,
-    UNEXPECTED_OPENS,
 )
 from routing_crust.crust.tunnel.room import LEAST_TUNNEL_BYTES
 from routing_crust.crust.tunnel.transport import number_of
@@ -320,15 +320,38 @@ class RelayTests(RelayCase):
 
     def test_tunnels_that_nobody_expects_are_soon_refused(self) -> None:
         """The peer they are offered to is not bothered with many."""
-        for number in range(1, 2 * MAX_OPENS_AT_ONCE + 1, 2):
-            self.ask(self.a, self.b, number)
+        refused = self.bother(self.a, MAX_OPENS_AT_ONCE)
+        expected = MAX_UNEXPECTED_AT_ONCE
+        self.assertEqual(refused[:expected], [TunnelReason.NOT_EXPECTED] * expected)
+        self.assertEqual(set(refused[expected:]), {TunnelReason.TOO_OFTEN})
+        self.clock.advance(1)
+        self.assertEqual(self.bother(self.a, 2, 1001), [TunnelReason.NOT_EXPECTED, TunnelReason.TOO_OFTEN])
+
+    def bother(self, near: Any, tunnels: int, first: int = 1) -> list[TunnelReason]:
+        """Request tunnels that the far end does not expect. Returns what becomes of them."""
+        for number in range(first, first + 2 * tunnels, 2):
+            self.ask(near, self.b, number)
             for offer in self.b.take(FrameKind.TUNNEL_OPEN, TunnelOpen):
                 refusal = TunnelClosed(offer.number, TunnelReason.NOT_EXPECTED)
                 self.frame(self.b, FrameKind.TUNNEL_CLOSED, refusal)
-        refused = self.closed(self.a)
-        expected = MAX_OPENS_AT_ONCE // UNEXPECTED_OPENS
-        self.assertEqual(refused[:expected], [TunnelReason.NOT_EXPECTED] * expected)
-        self.assertEqual(set(refused[expected:]), {TunnelReason.TOO_OFTEN})
+        return self.closed(near)
+
+    def test_keys_of_one_prefix_bother_a_peer_no_more_than_one_does(self) -> None:
+        """Nor do they keep others from requesting tunnels."""
+        crowd = [self.link(10 + number, f"81.5.6.{number}:1") for number in range(10)]
+        refused = [reason for each in crowd for reason in self.bother(each, 8)]
+        self.assertEqual(refused.count(TunnelReason.NOT_EXPECTED), MAX_UNEXPECTED_AT_ONCE)
+        other = self.link(30, "62.1.2.3:1")
+        self.assertEqual(self.bother(other, 1), [TunnelReason.NOT_EXPECTED])
+
+    def test_new_link_brings_no_new_rate_of_requests(self) -> None:
+        for _ in range(3):
+            for number in range(1, 2 * MAX_OPENS_AT_ONCE + 1, 2):
+                self.ask(self.a, self.b, number)
+                self.frame(self.a, FrameKind.TUNNEL_CLOSED, TunnelClosed(number, TunnelReason.CLOSED))
+            self.tunnels.link_lost(self.a)
+            self.a = self.link(1)
+        self.assertEqual(len(self.b.take(FrameKind.TUNNEL_OPEN)), MAX_OPENS_AT_ONCE)
 
     def test_tunnel_memory_zero_carries_none(self) -> None:
         self.make(tunnel_memory=0)

@@ -38,6 +38,23 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "each key of a prefix may bother a peer with tunnels that it does not expect",
+        "crust/tunnel/relay.py",
+        "        self._unexpected.take(account_of(link)[:1])",
+        "        self._unexpected.take((str(link.peer),))",
+        (
+            "tests.crust.tunnel.test_relay.RelayTests.test_keys_of_one_prefix_bother_a_peer_no_more_than_one_does",
+            "tests.crust.tunnel.test_relay.RelayTests.test_tunnels_that_nobody_expects_are_soon_refused",
+        ),
+    ),
+    Mutant(
+        "a new link brings a new rate of requests for tunnels",
+        "crust/tunnel/dispatch.py",
+        "        self._numbers.link_lost(link)",
+        "        self._relay._opens.forget(link.peer)\n        self._numbers.link_lost(link)",
+        ("tests.crust.tunnel.test_relay.RelayTests.test_new_link_brings_no_new_rate_of_requests",),
+    ),
+    Mutant(
         "a tunnel that somebody waits for takes the place of a busy one",
         "crust/tunnel/carried.py",
         "return not self.is_busy and not (self.awaited and young)",
