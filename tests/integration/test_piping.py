@@ -1,5 +1,6 @@
 """
-C{ssh}, C{scp}, C{rsync} and C{git} by nickname, through C{routing-crust pipe} and the lines of C{ssh-config}.
+C{ssh}, C{scp}, C{rsync}, C{git} and C{ansible} by nickname, through C{routing-crust pipe} and the lines of
+C{ssh-config}.
 """
 
 from __future__ import annotations
@@ -137,6 +138,24 @@ class PipeTests(SshCase):
         await self.done(*at, "push", "-q", "origin", "HEAD:main", **git)
         here = await self.done(*at, "rev-parse", "HEAD", **git)
         self.assertEqual(await self.done("git", "-C", str(bare), "rev-parse", "main", **git), here)
+
+    @asynchronous
+    async def test_ansible_sets_up_what_is_missing(self) -> None:
+        if gone := missing({"ansible": "ansible-core"}):
+            raise SkipTest(gone)
+        await self.by_nickname()
+        made = self.folder / "made"
+        settings = {
+            "ANSIBLE_SSH_ARGS": f"-F {self.config}",
+            "ANSIBLE_LOCAL_TEMP": str(self.folder / "local"),
+            "LC_ALL": "C.UTF-8",
+        }
+        remote = f"ansible_remote_tmp={self.folder}/remote ansible_python_interpreter={sys.executable}"
+        task = ("-m", "file", "-a", f"path={made} state=directory", "-e", remote)
+        for said in (b"CHANGED", b"SUCCESS"):
+            out = await self.done("ansible", "all", "-i", "there.crust,", *task, **settings)
+            self.assertIn(b"there.crust | " + said, out)
+        self.assertTrue(made.is_dir())
 
     @asynchronous
     async def test_what_is_wrong_is_said_in_a_line(self) -> None:
