@@ -59,7 +59,11 @@ def settings_path(given: Mapping[str, object], config: Path | None) -> Path | No
 
 def private_networks() -> tuple[Path, ...]:
     """The settings files of this user's private networks in the usual place, in the order of their labels."""
-    return tuple(sorted(default_state_dir("any").parent.glob(f"*/{CONFIG_NAME}")))
+    try:
+        return tuple(sorted(default_state_dir("any").parent.glob(f"*/{CONFIG_NAME}")))
+    except OSError:
+        # a home that is another user's, as after 'sudo -E -u'
+        return ()
 
 
 def network_at(path: Path) -> str:

@@ -4,6 +4,7 @@ The private networks of a user: how they are found, and how a state directory is
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -72,6 +73,11 @@ class FindingTests(NetworksTestCase):
         self.assertIn(f"--state-dir={home}", str(error))
         self.assertEqual(way_to(work), f" --state-dir={work}")
         self.assertEqual(private_networks(), (home / CONFIG_NAME, work / CONFIG_NAME))
+
+    def test_home_that_may_not_be_read_has_no_networks(self) -> None:
+        # made up, since nothing is refused to root
+        with mock.patch.object(Path, "glob", side_effect=PermissionError(errno.EACCES, "Permission denied")):
+            self.assertEqual(private_networks(), ())
 
     def test_way_to_a_network_that_is_yet_to_be_made(self) -> None:
         self.assertEqual(way_to(self.base / "home", new=True), "")
