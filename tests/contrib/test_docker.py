@@ -14,6 +14,7 @@ from routing_crust.daemon.commands.arguments import make_parser
 from routing_crust.daemon.options import Options
 
 from ..test_packaging import ROOT, in_tree
+from .docker import instructions
 
 
 class DockerTests(SynchronousTestCase):
@@ -46,6 +47,14 @@ class DockerTests(SynchronousTestCase):
         self.assertEqual(
             (words[0], options.command, options.state_dir), ("routing-crust", "status", Path("/state"))
         )
+
+    def test_dry_run_knows_every_instruction_that_makes_files(self) -> None:
+        found = instructions(self.text)
+        made = [word for word, _ in found if word in ("FROM", "RUN", "COPY")]
+        self.assertEqual(made, re.findall(r"(?m)^(FROM|RUN|COPY)\b", self.text))
+        self.assertNotIn("ADD", dict(found))
+        installs = [rest for word, rest in found if word == "RUN" and "pip install" in rest]
+        self.assertTrue(installs[0].endswith("--demo-seconds 20"), "it is one command to its end")
 
     def test_what_is_copied_is_there(self) -> None:
         for line in re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", self.text):
