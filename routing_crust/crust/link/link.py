@@ -27,7 +27,7 @@ from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ...timing.steadyclock import time_left
-from ...timing.timers import cancel
+from ...timing.timers import cancel, with_slack
 from ...wire.codec import decode, encode
 from ...wire.framing import MAX_FRAME_BYTES, FrameKind
 from ...wire.messages import Goodbye
@@ -217,7 +217,10 @@ class Link(FrameReceiver):
 
     def _set_tick(self) -> None:
         if self._reason is None:
-            self._arm(self._liveness.wait, self._tick)
+            liveness = self._liveness
+            late = with_slack(liveness.wait, self._owner.clock.seconds())
+            liveness.wait = min(late, liveness.latest)
+            self._arm(liveness.wait, self._tick)
 
     def _tick_due(self) -> float:
         return 0.0 if self._timer is None else time_left(self._timer, self._owner.clock)

@@ -52,7 +52,8 @@ class Liveness:
     Made by a link for itself, asked at each tick of its timer, discarded with it.
 
     @ivar heard: set by the link whenever bytes come.
-    @ivar wait: seconds until the next tick.
+    @ivar wait: seconds until the next tick; the link may lengthen it to L{latest} when it sets the timer.
+    @ivar latest: seconds until a tick in which the link may have to be cut.
     @ivar waiting: seconds since our first frame that nothing has come after; C{None} if there is none.
     @ivar probe_due: after a tick, whether a probe is to be sent.
     @ivar doubt_due: after a tick, whether the owner is to hear that the link is doubted.
@@ -79,6 +80,7 @@ class Liveness:
         "_unmeasured",
         "doubt_due",
         "heard",
+        "latest",
         "probe_due",
         "wait",
         "waiting",
@@ -117,7 +119,7 @@ class Liveness:
         self._cut_in: float | None = None
         self._unmeasured = 0.0
         self.heard = self.probe_due = self.doubt_due = False
-        self.wait = 0.0
+        self.wait = self.latest = 0.0
 
     @property
     def doubted(self) -> bool:
@@ -126,8 +128,8 @@ class Liveness:
 
     @property
     def _longest_tick(self) -> float:
-        """Stalls are counted in ticks, too."""
-        return min(self._settings.inactivity_timeout / (2 * HEARTBEATS_PER_TIMEOUT), STALL_TIMEOUT_SECONDS)
+        """Silence and stalls are counted in ticks, too."""
+        return self._settings.inactivity_timeout / (2 * HEARTBEATS_PER_TIMEOUT)
 
     @property
     def died_idle(self) -> bool:
@@ -228,7 +230,7 @@ class Liveness:
         self._set_wait()
         # TCP takes minutes to notice a cut path: it sends no keepalives while data is unacknowledged
         if self._silence >= self._settings.inactivity_timeout:
-            return LinkClosed(CloseReason.INACTIVE, f"nothing came for {self._silence:g} s")
+            return LinkClosed(CloseReason.INACTIVE, f"nothing came for {self._silence:.0f} s")
         if self._cut_in is not None and self._cut_in <= 0:
             return LinkClosed(CloseReason.INACTIVE, "the peer did not answer a probe")
         if self._stalled >= STALL_TIMEOUT_SECONDS:
@@ -285,7 +287,8 @@ class Liveness:
             wait = self._heartbeat() - self._quiet
         else:
             wait = (self._doubt_at if self._asked else self._probe_seconds) - self.waiting
-        bounds = [wait, self._longest_tick, self._settings.inactivity_timeout - self._silence]
+        ends = [self._settings.inactivity_timeout - self._silence, STALL_TIMEOUT_SECONDS - self._stalled]
         if self._cut_in is not None:
-            bounds.append(self._cut_in)
-        self.wait = max(_ROUNDING_SECONDS, min(bounds))
+            ends.append(self._cut_in)
+        self.latest = max(_ROUNDING_SECONDS, min(ends))
+        self.wait = max(_ROUNDING_SECONDS, min(wait, self._longest_tick, self.latest))

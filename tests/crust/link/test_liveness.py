@@ -120,6 +120,31 @@ class TimerTests(LinkCase):
         self.assertFalse(self.transport.aborted)
 
 
+class IdleTests(LinkCase):
+    """How often a process wakes up for links that nobody uses."""
+
+    def test_ticks_of_idle_links_come_together(self) -> None:
+        links = []
+        for wait in (0.6, 0.1, 0.2):
+            self.clock.advance(wait)
+            self.transport = Transport()
+            links.append(self.verified())
+        due = {round(each.getTime(), 3) for each in self.clock.getDelayedCalls()}
+        self.assertEqual(due, {11.0})
+        for self.link in links:
+            self.owner.events.clear()
+            self.lose()
+
+    def test_link_is_cut_no_later_for_that(self) -> None:
+        self.clock.advance(0.55)
+        self.verified()
+        while not self.transport.aborted:
+            (tick,) = self.clock.getDelayedCalls()
+            self.clock.advance(tick.getTime() - self.clock.seconds())
+            self.settle()
+        self.assertAlmostEqual(self.clock.seconds(), 60.55)
+
+
 class RoundTripTests(LinkCase):
     """How long a round trip takes: the answers of probes say it, and before them the set-up."""
 
@@ -442,7 +467,7 @@ class DoubtTests(LinkCase):
         self.assertTrue(link.is_doubted)
         self.clock.pump([0.5] * 9)
         self.assertFalse(self.transport.aborted)
-        self.clock.pump([0.5] * 2)
+        self.clock.pump([0.5] * 3)
         self.assertTrue(self.transport.aborted)
 
     def test_answer_in_time_keeps_a_link_that_must_answer(self) -> None:

@@ -362,6 +362,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.link.test_liveness.DoubtTests.test_probe_is_answered_with_one_heartbeat",),
     ),
     Mutant(
+        "each link of an idle node has the process wake up for itself",
+        "crust/link/link.py",
+        "liveness.wait = min(late, liveness.latest)",
+        "pass",
+        ("tests.crust.link.test_liveness.IdleTests.test_ticks_of_idle_links_come_together",),
+    ),
+    Mutant(
+        "a silent link is cut later where its ticks wait for those of others",
+        "crust/link/link.py",
+        "liveness.wait = min(late, liveness.latest)",
+        "liveness.wait = late",
+        ("tests.crust.link.test_liveness.IdleTests.test_link_is_cut_no_later_for_that",),
+    ),
+    Mutant(
         "silence is forgiven",
         "crust/link/liveness.py",
         "if self._silence >= self._settings.inactivity_timeout:",

@@ -222,7 +222,7 @@ class BackPressureTests(MemoryTestCase):
         self.at_once(lambda: self.network.release(here, 2))
         self.network.settle(29)
         self.assertEqual(self.recorder(here).losses, [])
-        self.network.settle(2)
+        self.network.settle(3)
         self.assertEqual(self.recorder(here).losses, [(CloseReason.STALLED, False)])
 
 
