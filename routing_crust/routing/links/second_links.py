@@ -9,6 +9,9 @@ it, and the handover gets over what the old one may still bring.
 Where a host's own path breaks, all of its links are doubted at once. The first few peers are tried at once,
 and the others at random times, later where there are more of them.
 
+A dial that began while the path was broken is begun again when another link comes up: the kernel has repeated
+its first packet in vain, and waits for seconds until it does so again.
+
 A peer that refuses such a link does not know the doubted one any more: then that is dead.
 """
 
@@ -35,6 +38,8 @@ MIN_INTERVAL_SECONDS: Final = 1.5
 """Between two attempts for one peer, whatever gives reason for them."""
 AT_ONCE: Final = 8
 """Peers that are tried as soon as they are in doubt, and of those before them once a new link comes."""
+AGAIN_AFTER_SECONDS: Final = 1.0
+"""A dial that is older than this is begun again when another link comes up."""
 DIAL_ALONE_SECONDS: Final = 0.5
 """A peer that does not answer where it was dialled is asked by other nodes after this time."""
 SPREAD_SECONDS: Final = 0.05
@@ -53,7 +58,8 @@ class SecondLinks(PeerListener):
         self._node = node
         self._links = links
         self._request = request
-        self._dials: dict[Name, Deferred[ILink]] = {}
+        # each with the time when it began
+        self._dials: dict[Name, tuple[Deferred[ILink], float]] = {}
         # when each doubted peer was tried last
         self._tried: dict[Name, float] = {}
         self._later: dict[Name, IDelayedCall] = {}
@@ -98,6 +104,7 @@ class SecondLinks(PeerListener):
             ]
             # each link that comes brings some more of many
             for other in self._node.random.sample(doubted, min(len(doubted), AT_ONCE)):
+                self._dial_again(other)
                 self._request(other)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
@@ -129,11 +136,16 @@ class SecondLinks(PeerListener):
         if endpoint is None:
             return False
         if name not in self._dials:
-            self._dials[name] = dial = self._node.crust.connect(
-                (endpoint,), name, mark_of(peer.link), OURSELVES
-            )
+            dial = self._node.crust.connect((endpoint,), name, mark_of(peer.link), OURSELVES)
+            self._dials[name] = dial, self._node.clock.seconds()
             dial.addBoth(partial(self._dialled, name))
         return True
+
+    def _dial_again(self, peer: Peer) -> None:
+        dial, begun = self._dials.get(peer.name, (None, 0.0))
+        if dial is not None and self._node.clock.seconds() - begun >= AGAIN_AFTER_SECONDS:
+            dial.cancel()  # which takes it out
+            self._dial(peer)
 
     def _dialled(self, name: Name, outcome: object) -> None:
         """The history has what came of it."""
@@ -142,6 +154,6 @@ class SecondLinks(PeerListener):
     def _end(self, name: Name) -> None:
         self._tried.pop(name, None)
         cancel(self._later.pop(name, None))
-        dial = self._dials.pop(name, None)
+        dial, _ = self._dials.pop(name, (None, 0.0))
         if dial is not None:
             dial.cancel()

@@ -8,6 +8,15 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a dial of a broken path goes on when the path is back",
+        "routing/links/second_links.py",
+        "                self._dial_again(other)",
+        "                pass",
+        (
+            "tests.routing.links.test_second_links.CrowdTests.test_dial_of_a_broken_path_begins_again_when_another_link_comes_up",
+        ),
+    ),
+    Mutant(
         "certificates are shown, and not judged",
         "routing/links/registry.py",
         "        if turned_away is not None:\n",

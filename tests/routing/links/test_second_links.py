@@ -17,6 +17,7 @@ from routing_crust.errors import CloseReason
 from routing_crust.names import Name
 from routing_crust.routing.links.peer import Peer
 from routing_crust.routing.links.second_links import (
+    AGAIN_AFTER_SECONDS,
     AT_ONCE,
     DIAL_ALONE_SECONDS,
     MAX_SPREAD_SECONDS,
@@ -118,6 +119,20 @@ class CrowdTests(SynchronousTestCase):
         self.assertEqual(self.asked, [])
         self.second.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_dial_of_a_broken_path_begins_again_when_another_link_comes_up(self) -> None:
+        """The kernel would repeat its first packet seconds later. A dial that has just begun goes on."""
+        dials = self.dialled()
+        (peer,) = self.doubted(1)
+        other = cast(Peer, SimpleNamespace(name=Name(b"o" * 32), link=None))
+        self.clock.advance(AGAIN_AFTER_SECONDS / 2)
+        self.second.peer_established(other, None)
+        self.assertEqual(len(dials), 1)
+        self.clock.advance(AGAIN_AFTER_SECONDS)
+        self.second.peer_established(other, None)
+        self.assertEqual([each.called for each in dials], [True, False])
+        self.second.peer_lost(cast(Peer, peer), CloseReason.CONNECTION_LOST, "")
+        self.assertTrue(dials[1].called)
 
     def test_others_are_tried_at_random_times_and_each_of_them_is(self) -> None:
         self.doubted(100)
