@@ -237,7 +237,7 @@ class RoutingCore(NodeParts):
 
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""
-        when = " before both ends agreed on it" if self.attempts.link_lost(link) else ""
+        when = " before both ends agreed on it" if self.attempts.link_lost(link, reason.reason) else ""
         self.crust.history.tried(link.peer, Way.LINK, link.connection.peer, f"lost{when}: {reason}")
         self.links.link_lost(link, reason.reason, reason.detail)
         self.second_links.link_lost(link, reason)

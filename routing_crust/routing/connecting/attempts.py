@@ -9,7 +9,7 @@ when its link is there, when its time is over, when its peer has given it up, or
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
 from ...endpoints import PathKind
-from ...errors import ExpectedConnectionReplaced, LimitReached, RoutingCrustError
+from ...errors import CloseReason, ExpectedConnectionReplaced, LimitReached, RoutingCrustError
 from ...limits import REQUEST_INTERVAL_SECONDS
 from ...names import Name
 from ...quietlog import QuietLog
@@ -30,6 +30,8 @@ from ..node import Node
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest
 from .rendezvous import PunchSchedule
 
+_SAYS_NOTHING: Final = (CloseReason.CONNECTION_LOST, CloseReason.TOO_MANY_LINKS)
+"""Reasons after which the peer may still want a link."""
 OpenTunnel: TypeAlias = Callable[[Name, bytes, Sequence[Name], bool], "Deferred[ILink]"]
 """
 Opens a tunnel to a peer, for a request with this nonce, through one of these nodes that the peer has named or
@@ -105,16 +107,19 @@ class Attempts:
         link.is_expected = self.expected.is_first(link.connection)
         return self._purpose(entry)
 
-    def link_lost(self, link: ILink) -> bool:
+    def link_lost(self, link: ILink, reason: CloseReason) -> bool:
         """
-        A link is gone. If it was expected, another one may still arrive.
+        A link is gone. If it was expected, another one may still arrive, and is dialled for unless the peer
+        has said that it does not want it.
 
         @return: whether it was expected and both ends had not agreed on a link yet.
         """
         # asked first: the next line forgets the connection
-        was_expected = self.expected.of_connection(link.connection) is not None
+        entry = self.expected.of_connection(link.connection)
         self.expected.lost(link.connection)
-        return was_expected
+        if entry is not None and reason in _SAYS_NOTHING:
+            self.punches.link_lost(entry.peer, entry.nonce)
+        return entry is not None
 
     def request_settled(self, peer: Name, nonce: bytes, link: ILink) -> None:
         """

@@ -12,12 +12,16 @@ C{GO_WAIT_SECONDS}.
 
 Where punching cannot succeed, or has not after C{TUNNEL_DELAY_SECONDS}, the requester makes a tunnel (see
 L{routing_crust.routing.connecting.tunnel_opener}).
+
+A link that is up may be lost before both ends have agreed on it: its path may be bad, or a peer that is
+besieged may have cut it. The requester begins again then, a few times; the responder still expects it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -45,6 +49,8 @@ TUNNEL_WAIT_SECONDS: Final = 1.0
 """Seconds for which one of two ends that both asked leaves it to the other to make a tunnel."""
 UNCONFIRMED_CHECKS: Final = 5
 """Times, C{TUNNEL_DELAY_SECONDS} apart, that a tunnel waits for a link that may still be refused."""
+AGAIN_SECONDS: Final = (0.5, 1.0, 2.0)
+"""From each loss of a link that was not agreed on until its requester begins again."""
 MAX_GO_DELAY_SECONDS: Final = 1.0
 """Seconds that a ConnectGo is assumed to travel at most, however long request and response took."""
 
@@ -62,6 +68,9 @@ class PlannedPunch:
     @ivar relays: the nodes that the peer named for a tunnel.
     @ivar guesses: whether both ends guess ports for it, which makes it the preferred one.
     @ivar punch: begins to punch; C{None} before anything is dialled, and once it was called.
+    @ivar again: begins from the start.
+    @ivar losses: how many of its links were lost before both ends agreed on them.
+    @ivar next_time: begins again.
     """
 
     requester: bool
@@ -74,6 +83,9 @@ class PlannedPunch:
     relays: tuple[Name, ...] = ()
     begun: float = float("-inf")
     guesses: bool = False
+    again: Callable[[], None] | None = None
+    losses: int = 0
+    next_time: IDelayedCall | None = None
 
 
 class PunchSchedule:
@@ -150,6 +162,7 @@ class PunchSchedule:
             return
         hole_punch.begun = self._clock.seconds()
         hole_punch.relays = relays
+        hole_punch.again = partial(self.begin, peer, nonce, endpoints, nat, relays, go, round_trip, guesses)
         if not endpoints:
             self._fall_back_to_tunnel(peer, nonce, hole_punch)
             return
@@ -194,6 +207,17 @@ class PunchSchedule:
         if hole_punch is not None and not hole_punch.requester:
             self._punch(peer, nonce, hole_punch)
 
+    def link_lost(self, peer: Name, nonce: bytes) -> None:
+        """A link for this request was lost before both ends agreed on it, and nobody has said why."""
+        hole_punch = self._all.get((peer, nonce))
+        if hole_punch is None or not hole_punch.requester or hole_punch.losses >= len(AGAIN_SECONDS):
+            return
+        cancel(hole_punch.next_time)
+        wait = AGAIN_SECONDS[hole_punch.losses]
+        hole_punch.losses += 1
+        # beside the other timer: where each link is lost, the tunnel must not come later
+        hole_punch.next_time = self._clock.callLater(wait, self._begin_again, peer, hole_punch)
+
     def guesses(self, peer: Name, nonce: bytes) -> bool:
         """Whether ports are being guessed for this request."""
         hole_punch = self._all.get((peer, nonce))
@@ -207,6 +231,7 @@ class PunchSchedule:
         if hole_punch is None:
             return
         cancel(hole_punch.timer)
+        cancel(hole_punch.next_time)
         for dial in hole_punch.dials:
             dial.cancel()
         hole_punch.undo()
@@ -216,12 +241,20 @@ class PunchSchedule:
         for key in list(self._all):
             self.give_up(*key)
 
+    def _begin_again(self, peer: Name, hole_punch: PlannedPunch) -> None:
+        # another link may be there, or have been agreed on
+        if hole_punch.again is not None and not self._dialled(peer, hole_punch.rank[0]):
+            cancel(hole_punch.timer)
+            hole_punch.again()
+
     def _punch(self, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> None:
-        # cleared first: the timer and a late ConnectGo may both lead here
-        punch, hole_punch.punch = hole_punch.punch, None
+        punch = hole_punch.punch
         cancel(hole_punch.timer)
+        # what is dialled may be lost, and a later ConnectGo leads here again
         if punch is None or self._dialled(peer, hole_punch.rank[0]):
             return
+        # cleared before it begins: the timer and a late ConnectGo may both lead here
+        hole_punch.punch = None
         if any(self._rivals(peer, hole_punch)):
             # the other request punches for both; a tunnel is still ours to make if that fails
             hole_punch.timer = self._clock.callLater(

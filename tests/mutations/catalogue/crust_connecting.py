@@ -74,6 +74,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a link that is lost before it was agreed on is not dialled again",
+        "routing/connecting/attempts.py",
+        "if entry is not None and reason in _SAYS_NOTHING:",
+        "if entry is not None and reason not in _SAYS_NOTHING:",
+        (
+            "tests.routing.connecting.test_attempts.AttemptTests.test_expected_link_that_was_cut_is_dialled_again",
+        ),
+    ),
+    Mutant(
+        "a responder dials again and again whom it is asked to dial",
+        "routing/connecting/rendezvous.py",
+        "if hole_punch is None or not hole_punch.requester or hole_punch.losses >= len(AGAIN_SECONDS):",
+        "if hole_punch is None or hole_punch.losses >= len(AGAIN_SECONDS):",
+        (
+            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_responder_dials_no_second_time_by_itself_but_punches_when_asked",
+        ),
+    ),
+    Mutant(
         "each link of a request counts as expected",
         "routing/connecting/attempts.py",
         "link.is_expected = self.expected.is_first(link.connection)",

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.endpoints import PathKind
-from routing_crust.errors import CloseReason
+from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.limits import EXPECTED_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.control import REQUEST_LABEL
@@ -88,6 +88,25 @@ class AttemptTests(SynchronousTestCase):
         self.assertIsNotNone(self.expected.match(self.peer.identity.name, nonce))
         self.confirm(self.peer.identity.name, link, LinkUse.MEMBER)
         self.assertIsNone(self.expected.match(self.peer.identity.name, nonce))
+
+    def test_expected_link_that_was_cut_is_dialled_again(self) -> None:
+        """Not so one that the peer refuses."""
+        lost: list[bytes] = []
+        self.patch(self.core.attempts.punches, "link_lost", lambda peer, nonce: lost.append(nonce))
+        nonce = self.accept_request()
+        for reason in (CloseReason.NOT_WANTED, CloseReason.CONNECTION_LOST, CloseReason.TOO_MANY_LINKS):
+            link = self.net.result(
+                self.peer.crust.connect(self.node.endpoints, self.node.node_name, nonce, OURSELVES)
+            )
+            link.send(FrameKind.HELLO, self.peer.hello(link, purpose=nonce))
+            self.net.settle(0.05)
+            here = next(
+                each
+                for each in self.net.crust(self.node).links
+                if each.connection.peer == link.connection.local
+            )
+            self.core.lost_connection(here, LinkClosed(reason))
+        self.assertEqual(lost, [nonce, nonce])
 
     def test_one_link_of_a_request_counts_as_expected(self) -> None:
         """A peer that opens many takes no place from others."""

@@ -18,6 +18,7 @@ from routing_crust.identity import Identity
 from routing_crust.limits import DIAL_STAGGER_SECONDS, PUNCH_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.rendezvous import (
+    AGAIN_SECONDS,
     GO_WAIT_SECONDS,
     MAX_GO_DELAY_SECONDS,
     TUNNEL_DELAY_SECONDS,
@@ -332,6 +333,52 @@ class HolePunchTests(SynchronousTestCase):
         self.assertEqual(self.crust.dials, [])
         self.assertEqual(self.tunnels, [(NONCE, RELAYS)])
         self.assertEqual(self.crust.expected, [(self.peer, NONCE, True)])
+        self.end()
+
+    def test_requester_begins_again_when_a_link_is_lost_too_early(self) -> None:
+        self.begin(True, NatKind.OPEN)
+        self.reached = LinkUse.MEMBER
+        self.clock.advance(10)
+        self.assertEqual(len(self.crust.dials), 1)
+        self.reached = None
+        for count, wait in enumerate(AGAIN_SECONDS, 2):
+            self.punches.link_lost(self.peer, NONCE)
+            self.clock.advance(wait - 0.01)
+            plain = [each for each in self.crust.dials if each[2] is None]
+            self.assertEqual(len(plain), count - 1)
+            self.clock.advance(0.01)
+            plain = [each for each in self.crust.dials if each[2] is None]
+            self.assertEqual(len(plain), count)
+        self.punches.link_lost(self.peer, NONCE)
+        self.clock.advance(60)
+        self.assertEqual(len([each for each in self.crust.dials if each[2] is None]), 1 + len(AGAIN_SECONDS))
+        self.end()
+
+    def test_lost_link_beside_another_one_is_not_dialled_again(self) -> None:
+        self.begin(True, NatKind.OPEN)
+        self.reached = LinkUse.MEMBER
+        self.punches.link_lost(self.peer, NONCE)
+        self.clock.advance(60)
+        self.assertEqual(len(self.crust.dials), 1)
+        self.end()
+
+    def test_responder_dials_no_second_time_by_itself_but_punches_when_asked(self) -> None:
+        self.begin(False, NatKind.OPEN)
+        self.reached = LinkUse.MEMBER
+        self.clock.advance(10)
+        self.reached = None
+        self.punches.link_lost(self.peer, NONCE)
+        self.clock.advance(60)
+        self.assertEqual((len(self.crust.dials), self.crust.punched()), (1, []))
+        self.punches.go(self.peer, NONCE)
+        self.assertEqual(len(self.crust.punched()), 1)
+        self.end()
+
+    def test_lost_links_put_no_tunnel_off(self) -> None:
+        self.begin(True, NatKind.SYMMETRIC)
+        self.punches.link_lost(self.peer, NONCE)
+        self.clock.advance(TUNNEL_DELAY_SECONDS)
+        self.assertEqual(self.tunnels, [(NONCE, RELAYS)])
         self.end()
 
     def test_request_that_was_given_up_is_not_begun(self) -> None:
