@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrust, ILink
 from routing_crust.endpoints import Endpoint, PathKind
+from routing_crust.errors import CloseReason
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 from routing_crust.routing.connecting.attempts import Attempts
@@ -110,7 +111,9 @@ class Answering:
         accepted = attempts.expect(ExpectedRequest(peer, nonce, endpoints, request, STRANGER))
         self.clock.forgetful = False
         if accepted:
-            attempts.punches.expect(peer, nonce, LinkUse.MEMBER, requester=False)
+            # of some it begins again, as a requester does, when their links are lost
+            again = peer == name_of(3)
+            attempts.punches.expect(peer, nonce, LinkUse.MEMBER, requester=again)
             attempts.punches.begin(peer, nonce, endpoints, NatKind.CONE)
 
     def link(self, peer: Name, path_kind: PathKind) -> None:
@@ -129,7 +132,8 @@ class Answering:
         elif what == "unlinked":
             self.links.all.pop(peer, None)
         elif what == "lose":
-            self.attempts.link_lost(arriving)
+            reason = CloseReason.CONNECTION_LOST if flag else CloseReason.NOT_WANTED
+            self.attempts.link_lost(arriving, reason)
         elif what == "advance":
             self.clock.advance(50 if flag else 1 + number)
         else:
