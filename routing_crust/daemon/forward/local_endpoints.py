@@ -22,6 +22,9 @@ _LOOPBACK: Final = {
     "udp6": r"\:\:1",
 }
 _COLON: Final = re.compile(r"(?<!\\):")
+_NUMBER: Final = re.compile(r"(?<!\\):(?:port=)?(\d+)(?=:|$)")
+_WITH_PORTS: Final = ("tcp:", "tcp6:", "ssl:", "tls:")
+_HIGHEST_PORT: Final = 65535
 _MISSING: Final = re.compile(r"missing \d+ required positional arguments?: '(\w+)'")
 _NO_NUMBER: Final = re.compile(r"invalid literal for int\(\) with base 10: ('.*')")
 
@@ -71,10 +74,17 @@ def on_loopback(text: str) -> str:
 
 def _made(make: Callable[[Any, str], Any], reactor: Any, setting: str, text: str, what_for: str) -> Any:
     try:
-        return make(reactor, text)
+        made = make(reactor, text)
     except Exception as error:  # parsers are plugins, and may raise anything
         problem = _problem_in_words(error)
         raise ConfigurationError(setting, f"{text!r} is no endpoint to {what_for} ({problem})") from None
+    # Twisted takes any number, and the first connection would fail
+    numbers = _NUMBER.findall(text) if text.lower().startswith(_WITH_PORTS) else ()
+    for number in numbers:
+        if int(number) > _HIGHEST_PORT:
+            problem = f"{number} is no port: they go from 1 to {_HIGHEST_PORT}"
+            raise ConfigurationError(setting, f"{text!r} is no endpoint to {what_for} ({problem})")
+    return made
 
 
 def _problem_in_words(error: Exception) -> str:

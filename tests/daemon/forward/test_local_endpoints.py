@@ -24,5 +24,15 @@ class RefusalTests(SynchronousTestCase):
         for make, text in ((target_endpoint, "tcp:localhost:ssh"), (listening_endpoint, "tcp:ssh")):
             self.assertIn("('ssh' is not a number)", self.refused(make, text))
 
+    def test_number_above_all_ports_is_refused(self) -> None:
+        for make, text in (
+            (target_endpoint, "tcp:localhost:99999"),
+            (target_endpoint, "tcp:host=localhost:port=99999:timeout=100000"),
+            (listening_endpoint, "tcp:99999"),
+        ):
+            self.assertIn("(99999 is no port: they go from 1 to 65535)", self.refused(make, text))
+        for text in ("tcp:localhost:65535:timeout=100000", r"tcp:\:\:1:80", "unix:/run/99999"):
+            target_endpoint(MemoryReactorClock(), "x", text)
+
     def test_other_problems_are_those_of_the_parser(self) -> None:
         self.assertIn("Unknown endpoint type: 'what'", self.refused(target_endpoint, "what:1"))

@@ -72,6 +72,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.control.test_stream_transport.EndTests.test_malformed_chunk_ends_the_connection",),
     ),
     Mutant(
+        "a program is expected at a port that there is not",
+        "daemon/forward/local_endpoints.py",
+        "if int(number) > _HIGHEST_PORT:",
+        "if False:",
+        ("tests.daemon.forward.test_local_endpoints.RefusalTests.test_number_above_all_ports_is_refused",),
+    ),
+    Mutant(
         "a chunk that has come in part is taken for a whole one",
         "daemon/control/chunks.py",
         "self._at, self._data_left = at, left",
