@@ -298,6 +298,9 @@ def _state(status: Mapping[str, Any]) -> str:
         return "connected, served by its proxy as a client is; it goes on trying to join"
     if status.get("no_way_in"):
         return one_line(f"{status.get('state')}, and tries again: {status['no_way_in']}")
+    if status.get("state") == "connected" and status.get("role") == "client":
+        # it has no neighbours, and waits for none
+        return "connected, through its proxy"
     linked = "linked" if status.get("group_connected") else "not linked"
     return f"{status.get('state')}, {linked} with all neighbours"
 

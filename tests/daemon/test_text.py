@@ -226,6 +226,11 @@ class StatusTextTests(SynchronousTestCase):
         for usual in ({"role": "first"}, {"role": "client"}, {"state": "bootstrapping"}, {"table": ["x"]}):
             self.assertNotIn("served by its proxy", status_text({**served, **usual}))
 
+    def test_client_that_has_its_proxy_misses_nothing(self) -> None:
+        client = {**STATUS, "role": "client", "group_connected": False}
+        self.assertIn("state:         connected, through its proxy\n", status_text(client))
+        self.assertNotIn("proxy\n", status_text({**client, "state": "bootstrapping"}).split("listening")[0])
+
     def test_a_first_node_without_a_peer_is_well(self) -> None:
         text = status_text({"state": "disconnected", "role": "first"})
         self.assertIn("state:         disconnected, waiting for the first peer\n", text)
