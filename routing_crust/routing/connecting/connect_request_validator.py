@@ -3,7 +3,8 @@ The validator of connection requests: cheap checks first, then the signature, an
 wanted.
 
 A peer that asks for a link that we have with it may have lost that. So the link is probed, and the request
-waits: if no answer comes, a second link is made, and the handover decides which of the two lives.
+waits: if no answer comes, a second link is made, and the handover decides which of the two lives. One that
+names another address than the one that the link leads to need not wait.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final, Protocol
 from twisted.internet.interfaces import IDelayedCall
 
 from ...crust.interfaces import ILink
-from ...endpoints import Endpoint, PathKind
+from ...endpoints import Endpoint, PathKind, is_local_only
 from ...errors import CloseReason
 from ...limits import EXPECTED_TIMEOUT_SECONDS
 from ...names import Name
@@ -162,6 +163,10 @@ class ConnectRequestValidator(PeerListener):
         if problem:
             self._verdicts.refuse(peer, problem)
         else:
+            held = self._links.link_to(peer)
+            if held is not None and _has_moved(held, request):
+                # doubted before its successor comes, which would wait for what may be on its way
+                held.suspect()
             self._verdicts.accept(peer, request, envelope, link)
 
     def _holds(self, signed: Signed) -> bool:
@@ -189,7 +194,9 @@ class ConnectRequestValidator(PeerListener):
         if request.use is LinkUse.MEMBER and before is not None and newer == 0 and before.facts.is_client:
             return "it is a client, which cannot route for others"
         held = before if before is not None and newer == 0 and before.use >= request.use else None
-        improves = held is not None and (held.link.path_kind is PathKind.TUNNEL or held.link.is_doubted)
+        improves = held is not None and (
+            held.link.path_kind is PathKind.TUNNEL or held.link.is_doubted or _has_moved(held.link, request)
+        )
         if held is not None and not improves:
             return _LINKED
         if not self._holds(signed):
@@ -218,3 +225,16 @@ class ConnectRequestValidator(PeerListener):
                 not self._is_client and self._table.wants(name, endpoint) and self._links.has_room(name, use)
             )
         return self._granted.has_room(name)
+
+
+def _has_moved(link: ILink, request: ConnectRequest) -> bool:
+    """
+    Whether a peer that asks again names addresses on the internet, but not the one that our link leads to: no
+    connection from there is left, or soon none will be.
+    """
+    there = link.connection.peer
+    if is_local_only(there):
+        return False
+    named = [each for each in map(from_wire, request.candidates) if each.is_v6 == there.is_v6]
+    known = [each for each in named if not is_local_only(each)]
+    return bool(known) and there.host not in {each.host for each in known}

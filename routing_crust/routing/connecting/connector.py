@@ -18,12 +18,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
-from ...endpoints import Endpoint, PathKind
+from ...endpoints import PathKind
 from ...errors import ExpectedConnectionExpired, LinkClosed, PeerUnreachable, ServiceStopped
 from ...history import Way
-from ...limits import (
-    REQUEST_INTERVAL_SECONDS,
-)
+from ...limits import REQUEST_INTERVAL_SECONDS
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.waiters import Waiters
@@ -269,6 +267,12 @@ class Connector(PeerListener):
             self._attempts.linked(name, peer.use, link)
         self._links.agree(name, self._attempts.agreed_use(name))
 
+    def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
+        """What was sent over the link with a peer may be lost, requests to be passed on among it."""
+        for request in self._requests:
+            if not request.answered and request.sent_last >= peer.since:
+                request.send_again()
+
     def response_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
         A node answers a request.
@@ -301,7 +305,16 @@ class Connector(PeerListener):
         if self._attempts.expect(ExpectedResponse(peer, request.nonce, endpoints, response, request.token)):
             # the timer allowed for the answer; the dials that follow it take longer
             request.wait_for_dials()
-            self._dial(request, response, self._candidates.affordable(peer, endpoints))
+            self._attempts.punches.begin(
+                peer,
+                request.nonce,
+                self._candidates.affordable(peer, endpoints),
+                response.nat,
+                tuple(Name(each.name) for each in response.relays),
+                request.send_go,
+                self._node.clock.seconds() - request.sent,
+                response.guesses,
+            )
 
     def undeliverable(self, envelope_id: int) -> None:
         """An envelope of ours found no way on: if it carried a request, that takes another way."""
@@ -356,20 +369,6 @@ class Connector(PeerListener):
         request.stop()
         self._request(request.name, request.use, None, None).waiting = request.waiting
         return True
-
-    def _dial(
-        self, request: OutgoingRequest, response: ConnectResponse, endpoints: tuple[Endpoint, ...]
-    ) -> None:
-        self._attempts.punches.begin(
-            request.name,
-            request.nonce,
-            endpoints,
-            response.nat,
-            tuple(Name(each.name) for each in response.relays),
-            request.send_go,
-            self._node.clock.seconds() - request.sent,
-            response.guesses,
-        )
 
     def _give_up(self, name: Name, use: LinkUse) -> None:
         """A request got no answer, or its answer led to no link."""

@@ -47,6 +47,8 @@ GO_WAIT_SECONDS: Final = 1.0
 """Seconds by which the responder waits longer for a ConnectGo than the requester does before it sends it."""
 TUNNEL_WAIT_SECONDS: Final = 1.0
 """Seconds for which one of two ends that both asked leaves it to the other to make a tunnel."""
+MIN_LEAD_SECONDS: Final = 0.2
+"""By how much its request must have been answered first for an end not to leave the tunnel to the other."""
 UNCONFIRMED_CHECKS: Final = 5
 """Times, C{TUNNEL_DELAY_SECONDS} apart, that a tunnel waits for a link that may still be refused."""
 AGAIN_SECONDS: Final = (0.5, 1.0, 2.0)
@@ -68,6 +70,7 @@ class PlannedPunch:
     @ivar relays: the nodes that the peer named for a tunnel.
     @ivar guesses: whether both ends guess ports for it, which makes it the preferred one.
     @ivar punch: begins to punch; C{None} before anything is dialled, and once it was called.
+    @ivar punching: fires when punching has ended; C{None} until it begins.
     @ivar again: begins from the start.
     @ivar losses: how many of its links were lost before both ends agreed on them.
     @ivar next_time: begins again.
@@ -78,6 +81,7 @@ class PlannedPunch:
     rank: tuple[LinkUse, Name]
     undo: Callable[[], None]
     punch: Callable[[], None] | None = None
+    punching: Deferred[ILink] | None = None
     timer: IDelayedCall | None = None
     dials: tuple[Deferred[ILink], ...] = ()
     relays: tuple[Name, ...] = ()
@@ -86,6 +90,11 @@ class PlannedPunch:
     again: Callable[[], None] | None = None
     losses: int = 0
     next_time: IDelayedCall | None = None
+
+    @property
+    def preference(self) -> tuple[bool, tuple[LinkUse, Name]]:
+        """The greater of two is preferred, at both ends."""
+        return self.guesses, self.rank
 
 
 class PunchSchedule:
@@ -186,7 +195,8 @@ class PunchSchedule:
             if go is not None:
                 go()
             rendezvous = Rendezvous(hole_punch.requester, half, guess)
-            self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, asked_by, rendezvous))
+            hole_punch.punching = self._crust.connect(endpoints, peer, nonce, asked_by, rendezvous)
+            self._dial(hole_punch, peer, hole_punch.punching)
             hole_punch.timer = self._clock.callLater(
                 TUNNEL_DELAY_SECONDS, self._fall_back_to_tunnel, peer, nonce, hole_punch
             )
@@ -261,15 +271,25 @@ class PunchSchedule:
                 TUNNEL_DELAY_SECONDS, self._fall_back_to_tunnel, peer, nonce, hole_punch
             )
         else:
+            # the other end leaves them to this one as well, and our dials would only meet those that it has
+            for each in self._outdone(peer, hole_punch):
+                if each.punching is not None:
+                    each.punching.cancel()
             punch()
 
     def _fall_back_to_tunnel(self, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> None:
         """
         All else has failed, or cannot succeed. The requester chooses the relay. If both ends have
         asked for the same use, the end with the preferred request goes first, and the other waits for
-        C{TUNNEL_WAIT_SECONDS}. A stream does not wait for a table's tunnel, which may find no room in it.
+        C{TUNNEL_WAIT_SECONDS}, unless its own request was answered C{MIN_LEAD_SECONDS} earlier. A
+        stream does not wait for a table's tunnel, which may find no room in it.
         """
-        rivals = (each for each in self._rivals(peer, hole_punch) if each.rank[0] == hole_punch.rank[0])
+        latest = hole_punch.begun + MIN_LEAD_SECONDS
+        rivals = (
+            each
+            for each in self._rivals(peer, hole_punch)
+            if each.rank[0] == hole_punch.rank[0] and each.begun < latest
+        )
         if hole_punch.requester and any(rivals):
             hole_punch.timer = self._clock.callLater(
                 TUNNEL_WAIT_SECONDS, self._tunnel_now, peer, nonce, hole_punch
@@ -295,8 +315,13 @@ class PunchSchedule:
         # punching that began earlier has ended, and its ports are free
         since = self._clock.seconds() - PUNCH_TIMEOUT_SECONDS
         for (name, _), each in self._all.items():
-            is_preferred = (each.guesses, each.rank) > (hole_punch.guesses, hole_punch.rank)
-            if name == peer and each.begun > since and is_preferred:
+            if name == peer and each.begun > since and each.preference > hole_punch.preference:
+                yield each
+
+    def _outdone(self, peer: Name, hole_punch: PlannedPunch) -> Iterator[PlannedPunch]:
+        """Other requests between the two ends to which this one is preferred."""
+        for (name, _), each in list(self._all.items()):
+            if name == peer and each.preference < hole_punch.preference:
                 yield each
 
     def _near(self, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:

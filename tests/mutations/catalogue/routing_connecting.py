@@ -148,8 +148,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "request: the link that a peer asks for once more is not probed",
         "routing/connecting/connect_request_validator.py",
-        "held.suspect()",
-        "pass",
+        "            held.suspect()\n\n        def probed",
+        "            pass\n\n        def probed",
         (
             "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_peer_that_asks_for_a_link_it_has_is_probed",
         ),

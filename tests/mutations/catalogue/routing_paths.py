@@ -46,8 +46,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a stream waits for the tunnel of a routing table",
         "routing/connecting/rendezvous.py",
-        " if each.rank[0] == hole_punch.rank[0])",
-        ")",
+        "each.rank[0] == hole_punch.rank[0] and each.begun < latest",
+        "each.begun < latest",
         (
             "tests.routing.connecting.test_rendezvous.HolePunchTests.test_stream_does_not_wait_for_the_tunnel_of_a_table",
         ),
@@ -163,6 +163,51 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "return None",
         (
             "tests.routing.connecting.test_nearest_relay.DyingTests.test_peer_is_asked_by_the_next_relay_when_the_first_is_silent",
+        ),
+    ),
+    Mutant(
+        "two requests of one peer punch between the same ports",
+        "routing/connecting/rendezvous.py",
+        "each.punching is not None:",
+        "False:",
+        (
+            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_preferred_request_ends_the_punching_for_another",
+        ),
+    ),
+    Mutant(
+        "an end that is ready leaves the tunnel to one that is not",
+        "routing/connecting/rendezvous.py",
+        "each.rank[0] == hole_punch.rank[0] and each.begun < latest",
+        "each.rank[0] == hole_punch.rank[0]",
+        (
+            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_end_whose_request_was_answered_long_before_the_preferred_one_makes_the_tunnel",
+        ),
+    ),
+    Mutant(
+        "a request that a reset has voided is not sent again",
+        "routing/connecting/connector.py",
+        "                request.send_again()\n\n    def response_received",
+        "                pass\n\n    def response_received",
+        (
+            "tests.routing.connecting.test_connector.ResetTests.test_request_that_was_sent_over_a_link_before_it_was_reset_goes_out_again",
+        ),
+    ),
+    Mutant(
+        "a peer that has moved waits for the probe of its former address",
+        "routing/connecting/connect_request_validator.py",
+        "held.link.is_doubted or _has_moved(held.link, request)",
+        "held.link.is_doubted",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_request_of_a_peer_that_has_moved_does_not_wait",
+        ),
+    ),
+    Mutant(
+        "the link to the former address of a peer is not looked at",
+        "routing/connecting/connect_request_validator.py",
+        "                held.suspect()\n            self._verdicts",
+        "                pass\n            self._verdicts",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_request_of_a_peer_that_has_moved_does_not_wait",
         ),
     ),
     Mutant(

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role, Settings
 from routing_crust.crust.interfaces import ICrust, ILink
-from routing_crust.endpoints import Endpoint, PathKind
+from routing_crust.endpoints import Connection, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
 from routing_crust.limits import EXPECTED_TIMEOUT_SECONDS
@@ -35,13 +35,15 @@ OURS = Identity.from_seed(bytes([1]) * 32)
 THEIRS = Identity.from_seed(bytes([2]) * 32)
 NOW = 1_700_000_000.0
 ENDPOINT = Endpoint("8.8.8.8", 5483)
+OWN_ENDPOINT = Endpoint("10.0.0.2", 5483)
 
 
 class FakeLink:
     """A link that counts how often it is probed."""
 
-    def __init__(self, path_kind: PathKind) -> None:
+    def __init__(self, path_kind: PathKind, peer: Endpoint) -> None:
         self.path_kind = path_kind
+        self.connection = Connection(Protocol.TCP, peer, OWN_ENDPOINT)
         self.probes = 0
         self.is_doubted = False
 
@@ -169,9 +171,13 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         self.validator.request_received(envelope, THEIRS.name, None)
 
     def link_with_peer(
-        self, use: LinkUse = LinkUse.MEMBER, path_kind: PathKind = PathKind.DIRECT, incarnation: int = 5
+        self,
+        use: LinkUse = LinkUse.MEMBER,
+        path_kind: PathKind = PathKind.DIRECT,
+        incarnation: int = 5,
+        at: Endpoint = ENDPOINT,
     ) -> FakeLink:
-        link = FakeLink(path_kind)
+        link = FakeLink(path_kind, at)
         facts = PeerFacts(False, incarnation, b"", (), None)
         self.links.known = Peer(THEIRS.name, cast(ILink, link), use, True, facts, NOW)
         return link
@@ -293,6 +299,24 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
                 self.links.known = None
             self.clock.advance(PROBE_WAIT_SECONDS / 2)
             self.assertEqual(self.decided(), ["accepted"])
+
+    def test_request_of_a_peer_that_has_moved_does_not_wait(self) -> None:
+        """No connection from its former address is left, and what is sent there is doubted from now on."""
+        former, network, mapped = (Endpoint(host, 7) for host in ("9.9.9.9", "10.0.0.9", "2606:4700::9"))
+        places: tuple[tuple[Endpoint, list[str]], ...]
+        places = ((former, ["accepted"]), (ENDPOINT, []), (network, []), (mapped, []))
+        for number, (at, says) in enumerate(places):
+            link = self.link_with_peer(at=at)
+            self.ask(nonce=bytes([number]) * 16)
+            self.assertEqual((link.probes, self.decided()), (1, says), at)
+            self.clock.advance(PROBE_WAIT_SECONDS)
+            self.decided()
+
+    def test_peer_that_names_no_address_on_the_internet_has_not_moved(self) -> None:
+        """It may not know yet how others see it."""
+        self.link_with_peer(at=Endpoint("9.9.9.9", 7))
+        self.ask(candidates=(to_wire(Endpoint("10.0.0.9", 7)),))
+        self.assertEqual(self.decided(), [])
 
     def test_request_is_accepted_when_the_link_is_doubted(self) -> None:
         """And waits no longer than for the next turn: the link knows how long a round trip takes."""

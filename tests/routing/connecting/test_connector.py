@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 from twisted.internet.defer import CancelledError
@@ -10,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Role, Settings
 from routing_crust.crust.interfaces import Rendezvous
-from routing_crust.errors import ExpectedConnectionExpired, ServiceStopped
+from routing_crust.errors import CloseReason, ExpectedConnectionExpired, LinkClosed, ServiceStopped
 from routing_crust.identity import Identity
 from routing_crust.limits import MAX_ATTEMPTS
 from routing_crust.names import Name
@@ -375,3 +376,25 @@ class WayTests(SynchronousTestCase):
             with self.assertRaises(ExpectedConnectionExpired):
                 self.net.result(asked)
             self.assertEqual(ways, expected)
+
+
+class ResetTests(SynchronousTestCase):
+    """The first link after a loss replaces one that the other end still has: what it carried is void."""
+
+    def test_request_that_was_sent_over_a_link_before_it_was_reset_goes_out_again(self) -> None:
+        net = Net()
+        self.addCleanup(net.stop)
+        core = net.grow(3)[0]._core
+        assert core is not None
+        connector, peer = core.connector, core.links.peers[0]
+        connector.request_link(net.identity().name, LinkUse.DIRECT).addErrback(lambda _: None)
+        (request,) = connector._requests
+        sent: list[object] = []
+        self.patch(request, "_send", lambda *what: sent.append(what))
+        reason = LinkClosed(CloseReason.CONNECTION_LOST)
+        for since, count in ((net.clock.seconds() + 1, 0), (peer.since, 1)):
+            connector.peer_reset(replace(peer, since=since), reason)
+            self.assertEqual(len(sent), count)
+        request.answered = True
+        connector.peer_reset(peer, reason)
+        self.assertEqual(len(sent), 1)

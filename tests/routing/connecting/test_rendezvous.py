@@ -416,6 +416,35 @@ class HolePunchTests(SynchronousTestCase):
         self.assertEqual(self.crossed(GREAT, direct, member), [b"theirs"])
         self.assertEqual(self.crossed(SMALL, member, direct), [b"ours"])
 
+    def test_preferred_request_ends_the_punching_for_another(self) -> None:
+        """It has the same two ports: the SYNs of the one would meet those of the other, and end both."""
+        self.make(GREAT)
+        self.begin(True, nonce=b"stream", use=LinkUse.DIRECT)
+        (first,) = self.crust.running
+        self.begin(True, nonce=b"table", use=LinkUse.MEMBER)
+        self.assertNotIn(first, self.crust.running)
+        self.assertEqual(len(self.crust.running), 1)
+        self.assertEqual(len(self.crust.expected), 2)  # a link that is nearly up still counts
+        self.punches.stop()
+
+    def test_punching_goes_on_for_the_preferred_request(self) -> None:
+        self.make(GREAT)
+        self.begin(True, nonce=b"table", use=LinkUse.MEMBER)
+        self.begin(True, nonce=b"stream", use=LinkUse.DIRECT)
+        self.assertEqual([len(self.crust.punched(each)) for each in (b"table", b"stream")], [1, 0])
+        self.assertEqual(len(self.crust.running), 1)
+        self.punches.stop()
+
+    def test_end_whose_request_was_answered_long_before_the_preferred_one_makes_the_tunnel(self) -> None:
+        """The other end would be ready much later, and finds the tunnel then."""
+        self.make(SMALL)
+        self.begin(True, nonce=b"ours")
+        self.clock.advance(0.9 * TUNNEL_DELAY_SECONDS)
+        self.begin(False, nonce=b"theirs")
+        self.clock.advance(0.2 * TUNNEL_DELAY_SECONDS)
+        self.assertEqual(self.tunnels, [(b"ours", RELAYS)])
+        self.punches.stop()
+
     def test_end_with_the_preferred_request_makes_the_tunnel_first(self) -> None:
         """If both ends have asked, the other one leaves it a second."""
         for own, wait in ((GREAT, 0.0), (SMALL, TUNNEL_WAIT_SECONDS)):
