@@ -218,8 +218,10 @@ class Link(FrameReceiver):
     def _set_tick(self) -> None:
         if self._reason is None:
             liveness = self._liveness
-            late = with_slack(liveness.wait, self._owner.clock.seconds())
-            liveness.wait = min(late, liveness.latest)
+            # while an answer is owed each tick counts: streams wait for the link that replaces a dead one
+            if liveness.waiting is None:
+                late = with_slack(liveness.wait, self._owner.clock.seconds())
+                liveness.wait = min(late, liveness.latest)
             self._arm(liveness.wait, self._tick)
 
     def _tick_due(self) -> float:

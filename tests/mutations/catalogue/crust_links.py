@@ -432,4 +432,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
             "tests.routing.sessions.test_sessions.TlsTests.test_another_node_than_was_asked_for_is_refused_at_both_ends",
         ),
     ),
+    Mutant(
+        "a link that owes an answer is looked at late",
+        "crust/link/link.py",
+        "if liveness.waiting is None:",
+        "if True:",
+        (
+            "tests.streams.test_accepting.AcceptorTests.test_stream_is_asked_for_again_over_the_link_that_replaces_a_dead_one",
+        ),
+    ),
 )
