@@ -125,6 +125,12 @@ class Attachment(PeerListener):
         # the proxy is established again when its second direction comes up: that link is not a spare one
         elif peer.use is LinkUse.ATTACHED and peer.name not in (self._neighbourhood.proxy, *self._former):
             self._attached(peer)
+        elif peer.use is LinkUse.DIRECT and not self._node.is_client:
+            # an application has taken over the link that made us part of the network
+            if before is not None and self._is_a_way_in(before) and not self._is_a_way_in(peer):
+                self._look_at_ways_in()
+            if self._lifecycle.state is not State.CONNECTED:
+                self._joiner.wake()
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """If this was the last way into the network, the machine leaves C{CONNECTED}."""
@@ -136,14 +142,22 @@ class Attachment(PeerListener):
             self._neighbourhood.set_proxy(self._former.pop() if self._former else None)
             if self._is_served:
                 self._when_served(self._neighbourhood.proxy)
-        if was_a_way_in and not any(self._is_a_way_in(each) for each in self._links.peers):
-            for action in self._when_cut_off:
-                action()
-            cancel(self._join_deadline)
-            cancel(self._beside_timer)
-            self._end_service()
-            # last, since observers hear of it, and may ask how we stand
-            self._lifecycle.machine.last_link_lost()
+        if was_a_way_in:
+            self._look_at_ways_in()
+
+    def _look_at_ways_in(self) -> None:
+        if any(map(self._is_a_way_in, self._links.peers)):
+            return
+        for action in self._when_cut_off:
+            action()
+        cancel(self._join_deadline)
+        cancel(self._beside_timer)
+        self._end_service()
+        # last, since observers hear of it, and may ask how we stand
+        self._lifecycle.machine.last_link_lost()
+        # peers with which an application has a link are not dialled again, and may know the way
+        if not self._node.is_client and self._links.peers:
+            self._joiner.wake()
 
     def group_changed(self, connected: bool) -> None:
         """Drop the proxy when the close group is reached: the members of the table replace it."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Protocol
+from typing import Final, Protocol
 
 from ...crust.interfaces import ILink
 from ...endpoints import Direction, is_local_only
@@ -19,9 +19,19 @@ from ..node import Node
 from .client_registry import ClientRegistry, open_record
 from .routing_table import RoutingTable, counted_by, counted_networks
 
+MAX_ASKED: Final = 8
+"""Peers of applications that are asked for the way into the network."""
+
 
 class LinkLookup(Protocol):
-    """Where links are found by the names of their peers."""
+    """
+    Where links are found by the names of their peers.
+
+    @ivar peers: all peers with which we have confirmed links.
+    """
+
+    @property
+    def peers(self) -> tuple[Peer, ...]: ...
 
     def link_to(self, name: Name) -> ILink | None:
         """
@@ -90,7 +100,12 @@ class Neighbourhood:
         return self.proxy is not None or len(self.table) > 0
 
     def first_hops(self) -> tuple[ILink, ...]:
-        """First hops for lookups of our own name: the proxy and our two nearest neighbours."""
+        """
+        First hops for lookups of our own name: the proxy and our two nearest neighbours. While we have
+        neither, peers of applications: where we know no others, nobody is left to dial.
+        """
+        if not self.bootstrapped:
+            return tuple(each.link for each in self._links.peers if not each.facts.is_client)[:MAX_ASKED]
         # two neighbours, since one alone may lack the same node that we lack
         names = [entry.name for entry in self.table.nearest(self._node.name, 2)]
         if self.proxy is not None:

@@ -8,6 +8,24 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a link that an application has taken over is still a way into the network",
+        "routing/membership/attachment.py",
+        "if before is not None and self._is_a_way_in(before) and not self._is_a_way_in(peer):",
+        "if False:",
+        (
+            "tests.routing.membership.test_ways_in.WayInTests.test_link_that_only_an_application_uses_any_more_is_no_way_in",
+        ),
+    ),
+    Mutant(
+        "a node whose contacts all have links of applications does not join",
+        "routing/membership/neighbourhood.py",
+        "        if not self.bootstrapped:\n            return tuple(",
+        "        if False:\n            return tuple(",
+        (
+            "tests.routing.membership.test_ways_in.WayInTests.test_node_joins_by_a_requested_link_where_nobody_else_can_be_dialled",
+        ),
+    ),
+    Mutant(
         "a network may have all of a close group",
         "routing/mixed_groups.py",
         "if all(taken[network] < share for network in each):",

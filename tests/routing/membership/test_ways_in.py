@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +15,7 @@ from routing_crust.routing.membership.attachment import BESIDE_LOOK_SECONDS, BES
 from routing_crust.routing.membership.proxy_trial import FIRST_PATIENCE_SECONDS
 from routing_crust.routing.state import State
 from routing_crust.testing.simulation import SimulatedNetwork
+from routing_crust.wire.messages import LinkUse
 
 
 class WayInTests(SynchronousTestCase):
@@ -50,6 +52,31 @@ class WayInTests(SynchronousTestCase):
         self.net.run_until(self.net.joined)
         self.assertIs(self.core.state, State.CONNECTED)
         self.assertIsNotNone(self.core.links.link_to(self.other))
+
+    def test_node_joins_by_a_requested_link_where_nobody_else_can_be_dialled(self) -> None:
+        """Its peer is not dialled, since there is a link, and is asked to make us a member instead."""
+        for node in self.net.alive:
+            if node.name != self.other and node is not self.newcomer:
+                self.net.network.block(self.newcomer.crust, node.crust)
+        self.lose(self.core.proxy)
+        self.net.run_until(lambda: self.other in self.core.table, 30)
+        self.assertIs(self.core.state, State.CONNECTED)
+
+    def test_link_that_only_an_application_uses_any_more_is_no_way_in(self) -> None:
+        """It was one for as long as its peer was attached to us, and nothing is lost when it is raised."""
+        proxy = self.core.proxy
+        assert proxy is not None
+        attached = self.core.links.peer(proxy)
+        assert attached is not None
+        raised = replace(attached, use=LinkUse.DIRECT)
+        self.core.neighbourhood.proxy = None
+        for peers, state in (
+            ((raised, attached), State.BOOTSTRAPPING),
+            ((raised,), State.DISCONNECTED),
+        ):
+            self.patch(self.core.attachment, "_links", SimpleNamespace(peers=peers))
+            self.core.attachment.peer_established(raised, attached)
+            self.assertIs(self.core.state, state)
 
     def test_loss_of_a_requested_link_changes_no_state(self) -> None:
         """It is none while the newcomer bootstraps again, either."""
