@@ -371,8 +371,10 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a silent link is cut later where its ticks wait for those of others",
         "crust/link/link.py",
-        "liveness.wait = min(late, liveness.latest)",
-        "liveness.wait = late",
+        "            if liveness.waiting is None:\n"
+        "                late = with_slack(liveness.wait, self._owner.clock.seconds())\n"
+        "                liveness.wait = min(late, liveness.latest)\n",
+        "            liveness.wait = with_slack(liveness.wait, self._owner.clock.seconds())\n",
         ("tests.crust.link.test_liveness.IdleTests.test_link_is_cut_no_later_for_that",),
     ),
     Mutant(
