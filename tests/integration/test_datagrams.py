@@ -80,7 +80,7 @@ class DnsTests(TwoDaemonsCase):
             large, _ = await self.dig(udp, "+notcp", "+bufsize=4096", "+ignore", "TXT", "large.test")
             self.assertEqual(large.count(LARGE), 12, large)
         shown, _, _ = await self.run_command("status", f"--state-dir={self.client.state_dir}")
-        self.assertRegex(shown, r"forwarded dns with \w+, for .* bytes sent, \d+ received")
+        self.assertRegex(shown, r"forwarded dns with there \(\w+\), for .* bytes sent, \d+ received")
 
         _, status = await self.dig(self.ports["dns"], "+tcp", "+tries=1", "printer.test")
         self.assertNotEqual(status, 0)

@@ -157,7 +157,8 @@ class CrowdTests(SynchronousTestCase):
             crowd.append(self.network.node(identity=key, beside=crowd[0] if crowd else None))
             if lies:
                 self.make_liar(crowd)
-        self.network.run_for(30)
+        # until all have told of those who came last
+        self.network.run_for(60)
         return crowd
 
     def make_liar(self, crowd: list[SimulatedNode]) -> None:

@@ -24,14 +24,11 @@ MAX_ASKED: Final = 8
 
 
 class LinkLookup(Protocol):
-    """
-    Where links are found by the names of their peers.
-
-    @ivar peers: all peers with which we have confirmed links.
-    """
+    """Where links are found by the names of their peers."""
 
     @property
-    def peers(self) -> tuple[Peer, ...]: ...
+    def peers(self) -> tuple[Peer, ...]:
+        """All peers with which we have confirmed links."""
 
     def link_to(self, name: Name) -> ILink | None:
         """
