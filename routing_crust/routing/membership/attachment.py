@@ -129,7 +129,7 @@ class Attachment(PeerListener):
             # an application has taken over the link that made us part of the network
             if before is not None and self._is_a_way_in(before) and not self._is_a_way_in(peer):
                 self._look_at_ways_in()
-            if self._lifecycle.state is not State.CONNECTED:
+            elif self._lifecycle.state is not State.CONNECTED:
                 self._joiner.wake()
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:

@@ -70,13 +70,15 @@ class WayInTests(SynchronousTestCase):
         assert attached is not None
         raised = replace(attached, use=LinkUse.DIRECT)
         self.core.neighbourhood.proxy = None
-        for peers, state in (
-            ((raised, attached), State.BOOTSTRAPPING),
-            ((raised,), State.DISCONNECTED),
+        woken: list[None] = []
+        self.patch(self.core.joiner, "wake", lambda: woken.append(None))
+        for peers, state, times in (
+            ((raised, attached), State.BOOTSTRAPPING, 0),
+            ((raised,), State.DISCONNECTED, 1),
         ):
             self.patch(self.core.attachment, "_links", SimpleNamespace(peers=peers))
             self.core.attachment.peer_established(raised, attached)
-            self.assertIs(self.core.state, state)
+            self.assertEqual((self.core.state, len(woken)), (state, times))
 
     def test_loss_of_a_requested_link_changes_no_state(self) -> None:
         """It is none while the newcomer bootstraps again, either."""
