@@ -19,7 +19,7 @@ besieged may have cut it. The requester begins again then, a few times; the resp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -265,15 +265,15 @@ class PunchSchedule:
             return
         # cleared before it begins: the timer and a late ConnectGo may both lead here
         hole_punch.punch = None
-        if any(self._rivals(peer, hole_punch)):
+        if self._rivals(peer, hole_punch):
             # the other request punches for both; a tunnel is still ours to make if that fails
             hole_punch.timer = self._clock.callLater(
                 TUNNEL_DELAY_SECONDS, self._fall_back_to_tunnel, peer, nonce, hole_punch
             )
         else:
             # the other end leaves them to this one as well, and our dials would only meet those that it has
-            for each in self._outdone(peer, hole_punch):
-                if each.punching is not None:
+            for each in self._between(peer):
+                if each.punching is not None and each.preference < hole_punch.preference:
                     each.punching.cancel()
             punch()
 
@@ -310,19 +310,16 @@ class PunchSchedule:
             awaited = hole_punch.rank[0] is LinkUse.DIRECT
             self._dial(hole_punch, peer, self._tunnel(peer, nonce, hole_punch.relays, awaited))
 
-    def _rivals(self, peer: Name, hole_punch: PlannedPunch) -> Iterator[PlannedPunch]:
+    def _between(self, peer: Name) -> list[PlannedPunch]:
+        """All requests between the two ends."""
+        return [each for (name, _), each in self._all.items() if name == peer]
+
+    def _rivals(self, peer: Name, hole_punch: PlannedPunch) -> list[PlannedPunch]:
         """Other requests between the two ends that are preferred: the same ports serve one only."""
         # punching that began earlier has ended, and its ports are free
         since = self._clock.seconds() - PUNCH_TIMEOUT_SECONDS
-        for (name, _), each in self._all.items():
-            if name == peer and each.begun > since and each.preference > hole_punch.preference:
-                yield each
-
-    def _outdone(self, peer: Name, hole_punch: PlannedPunch) -> Iterator[PlannedPunch]:
-        """Other requests between the two ends to which this one is preferred."""
-        for (name, _), each in list(self._all.items()):
-            if name == peer and each.preference < hole_punch.preference:
-                yield each
+        preferred = (each for each in self._between(peer) if each.preference > hole_punch.preference)
+        return [each for each in preferred if each.begun > since]
 
     def _near(self, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         """

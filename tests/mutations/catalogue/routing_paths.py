@@ -168,7 +168,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "two requests of one peer punch between the same ports",
         "routing/connecting/rendezvous.py",
-        "each.punching is not None:",
+        "each.punching is not None and each.preference < hole_punch.preference:",
         "False:",
         (
             "tests.routing.connecting.test_rendezvous.HolePunchTests.test_preferred_request_ends_the_punching_for_another",
