@@ -111,7 +111,6 @@ class PortKeeper:
             self._timer.reset(SETTLE_SECONDS)
 
     async def _stop(self) -> None:
-        self._waiting.fire(None)
         running, self._running = self._running, None
         if running is not None:
             # a router is asked one thing at a time, so that must be over before the removal
@@ -159,10 +158,13 @@ class PortKeeper:
             if gateway is not None:
                 # asked each time: a laptop may have come home, or have another address from the router
                 problem = self._objection(gateway) or await self._map_anyhow(gateway)
+            known, self.problem = self.problem, problem
+            self._waiting.fire(None)
             if not problem:
                 await self._keep(gateway)
             else:
-                self._cannot(problem)
+                # the same problem returns with every retry, for days where there is no such router
+                self._report(LogLevel.debug if problem == known else LogLevel.info)
                 await self._pause(self._retry.next_wait())
 
     def _objection(self, gateway: Gateway) -> str:
@@ -237,6 +239,7 @@ class PortKeeper:
     def _ended(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             self.log.failure("mapping of port {port} has ended", failure, port=self.listening.port)
+        self._waiting.fire(None)
 
     def _got(self, lease: Lease) -> None:
         old, self.lease = self.lease, lease
@@ -258,7 +261,6 @@ class PortKeeper:
             remark=lease.remark and f"; {lease.remark}",
         )
         self._told(old, lease)
-        self._waiting.fire(None)
 
     def _lost(self, problem: str) -> None:
         lease, self.lease = self.lease, None
@@ -271,10 +273,8 @@ class PortKeeper:
         )
         self._told(lease, None)
 
-    def _cannot(self, problem: str) -> None:
-        # the same problem returns with every retry, for days where there is no such router
-        level = LogLevel.debug if problem == self.problem else LogLevel.info
-        self.problem = problem
+    def _report(self, level: LogLevel) -> None:
+        """Say why the port is not mapped."""
         self.log.emit(
             level,
             "no router lets connections to {listening} in: {problem}. This is tried again in {wait}, "
@@ -284,10 +284,9 @@ class PortKeeper:
             "or when the network changes",
             listening=str(self.listening),
             port=self.listening.port,
-            problem=problem,
+            problem=self.problem,
             wait=in_words(self._retry.bound),
         )
-        self._waiting.fire(None)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, less if the network changes or has changed meanwhile."""

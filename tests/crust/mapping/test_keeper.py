@@ -432,3 +432,9 @@ class StopTests(KeeperTests):
         stopped = self.stop()
         self.answer()
         self.assertStopped(stopped)
+
+    def test_bug_leaves_nobody_waiting_for_what_the_router_says(self) -> None:
+        asked = self.start().when_asked()
+        self.routers[-1].answer.errback(ZeroDivisionError())
+        self.successResultOf(asked)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
