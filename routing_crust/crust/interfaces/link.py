@@ -26,6 +26,9 @@ class IRoundTrip(Protocol):
     def smoothed(self) -> float | None:
         """In seconds; C{None} while nothing is known."""
 
+    def smoothed_or(self, seconds: float) -> float:
+        """L{smoothed}, or this while nothing is known."""
+
     @property
     def variation(self) -> float | None:
         """By how much round trips differ from that, in seconds; C{None} before the first was measured."""

@@ -256,7 +256,7 @@ class Link(FrameReceiver):
     @property
     def _suspicion(self) -> float:
         # what the set-up took counts until there is a sample, but TLS may have waited for a processor
-        guess = ASKED_ROUND_TRIPS * (self.round_trip.smoothed or 0.0)
+        guess = ASKED_ROUND_TRIPS * self.round_trip.smoothed_or(0.0)
         return min(max(SUSPECTED_DOUBT_AFTER_SECONDS, guess), ASKED_DOUBT_AFTER_SECONDS)
 
     def _ask(self, within: float | None, doubt_in: float) -> None:

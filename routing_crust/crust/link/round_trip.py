@@ -41,6 +41,10 @@ class RoundTrip:
         self._since = seconds()
         self._unanswered: tuple[tuple[bytes, float], ...] = ()  # nonces, and when each was sent
 
+    def smoothed_or(self, seconds: float) -> float:
+        """L{smoothed}, or this while nothing is known."""
+        return seconds if self.smoothed is None else self.smoothed
+
     def handshake_done(self) -> None:
         """TLS is done on our side."""
         self.smoothed = self._seconds() - self._since

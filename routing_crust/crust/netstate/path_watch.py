@@ -185,7 +185,7 @@ class PathWatch:
 
 def answer_time(link: ILink) -> float:
     """How long an answer over a link may take: as long as TCP would wait for it (RFC 6298), within bounds."""
-    seconds = (link.round_trip.smoothed or 0.0) + 4 * (link.round_trip.variation or 0.0)
+    seconds = link.round_trip.smoothed_or(0.0) + 4 * (link.round_trip.variation or 0.0)
     return min(max(ANSWER_SECONDS, seconds), MAX_ANSWER_SECONDS)
 
 

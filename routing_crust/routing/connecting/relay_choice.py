@@ -114,7 +114,7 @@ class RelayChoice:
         for peer in self._by_preference(other, theirs):
             endpoint = None if peer.name in found else self._dialable_at(peer)
             if endpoint is not None:
-                own = known_seconds(peer.link)
+                own = peer.link.round_trip.smoothed_or(inf)
                 milliseconds = 0 if isinf(own) else min(60_000, max(1, ceil(own * 1000)))
                 found[peer.name] = WireRelay(peer.name.raw, to_wire(endpoint), milliseconds)
                 if len(found) == MAX_RELAYS_NAMED:
@@ -151,7 +151,7 @@ class RelayChoice:
         since, waited = self._waits.get((peer, relay), (-inf, 0.0))
         if self._node.clock.seconds() - since >= WAIT_MEMORY_SECONDS:
             waited = 0.0
-        return known_seconds(own) + theirs + waited
+        return own.round_trip.smoothed_or(inf) + theirs + waited
 
     def probe(self, peer: Peer) -> None:
         """Measure the tunnel to this peer, and our links to the relays that it has named."""
@@ -257,7 +257,7 @@ class RelayChoice:
                 yield peer
         usable = self._usable(other)
         near = sorted(usable, key=lambda each: other.distance(each.name))
-        quick = sorted(usable, key=lambda each: (each.link.is_doubted, known_seconds(each.link)))
+        quick = sorted(usable, key=lambda each: (each.link.is_doubted, each.link.round_trip.smoothed_or(inf)))
         for pair in zip(near, quick, strict=True):
             yield from pair
 
@@ -281,12 +281,6 @@ class RelayChoice:
         # Its table may have no room for us. Of two such nodes neither could name it, and each has the other's
         # way through it.
         return any(each.link.via == name for each in self._links.peers)
-
-
-def known_seconds(link: ILink) -> float:
-    """The round trip over a link as it was measured; infinite if it was not."""
-    seconds = link.round_trip.smoothed
-    return inf if seconds is None else seconds
 
 
 def _milliseconds(seconds: float) -> str:

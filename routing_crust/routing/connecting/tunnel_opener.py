@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -20,7 +21,7 @@ from ..links.peer import Peer
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .connector import Connector
-from .relay_choice import RelayChoice, known_seconds
+from .relay_choice import RelayChoice
 
 MIN_MEMBERSHIP_WAIT_SECONDS: Final = 0.5
 MAX_MEMBERSHIP_WAIT_SECONDS: Final = 2.0
@@ -107,7 +108,7 @@ class TunnelOpener:
         is_asked = peer.use is LinkUse.ATTACHED and self._connector.is_requesting(peer.name, LinkUse.MEMBER)
         if age is None or not is_asked:
             return 0.0
-        trips = MEMBERSHIP_ROUND_TRIPS * known_seconds(peer.link)
+        trips = MEMBERSHIP_ROUND_TRIPS * peer.link.round_trip.smoothed_or(inf)
         return min(max(trips, MIN_MEMBERSHIP_WAIT_SECONDS), MAX_MEMBERSHIP_WAIT_SECONDS) - age
 
     async def _limited(self, waiting: Deferred[ILink], seconds: float = TRY_SECONDS) -> ILink:

@@ -60,6 +60,5 @@ class NearHops:
         if link is None or link.is_doubted:
             seconds = DOUBTED_SECONDS
         else:
-            measured = link.round_trip.smoothed
-            seconds = UNMEASURED_SECONDS if measured is None else measured
+            seconds = link.round_trip.smoothed_or(UNMEASURED_SECONDS)
         return seconds + BIT_SECONDS * name.distance(target).bit_length()

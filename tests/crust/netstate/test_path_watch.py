@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import cast
 
 from twisted.internet.task import Clock
@@ -10,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.link.liveness import SUSPECTED_DOUBT_AFTER_SECONDS
+from routing_crust.crust.link.round_trip import RoundTrip
 from routing_crust.crust.netstate.path_watch import (
     ANSWER_AFTER_BREAKS_SECONDS,
     ANSWER_SECONDS,
@@ -39,7 +39,7 @@ class FakeLink:
         self.probes = 0
         self.within: float | None = None
         self.cut = False
-        self.round_trip = SimpleNamespace(smoothed=None, variation=None)
+        self.round_trip = RoundTrip(float)
 
     def probe(self) -> None:
         self.probes += 1
@@ -236,7 +236,7 @@ class PathWatchTests(SynchronousTestCase):
     def test_answer_of_a_slow_link_is_waited_for(self) -> None:
         """As long as TCP waits: else all would be probed all the time."""
         links = self.several(3)
-        links[1].round_trip = SimpleNamespace(smoothed=0.4, variation=0.1)
+        links[1].round_trip.smoothed, links[1].round_trip.variation = 0.4, 0.1
         self.watch.link_silent(cast(ILink, links[0]))
         self.clock.advance(0.75)
         self.assertEqual(self.probes(), [0, 1, 0])

@@ -71,8 +71,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a tunnel's relay is chosen by one half of the way",
         "routing/connecting/relay_choice.py",
-        "return known_seconds(own) + theirs + waited",
-        "return known_seconds(own)",
+        "return own.round_trip.smoothed_or(inf) + theirs + waited",
+        "return own.round_trip.smoothed_or(inf)",
         ("tests.routing.connecting.test_nearest_relay.ChoosingTests",),
     ),
     Mutant(

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Name, Settings
 from routing_crust.crust.interfaces import ILink
+from routing_crust.crust.link.round_trip import RoundTrip
 from routing_crust.endpoints import PathKind
 from routing_crust.routing.membership.neighbourhood import LinkLookup
 from routing_crust.routing.membership.routing_table import PeerEntry, RoutingTable
@@ -23,13 +24,8 @@ HALF = BIT_SECONDS / 2
 
 
 @dataclass
-class Trip:
-    smoothed: float | None
-
-
-@dataclass
 class LinkWithTrip:
-    round_trip: Trip
+    round_trip: RoundTrip
     is_doubted: bool = False
 
 
@@ -56,7 +52,9 @@ class NearHopsTests(SynchronousTestCase):
 
     def add(self, name: Name, seconds: float | None) -> Name:
         self.table.add(PeerEntry(name))
-        self.links.links[name] = LinkWithTrip(Trip(seconds))
+        trip = RoundTrip(float)
+        trip.smoothed = seconds
+        self.links.links[name] = LinkWithTrip(trip)
         return name
 
     def test_of_two_in_one_ring_the_sooner_is_taken(self) -> None:
