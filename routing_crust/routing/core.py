@@ -66,7 +66,6 @@ class RoutingCore(NodeParts):
                 self.lookup,
                 self.messenger,
                 self.tunnels,
-                self.dispatch,
                 self.reachability,
                 # The stream layer may give links back when it hears of a loss, so the idle links forget the
                 # lost peer before. It knows a new link before the connector fires those who waited for one,

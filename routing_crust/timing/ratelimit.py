@@ -206,10 +206,6 @@ class KeyedLimits(Generic[_Key]):
         limit = self._limits.get(key)
         return 0.0 if limit is None else limit.wait()
 
-    def forget(self, key: _Key) -> None:
-        """Drop the limit of a key: its peer or link is gone."""
-        self._limits.pop(key, None)
-
     def _sweep(self) -> None:
         if len(self._limits) >= self._sweep_at:
             self._limits = {key: limit for key, limit in self._limits.items() if not limit.unused}

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from routing_crust import Role
+from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, PeerUnreachable
 from routing_crust.limits import MAX_CONTROL_BURST
@@ -388,27 +389,43 @@ class RequestTests(IntruderCase):
         More than the limit allows goes unanswered, without a check of its signature; what comes later is
         answered again.
         """
-        sealer = Sealer(self.intruder.identity, "default", 20, self.net.random)
-
-        def query() -> None:
-            envelope = sealer.seal(
-                sealer.new_trace(),
-                EnvelopeKind.GROUP_QUERY,
-                self.node.node_name,
-                encode(GroupQuery(bytes(16), bytes(32))),
-                nearest=True,
-                source_proxy=self.node.node_name.raw,
-            )
-            self.link.send(FrameKind.ENVELOPE, encode(envelope))
-
         checked: list[Envelope] = []
         self.patch(envelope_dispatch, "holds", lambda envelope, *_: checked.append(envelope) is None)
         for _ in range(300):
-            query()
+            self.query(self.link)
         self.net.settle(0.1)
         self.assertEqual(len(self.intruder.frames), MAX_CONTROL_BURST)
         self.assertEqual(len(checked), MAX_CONTROL_BURST)
         self.net.settle(1)
-        query()
+        self.query(self.link)
         self.net.settle(0.1)
         self.assertEqual(len(self.intruder.frames), MAX_CONTROL_BURST + 1)
+
+    def test_new_link_brings_no_new_control_messages(self) -> None:
+        checked: list[Envelope] = []
+        self.patch(envelope_dispatch, "holds", lambda envelope, *_: checked.append(envelope) is None)
+        for _ in range(300):
+            self.query(self.link)
+        self.net.settle(0.1)
+        self.link.close(CloseReason.NO_LONGER_NEEDED)
+        self.net.settle(0.1)
+        link = self.attached()
+        for _ in range(300):
+            self.query(link)
+        self.net.settle(0.1)
+        # the seconds in between bring a few
+        self.assertGreater(len(checked), MAX_CONTROL_BURST)
+        self.assertLess(len(checked), MAX_CONTROL_BURST * 3 // 2)
+
+    def query(self, link: ILink) -> None:
+        """A lookup by the intruder."""
+        sealer = Sealer(self.intruder.identity, "default", 20, self.net.random)
+        envelope = sealer.seal(
+            sealer.new_trace(),
+            EnvelopeKind.GROUP_QUERY,
+            self.node.node_name,
+            encode(GroupQuery(bytes(16), bytes(32))),
+            nearest=True,
+            source_proxy=self.node.node_name.raw,
+        )
+        link.send(FrameKind.ENVELOPE, encode(envelope))

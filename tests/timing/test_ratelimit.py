@@ -143,13 +143,6 @@ class KeyedLimitsTests(SynchronousTestCase):
     def test_asking_how_long_to_wait_makes_no_limit(self) -> None:
         self.assertEqual((self.limits.wait(1), len(self.limits)), (0.0, 0))
 
-    def test_forgotten_key_begins_with_a_new_limit(self) -> None:
-        while self.limits.take(1):
-            pass
-        self.limits.forget(1)
-        self.limits.forget(2)
-        self.assertEqual((len(self.limits), self.limits.take(1)), (0, True))
-
     def test_unused_limits_are_dropped_when_there_are_many(self) -> None:
         for key in range(SWEEP_AT_KEYS):
             self.limits.take(key)

@@ -13,16 +13,15 @@ from twisted.logger import Logger
 
 from ...config import names_in
 from ...crust.interfaces import ILink
-from ...errors import CloseReason, WireError
+from ...errors import WireError
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits
+from ...timing.account_rates import AccountRates
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import Envelope, EnvelopeKind, Signed
-from ..accounts import prefix_of
+from ..accounts import account_by_prefix, prefix_of
 from ..control import EnvelopeHandler
-from ..links.peer import Peer, PeerListener
 from ..node import Node
 from .envelopes import SELF_PROVING, holds
 
@@ -32,7 +31,7 @@ _UNSIGNED: Final = SELF_PROVING | _NO_CONTROL
 """Kinds whose envelope need not be signed: the body proves itself, or a session opens it, or it is a hint."""
 
 
-class EnvelopeDispatch(PeerListener):
+class EnvelopeDispatch:
     """Made with each start of the service, fed by the forwarder, discarded with the run."""
 
     log = Logger()
@@ -46,9 +45,7 @@ class EnvelopeDispatch(PeerListener):
         self.settings_changed()
         self._quiet = QuietLog(self.log, seconds)
         self._handlers: dict[EnvelopeKind, EnvelopeHandler] = {}
-        self._rates: KeyedLimits[Name] = KeyedLimits.of_buckets(
-            CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, seconds
-        )
+        self._rates = AccountRates(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, seconds)
 
     def settings_changed(self) -> None:
         """The setting C{deny} may be another."""
@@ -82,7 +79,7 @@ class EnvelopeDispatch(PeerListener):
             )
             return
         # before the signature, too: checking one takes longer than answering most control messages
-        if envelope.kind not in _NO_CONTROL and not self._rates.take(link.peer):
+        if envelope.kind not in _NO_CONTROL and not self._rates.take(account_by_prefix(link)):
             return
         try:
             if envelope.signature:
@@ -104,10 +101,6 @@ class EnvelopeDispatch(PeerListener):
             self._handle(envelope, source, None)
         except WireError as error:
             self._dropped(source, error, None)
-
-    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """Forget the rate of this peer."""
-        self._rates.forget(peer.name)
 
     def _handle(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         handler = self._handlers.get(envelope.kind)

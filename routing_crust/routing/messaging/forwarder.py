@@ -33,7 +33,7 @@ from ...errors import WireError
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_ATTEMPTS, MAX_CONTROL_BURST
 from ...names import NAME_BYTES, Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits
+from ...timing.account_rates import AccountRates
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
@@ -104,9 +104,7 @@ class Forwarder:
         self._max_attempts = MAX_ATTEMPTS
         self._passed = DuplicateFilter(node.clock, MESSAGE_ID_LIFETIME_SECONDS, MAX_REMEMBERED_IDS)
         self._paths = ReturnPaths(links)
-        self._hints: KeyedLimits[Name] = KeyedLimits.of_buckets(
-            CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, node.clock.seconds
-        )
+        self._hints = AccountRates(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, node.clock.seconds)
         self._relay: FairRelay[bytes] = FairRelay(node.clock, settings, self._transmit, self._has_room)
 
     @property
@@ -199,7 +197,6 @@ class Forwarder:
     def link_lost(self, link: ILink) -> None:
         """A link is gone: nothing goes back by it."""
         self._paths.link_lost(link)
-        self._hints.forget(link.peer)
 
     def first_hops(
         self, destination: Name, proxy: bytes = b"", most: int | None = None
@@ -306,8 +303,8 @@ class Forwarder:
 
     def _hint(self, envelope: Envelope, source: Name, came_by: ILink) -> None:
         """Tell the sender that no way leads on from here, if it sends envelopes of this kind again."""
-        # limited for each link: a flood of envelopes to nobody must cost little, and keep no hint from others
-        if envelope.kind not in _SENT_AGAIN or not self._hints.take(came_by.peer):
+        # limited: a flood of envelopes to nobody must cost little, and keep no hint from others
+        if envelope.kind not in _SENT_AGAIN or not self._hints.take(account_by_prefix(came_by)):
             return
         hint = self._sealer.seal(
             self._sealer.new_trace(),

@@ -268,7 +268,7 @@ class Messenger(PeerListener):
         """What the link carried goes another way; the table must know of the loss already."""
         # the outbox comes last: it sends again at once, and must find nothing of the lost link in use
         self._queues.link_lost(peer.link)
-        self._sessions.link_lost(peer.name)
+        self._sessions.link_lost()
         self._forwarder.link_lost(peer.link)
         self._outbox.link_lost(peer.link)
 

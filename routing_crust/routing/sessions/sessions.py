@@ -23,7 +23,7 @@ from ...crust.key_agreement import KeyAgreementFailed
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import KeyedLimits
+from ...timing.account_rates import AccountRates
 from ...timing.shares import OURSELVES, Account
 from ...wire.codec import decode, encode
 from ...wire.end_to_end import SealedPacket, SessionFlight, SessionUnknown
@@ -79,12 +79,8 @@ class Sessions:
         self._offers = HandshakeOffers(clock)
         self._members = node.members
         self._openings = Openings(clock, send, self._flight)
-        self._offer_rates: KeyedLimits[Name | None] = KeyedLimits.of_buckets(
-            OFFERS_PER_SECOND, MAX_OFFERS_BURST, clock.seconds
-        )
-        self._hint_rates: KeyedLimits[Name | None] = KeyedLimits.of_buckets(
-            CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, clock.seconds
-        )
+        self._offer_rates = AccountRates(OFFERS_PER_SECOND, MAX_OFFERS_BURST, clock.seconds)
+        self._hint_rates = AccountRates(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, clock.seconds)
         self._stopped = False
 
     def __len__(self) -> int:
@@ -156,11 +152,9 @@ class Sessions:
         for session in self._table.of_peer(peer):
             self._table.remove(session)
 
-    def link_lost(self, peer: Name) -> None:
-        """The link to this peer is gone: a handshake that somebody waits for may be sent again at once."""
+    def link_lost(self) -> None:
+        """Some link is gone: a handshake that somebody waits for may be sent again at once."""
         self._openings.link_lost()
-        self._offer_rates.forget(peer)
-        self._hint_rates.forget(peer)
 
     def stop(self) -> None:
         """Forget everything, and take nothing more. Idempotent."""
@@ -309,15 +303,14 @@ class Sessions:
             opening.attempt = 0
             self._openings.transmit(opening)
             return
-        if not self._offer_rates.take(None if link is None else link.peer):
+        account = account_by_prefix(link)
+        if not self._offer_rates.take(account):
             return
         # before TLS, which costs more
         self._check_membership(source, flight)
         if opening is not None and not opening.handshake.is_complete:
             self._openings.end(source)
-        offer = HandshakeOffer(
-            source, flight.session, account_by_prefix(link), Handshake(self._agree(source, False), False)
-        )
+        offer = HandshakeOffer(source, flight.session, account, Handshake(self._agree(source, False), False))
         self._offers.add(offer)
         self._answer(offer, flight, way)
 
@@ -339,7 +332,7 @@ class Sessions:
             self._answer(offer, flight, WayBack(envelope.source_proxy, link))
         elif self._table.find(source, flight.session) is None:
             self._hint(flight.session, source, envelope, link)
-        elif self._hint_rates.take(None if link is None else link.peer):
+        elif self._hint_rates.take(account_by_prefix(link)):
             # it has heard nothing from us since: an empty flight says that we have the keys
             confirmation = self._flight(flight.session, Flight(flight.number + 1, b""))
             way = WayBack(envelope.source_proxy, link)
@@ -382,7 +375,7 @@ class Sessions:
     # Hints.
 
     def _hint(self, number: int, source: Name, envelope: Envelope, link: ILink | None) -> None:
-        if self._hint_rates.take(None if link is None else link.peer):
+        if self._hint_rates.take(account_by_prefix(link)):
             body = encode(SessionUnknown(number))
             self._send(EnvelopeKind.SESSION_UNKNOWN, source, body, WayBack(envelope.source_proxy, link), 0)
 

@@ -51,7 +51,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "a new link brings a new rate of requests for tunnels",
         "crust/tunnel/dispatch.py",
         "        self._numbers.link_lost(link)",
-        "        self._relay._opens.forget(link.peer)\n        self._numbers.link_lost(link)",
+        "        self._relay._opens._limits.pop(link.peer, None)\n        self._numbers.link_lost(link)",
         ("tests.crust.tunnel.test_relay.RelayTests.test_new_link_brings_no_new_rate_of_requests",),
     ),
     Mutant(

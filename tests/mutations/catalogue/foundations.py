@@ -8,6 +8,25 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "new names bring new rates",
+        "timing/account_rates.py",
+        "self._prefixes.wait(prefix) <= 0 and self._links.take(account) and self._prefixes.take(prefix)",
+        "self._links.take(account)",
+        (
+            "tests.timing.test_account_rates.AccountRatesTests.test_new_names_bring_a_prefix_no_more_than_it_may_do",
+            "tests.routing.sessions.test_sessions.HostileTests.test_links_of_one_prefix_begin_no_more_handshakes_than_it_may",
+        ),
+    ),
+    Mutant(
+        "one busy link uses up the rate of its prefix",
+        "timing/account_rates.py",
+        "RATES_PER_PREFIX: Final = 4",
+        "RATES_PER_PREFIX: Final = 1",
+        (
+            "tests.timing.test_account_rates.AccountRatesTests.test_busy_link_leaves_something_to_others_of_its_prefix",
+        ),
+    ),
+    Mutant(
         "each message to a handler that raises leaves a traceback",
         "quietlog.py",
         "if lines.said >= self._burst:",

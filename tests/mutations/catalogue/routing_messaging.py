@@ -8,6 +8,27 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a new link brings new control messages",
+        "routing/messaging/envelope_dispatch.py",
+        "self._rates.take(account_by_prefix(link))",
+        "self._rates.take((link.binding.hex(),))",
+        ("tests.routing.test_intruder.RequestTests.test_new_link_brings_no_new_control_messages",),
+    ),
+    Mutant(
+        "a new link brings new hints that an envelope found no way on",
+        "routing/messaging/forwarder.py",
+        "        self._paths.link_lost(link)\n",
+        "        self._paths.link_lost(link)\n        self._hints._links._limits.clear()\n",
+        ("tests.routing.messaging.test_relayed.RelayTests.test_new_link_brings_no_new_hints",),
+    ),
+    Mutant(
+        "a new link brings new handshakes of sessions",
+        "routing/sessions/sessions.py",
+        "        self._openings.link_lost()\n",
+        "        self._openings.link_lost()\n        self._offer_rates._links._limits.clear()\n",
+        ("tests.routing.sessions.test_sessions.HostileTests.test_new_link_brings_no_new_handshakes",),
+    ),
+    Mutant(
         "a message to the only other node says that there is no network",
         "routing/messaging/outgoing/outbox.py",
         "elif not self._attempts.send(message) and not self._retries.wait_for_network(message):",
@@ -188,8 +209,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a flood to nobody uses up the hints of all",
         "routing/messaging/forwarder.py",
-        "not self._hints.take(came_by.peer):",
-        "not self._hints.take(self._own):",
+        "not self._hints.take(account_by_prefix(came_by)):",
+        'not self._hints.take(("all",)):',
         (
             "tests.routing.messaging.test_relayed.NobodyTests.test_flood_to_nobody_keeps_no_hint_from_other_senders",
         ),
@@ -247,7 +268,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "control messages have no rate",
         "routing/messaging/envelope_dispatch.py",
-        "if envelope.kind not in _NO_CONTROL and not self._rates.take(link.peer):",
+        "if envelope.kind not in _NO_CONTROL and not self._rates.take(account_by_prefix(link)):",
         "if False:",
         ("tests.routing.test_intruder.RequestTests.test_control_messages_over_the_rate_go_unanswered",),
     ),
@@ -366,7 +387,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "handshakes in free names are unlimited",
         "routing/sessions/sessions.py",
-        "if not self._offer_rates.take(None if link is None else link.peer):",
+        "if not self._offer_rates.take(account):",
         "if False:",
         (
             "tests.routing.sessions.test_sessions.HostileTests.test_handshakes_in_free_names_by_one_link_are_limited",

@@ -79,7 +79,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "a new link brings a member new comparisons of rosters",
         "routing/private/roster_sync.py",
         "        self._asked.pop(peer.name, None)\n",
-        "        self._asked.pop(peer.name, None)\n        self._rates.forget(peer.name)\n",
+        "        self._asked.pop(peer.name, None)\n        self._rates._limits.pop(peer.name, None)\n",
         ("tests.routing.private.test_roster_sync.LiarTests.test_new_link_brings_no_new_comparisons",),
     ),
     Mutant(

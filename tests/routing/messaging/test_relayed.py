@@ -85,6 +85,20 @@ class RelayTests(Routed):
         for each in sent:
             each.addErrback(lambda failure: failure.trap(ServiceStopped))
 
+    def test_new_link_brings_no_new_hints(self) -> None:
+        self.patch(forwarder, "CONTROL_MESSAGES_PER_SECOND", 1)
+        self.patch(forwarder, "MAX_CONTROL_BURST", 2)
+        self.start()
+        nobody = identity("110").name
+        hints = 0
+        for number in range(4):
+            sealed = self.sealed(self.one, nobody, PART, EnvelopeKind.SEALED, id=number << 16, signed=False)
+            self.arrive(self.between(self.three, self.four), sealed)
+            hints += len(envelopes(self.between(self.four, self.three)))
+            self.between(self.three, self.four).cut()
+            self.net.link(self.three, self.four)
+        self.assertEqual(hints, 2)
+
     def test_envelope_is_dropped_when_its_hops_are_used_up(self) -> None:
         self.patch(messenger, "MAX_HOPS", 2)
         self.patch(forwarder, "MAX_HOPS", 2)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KeyExchange
+from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.key_agreement import KeyAgreementFailed
 from routing_crust.crust.session_tls import SessionTls
 from routing_crust.errors import CloseReason, WireError
@@ -353,6 +354,41 @@ class HostileTests(_Case):
         self.small.send(self.great.name, TEXT)
         self.world.pass_time(0.5)
         self.assertEqual(self.great.got, [TEXT, TEXT])
+
+    def begun_by(self, count: int, first: int, link: ILink) -> int:
+        """How many handshakes of so many new names the great end answers that come by a link."""
+        before = len(self.great.kinds())
+        for number in range(first, first + count):
+            end = End(World(), Identity.from_seed(number.to_bytes(32, "big")))
+            end.sessions.open(self.great.name)
+            self.great.take(end.seen[0], end.name, link)
+        return len(self.great.kinds()) - before
+
+    def test_new_link_brings_no_new_handshakes(self) -> None:
+        self.world.fate = lambda end, envelope: []
+        link = link_of(self.small.name, "10.7.0.1")
+        self.assertEqual(self.begun_by(MAX_OFFERS_BURST + 1, 1000, link), MAX_OFFERS_BURST)
+        self.great.sessions.link_lost()
+        again = link_of(self.small.name, "10.7.0.1")
+        self.assertEqual(self.begun_by(1, 2000, again), 0)
+
+    def test_links_of_one_prefix_begin_no_more_handshakes_than_it_may(self) -> None:
+        self.world.fate = lambda end, envelope: []
+        names = [Identity.from_seed(bytes([8, each]) * 16).name for each in range(8)]
+        links = [link_of(each, f"10.7.0.{host}") for host, each in enumerate(names, 1)]
+        begun = [self.begun_by(MAX_OFFERS_BURST, 1000 * number, link) for number, link in enumerate(links, 1)]
+        self.assertEqual(begun, [MAX_OFFERS_BURST] * 4 + [0] * 4)
+
+    def test_new_link_brings_no_new_hints_about_unknown_sessions(self) -> None:
+        self.joined()
+        self.small.send(self.great.name, TEXT)
+        (packet,) = self.small.seen
+        unknown = replace(packet, body=encode(replace(packet_of(packet), session=1)))
+        for _ in range(2):
+            for _ in range(300):
+                self.great.take(unknown, self.small.name, self.small.link)
+            self.great.sessions.link_lost()
+        self.assertEqual(self.great.kinds(), ["hint"] * 200)
 
     def test_hints_about_unknown_sessions_are_limited(self) -> None:
         self.joined()
