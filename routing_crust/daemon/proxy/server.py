@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from .connection import ProxyConnection
 
 MAX_CONNECTIONS: Final = 512
 """Of programs at once; for more, one makes room that has not said what it wants, or no more are taken."""
+REFUSALS_AT_ONCE: Final = 8
+"""Lines of the log about hosts that one program asks for in vain: whoever looks for a mistake tries a few."""
 KIND: Final = "proxied"
 """The word for such connections in the status and the metrics."""
 
@@ -47,7 +50,9 @@ class ProxyServer(Factory):
         self._endpoint = listening_endpoint(reactor, "local_proxy", endpoint)
         self._asking: dict[ProxyConnection, None] = {}  # the oldest first
         self._port: IListeningPort | None = None
-        self._quiet = QuietLog(self.log, registry.service.clock.seconds)
+        seconds = registry.service.clock.seconds
+        self._quiet = QuietLog(self.log, seconds)
+        self._quiet_refusals = QuietLog(self.log, seconds, REFUSALS_AT_ONCE)
 
     def start(self) -> None:
         """
@@ -92,7 +97,9 @@ class ProxyServer(Factory):
                 most=MAX_CONNECTIONS,
             )
             return None
-        connection = ProxyConnection(self._service, self.connections, self._gone, self._not_carried)
+        # where the program is, not where it wants to go: a page of a browser can name any number of hosts
+        tell = partial(self._not_carried, getattr(addr, "host", ""))
+        connection = ProxyConnection(self._service, self.connections, self._gone, tell)
         self._asking[connection] = None
         return connection
 
@@ -120,14 +127,14 @@ class ProxyServer(Factory):
     def _gone(self, connection: ProxyConnection) -> None:
         self._asking.pop(connection, None)
 
-    def _not_carried(self, where: str, problem: str) -> None:
+    def _not_carried(self, by: str, where: str, problem: str) -> None:
         if not where:
-            self._quiet.info("refused", "proxy: refused a program: {problem}", problem=problem)
+            self._quiet.info("refused", "proxy: refused a program: {problem}", by=by, problem=problem)
             return
-        self._quiet.info(
+        self._quiet_refusals.info(
             "not carried",
             "proxy: not connected to {where}: {problem}",
-            by=where,
+            by=by,
             where=where,
             problem=problem,
             event="not carried",

@@ -193,6 +193,12 @@ class RefusalTests(ProxyCase):
         self.assertEqual(self.answered(GREETING + socks("db.home.crust"))[3], 5)
         self.assertEqual(self.answered(GREETING + socks("nobody.crust"))[3], 4)
 
+    def test_log_has_a_few_lines_at_once_however_many_hosts_a_program_names(self) -> None:
+        for number in range(5 * serving.REFUSALS_AT_ONCE):
+            self.answered(GREETING + socks(f"host{number}.crust"))
+        said = [line for line in self.lines if "not connected to" in line]
+        self.assertEqual(len(said), serving.REFUSALS_AT_ONCE)
+
     def test_peer_that_is_off_is_a_refusal(self) -> None:
         client = self.connect(GREETING + socks("off.crust"))
         self.net.run(lambda: client.ended, timeout=200)

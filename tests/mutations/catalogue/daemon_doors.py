@@ -255,6 +255,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.proxy.test_server.BoundTests.test_connections_are_bounded",),
     ),
     Mutant(
+        "each host that a program names at the proxy has lines of its own in the log",
+        "daemon/proxy/server.py",
+        '            "proxy: not connected to {where}: {problem}",\n            by=by,\n',
+        '            "proxy: not connected to {where}: {problem}",\n            by=where,\n',
+        (
+            "tests.daemon.proxy.test_server.RefusalTests.test_log_has_a_few_lines_at_once_however_many_hosts_a_program_names",
+        ),
+    ),
+    Mutant(
         "the log does not tell of bytes to the proxy that are no request",
         "daemon/proxy/connection.py",
         "            if step.problem:",
