@@ -15,6 +15,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import Interface
 
 _Address = TypeVar("_Address", bound=IAddress)
 
@@ -101,6 +102,13 @@ def write_at_once(transport: Any, data: bytes | memoryview) -> None:
                 return
             data = data[sent:]
     transport.write(bytes(data))
+
+
+class IAbortsWithReason(Interface):
+    """A transport that can tell the other end why it is aborted."""
+
+    def abort_because(reason: Failure) -> None:
+        """Abort, for this reason. What was written before goes out first, if the other end reads it."""
 
 
 class FrameTransport(ABC, Generic[_Address]):

@@ -46,7 +46,7 @@ class StreamRefused(RoutingCrustError, ConnectError):
 
 class StreamReset(RoutingCrustError, ConnectionLost):
     """
-    One end has given the stream up, and data on its way is lost. The reason for C{connectionLost}.
+    One end has given the stream up, and data on its way may be lost. The reason for C{connectionLost}.
 
     @ivar reason: why, as a number that both ends know.
     @ivar detail: more, in words; may be empty.

@@ -81,6 +81,10 @@ _REASON_TEXTS = {
 }
 
 
+Cause = tuple[StreamReason, str]
+"""Why a stream has ended: the reason, and details in words, which may be empty."""
+
+
 class Ended(IntEnum):
     """Why an end has no earlier session of streams with the peer. An unknown number is read as 0."""
 
@@ -142,13 +146,13 @@ def opened_frame(stream: int, window: int, survival: float) -> bytes:
 
 
 def reason_frame(stream: int, reason: StreamReason, detail: str) -> bytes:
-    """The payload of a L{StreamFrame.REFUSED} or L{StreamFrame.RESET}."""
+    """The payload of a L{StreamFrame.REFUSED}, a L{StreamFrame.RESET}, or an unclean L{StreamFrame.CLOSE}."""
     # a lone surrogate cannot be encoded; a character that the cut splits is replaced by the reader
     return _REASON.pack(stream, reason) + detail.encode("utf-8", "replace")[:MAX_DETAIL_BYTES]
 
 
 pack_number = _NUMBER.pack
-"""The payload of L{StreamFrame.FIN} and L{StreamFrame.CLOSE}, and how that of L{StreamFrame.DATA} begins."""
+"""The payload of L{StreamFrame.FIN} and a clean L{StreamFrame.CLOSE}; L{StreamFrame.DATA} begins with it."""
 pack_two = _TWO.pack
 """The payload of a L{StreamFrame.CREDIT}: the stream and a number of bytes."""
 
@@ -240,15 +244,24 @@ def read_count(payload: bytes) -> int:
 
 def read_nothing(payload: bytes) -> None:
     """
-    Check a L{StreamFrame.FIN} or a L{StreamFrame.CLOSE}.
+    Check a L{StreamFrame.FIN}.
 
-    @raise WireError: it is neither.
+    @raise WireError: it is none.
     """
     if len(payload) != NUMBER_BYTES:
         raise WireError("a frame that ends something is too long")
 
 
-def read_reason(payload: bytes) -> tuple[StreamReason, str]:
+def read_close(payload: bytes) -> Cause | None:
+    """
+    What has cut a stream off, from its L{StreamFrame.CLOSE}; C{None} if its end is clean.
+
+    @raise WireError: it is none.
+    """
+    return read_reason(payload) if len(payload) > NUMBER_BYTES else None
+
+
+def read_reason(payload: bytes) -> Cause:
     """
     The reason and the detail of a L{StreamFrame.REFUSED} or a L{StreamFrame.RESET}.
 

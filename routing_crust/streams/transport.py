@@ -20,18 +20,19 @@ from twisted.internet.interfaces import (
     IPushProducer,
     ITCPTransport,
 )
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..timing.eventual import EventualQueue
-from ..transports import ProtocolTransport
+from ..transports import IAbortsWithReason, ProtocolTransport
 from .address import NodeAddress
 from .errors import StreamLinkLost, StreamReset
-from .frames import StreamReason
+from .frames import Cause, StreamReason
 from .multiplexing.stream import BUFFER_HIGH_BYTES, Stream
 from .survival.suspension import ISuspensionListener
 
 
-@implementer(ITCPTransport, IPushProducer, IConsumer)
+@implementer(ITCPTransport, IPushProducer, IConsumer, IAbortsWithReason)
 class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
     """
     Made when a stream is accepted, by either end; it is the stream's L{StreamHandler} from then on. It is
@@ -59,8 +60,10 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._paused = False
         self._producer_paused = False
         self._read_ending = False
-        # Once the peer reads no more: how many bytes were written in vain.
+        self._cut_off = False
+        # Once the peer reads no more: how many bytes were written in vain, and what has cut the stream off.
         self._unsent: int | None = None
+        self._cause: Cause | None = None
 
     def start(self) -> None:
         """Tell the protocol that it is connected."""
@@ -94,6 +97,16 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
             self._stream.reset(StreamReason.ABORTED)
             # a later turn, as with TCP: a protocol may abort from within any of its methods
             self._eventually.call(lambda: self._lost(ConnectionAborted()))
+
+    def abort_because(self, reason: Failure) -> None:
+        """
+        Abort the connection when everything that was written has been sent, whatever the producer still has.
+        The peer hears why after it has read that.
+        """
+        if self.connected and not self.disconnecting:
+            self.disconnecting = self._cut_off = True
+            self._discard_unread()
+            self._stream.close(_cause_of(reason.value))
 
     def reset_because(self, reason: StreamReason, detail: str) -> None:
         """As L{abortConnection}, and tell both ends why."""
@@ -175,9 +188,10 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._read_ending = True
         self._read_on()
 
-    def closed(self, unsent: int) -> None:
+    def closed(self, unsent: int, cause: Cause | None) -> None:
         """The peer has sent all and reads no more."""
         self._unsent = unsent
+        self._cause = cause
         self._read_ending = True
         if not self.connected:
             self._stream.close()  # it lingered to send the rest, which the peer does not want
@@ -189,7 +203,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
 
     def reset(self, reason: StreamReason, detail: str) -> None:
         """The peer has given the stream up."""
-        self._lost(StreamReset(reason, f"by the peer: {detail}" if detail else "by the peer"))
+        self._lost(StreamReset(reason, _by_the_peer(detail)))
 
     def lost(self, problem: Exception) -> None:
         """The link to the peer is gone for good."""
@@ -210,7 +224,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
     def all_sent(self, closed: bool) -> None:
         """Everything has been sent, and the FIN or CLOSE after it."""
         if closed:
-            self._lost(ConnectionDone())
+            self._lost(ConnectionAborted() if self._cut_off else ConnectionDone())
             return
         self._write_ended = True
         half = IHalfCloseableProtocol(self.protocol, None)
@@ -269,7 +283,8 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         if not self.connected or self.disconnecting:
             return
         half = IHalfCloseableProtocol(self.protocol, None)
-        if half is not None and not self._read_ended:
+        # what is cut off has no clean end
+        if half is not None and not self._read_ended and self._cause is None:
             self._read_ended = True
             self._tell(half.readConnectionLost)
         # the protocol may have closed it from within readConnectionLost
@@ -284,7 +299,10 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
 
     def _peer_is_gone(self, unsent: int) -> None:
         self._stream.close()
-        if unsent:
+        if self._cause is not None:
+            reason, detail = self._cause
+            self._lost(StreamReset(reason, _by_the_peer(detail)))
+        elif unsent:
             detail = f"the peer has closed it, and {unsent} bytes were not sent"
             self._lost(StreamReset(StreamReason.ABORTED, detail))
         else:
@@ -319,3 +337,13 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
 
     def _give_up(self) -> None:
         self._stream.reset(StreamReason.FAILED)
+
+
+def _by_the_peer(detail: str) -> str:
+    return f"by the peer: {detail}" if detail else "by the peer"
+
+
+def _cause_of(problem: BaseException | None) -> Cause:
+    if isinstance(problem, StreamReset):
+        return problem.reason, problem.detail
+    return StreamReason.ABORTED, ""

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from routing_crust.config import Settings
-from routing_crust.streams.frames import StreamFrame, StreamReason
+from routing_crust.streams.frames import Cause, StreamFrame, StreamReason
 from routing_crust.streams.multiplexing.mux import Mux
 from routing_crust.streams.multiplexing.stream import Stream
 
@@ -44,8 +44,8 @@ class Recorder:
     def finished(self) -> None:
         self.events.append(("finished",))
 
-    def closed(self, unsent: int) -> None:
-        self.events.append(("closed", unsent))
+    def closed(self, unsent: int, cause: Cause | None) -> None:
+        self.events.append(("closed", unsent) if cause is None else ("cut off", unsent, *cause))
 
     def reset(self, reason: StreamReason, detail: str) -> None:
         self.events.append(("reset", reason, detail))

@@ -19,6 +19,7 @@ from routing_crust.streams.frames import (
     pack_number,
     pack_two,
     read_amount,
+    read_close,
     read_nothing,
     read_open,
     read_opened,
@@ -67,6 +68,12 @@ class FrameTests(SynchronousTestCase):
         """A reason of a later version is one that is not known."""
         self.assertEqual(read_reason(pack_number(1) + b"\xff"), (StreamReason.UNKNOWN, ""))
 
+    def test_close_says_what_has_cut_the_stream_off(self) -> None:
+        self.assertIsNone(read_close(pack_number(1)))
+        frame = reason_frame(1, StreamReason.FAILED, "so")
+        self.assertEqual(read_close(frame), (StreamReason.FAILED, "so"))
+        self.assertRaises(WireError, read_close, frame + bytes(MAX_DETAIL_BYTES))
+
     def test_frame_without_content_is_checked(self) -> None:
         read_nothing(pack_number(1))
         self.assertRaises(WireError, read_nothing, pack_number(1) + b"x")
@@ -74,7 +81,7 @@ class FrameTests(SynchronousTestCase):
     @given(st.binary(max_size=80))
     def test_any_bytes_are_read_or_refused(self, payload: bytes) -> None:
         """Any bytes are either read or refused with the one error that closes links."""
-        for read in (stream_of, read_open, read_opened, read_amount, read_nothing, read_reason):
+        for read in (stream_of, read_open, read_opened, read_amount, read_nothing, read_close):
             with contextlib.suppress(WireError):
                 read(payload)
 

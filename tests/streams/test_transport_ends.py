@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
 
 from routing_crust.config import KIB, MIB
 from routing_crust.streams.errors import StreamLinkLost, StreamReset
@@ -70,6 +71,31 @@ class EndTests(TransportCase):
             (reason.reason, str(reason)), (StreamReason.ABORTED, "the stream was aborted: by the peer")
         )
         self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "lost"], ["made", "lost"]))
+
+    def test_peer_reads_all_before_it_hears_that_the_stream_was_cut_off(self) -> None:
+        self.transport.write(bytes(MIB))
+        self.transport.abort_because(Failure(ConnectionLost()))
+        self.transport.abort_because(Failure(ConnectionLost()))
+        self.assertEqual(self.mine.calls, ["made"])
+        self.over()
+        self.assertIsInstance(self.mine.reason, ConnectionAborted)
+        self.assertEqual(len(self.theirs.received), MIB)
+        self.assertEqual(str(self.theirs.reason), "the stream was aborted: by the peer")
+        self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "lost"], ["made", "lost"]))
+
+    def test_peer_that_is_paused_reads_all_before_it_hears_that_the_stream_was_cut_off(self) -> None:
+        """And why, if the stream is cut off since another has been."""
+        self.other.pauseProducing()
+        self.transport.write(b"an answer")
+        self.transport.abort_because(Failure(StreamReset(StreamReason.FAILED, "so")))
+        self.settle()
+        self.assertEqual(self.theirs.calls, ["made"])
+        self.other.resumeProducing()
+        self.over()
+        self.assertEqual(self.theirs.received, b"an answer")
+        reason = self.theirs.reason
+        assert isinstance(reason, StreamReset)
+        self.assertEqual((reason.reason, reason.detail), (StreamReason.FAILED, "by the peer: so"))
 
     def test_abort_cuts_a_slow_close_short(self) -> None:
         """A close that does not come to an end can be cut short."""
@@ -167,6 +193,14 @@ class HalfCloseTests(TransportCase):
         self.over()
         self.assertEqual(self.mine.calls, ["made", "read lost", "lost"])
         self.assertIsInstance(self.mine.reason, ConnectionDone)
+
+    def test_stream_that_was_cut_off_has_no_clean_end(self) -> None:
+        """A half-close would tell the peer that it has everything."""
+        self.other.write(b"a part")
+        self.other.abort_because(Failure(ConnectionLost()))
+        self.over()
+        self.assertEqual((self.mine.received, self.mine.calls), (b"a part", ["made", "lost"]))
+        self.assertIsInstance(self.mine.reason, StreamReset)
 
     def test_half_and_full_close(self) -> None:
         self.other.loseWriteConnection()

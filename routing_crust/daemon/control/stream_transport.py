@@ -20,8 +20,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...streams import NodeAddress, StreamLinkLost
-from ...transports import ProtocolTransport, set_buffer_sizes, write_at_once
-from ..forward.splice import READ_BYTES, IAbortsWithReason
+from ...transports import IAbortsWithReason, ProtocolTransport, set_buffer_sizes, write_at_once
+from ..forward.splice import READ_BYTES
 from .chunks import (
     ChunkKind,
     ChunkReader,

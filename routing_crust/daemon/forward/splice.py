@@ -3,8 +3,8 @@ Joins two connections, each of which writes what the other reads, as fast as the
 bytes between a local program and a stream.
 
 Half-closes pass in both directions. A clean end of one is a clean end of the other once everything has been
-written; if one is lost or aborted, the other is aborted. A program cannot abort a UNIX socket: it closes
-it, whatever it has left unread.
+written; if one is lost or aborted, the other is aborted behind what was written to it. A program cannot abort
+a UNIX socket: it closes it, whatever it has left unread.
 """
 
 from __future__ import annotations
@@ -18,27 +18,19 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IPushProducer,
     ISSLTransport,
-    IUNIXTransport,
 )
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import Interface, implementer
+from zope.interface import implementer
 
 from ...streams import ISuspensionListener, StreamReason
 from ...streams.multiplexing.scheduler import LONE_QUANTUM
-from ...transports import keep_alive, set_buffer_sizes, write_at_once
-from .unix_sockets import close_cleanly
+from ...transports import IAbortsWithReason, keep_alive, set_buffer_sizes, write_at_once
+from .last_bytes import read_last_bytes
 
 READ_BYTES: Final = 4 * LONE_QUANTUM
 """What is read from a local socket, or given to it, at once: whole frames, with no small one behind them."""
-
-
-class IAbortsWithReason(Interface):
-    """A transport that can tell the other end why it is aborted."""
-
-    def abort_because(reason: Failure) -> None:
-        """Abort, for this reason."""
 
 
 class SpliceOwner(Protocol):
@@ -157,8 +149,7 @@ class SpliceEnd(TwistedProtocol):
     def connectionMade(self) -> None:
         """Read nothing until the other end is connected."""
         set_buffer_sizes(self.transport, READ_BYTES)
-        if IUNIXTransport.providedBy(self.transport):
-            close_cleanly(self.transport, self.dataReceived)
+        read_last_bytes(self.transport, self.dataReceived)
         # a suspended stream must not wait for a program whose host is gone
         keep_alive(self.transport)
         self.transport.pauseProducing()

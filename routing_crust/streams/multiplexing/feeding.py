@@ -133,7 +133,7 @@ class Feeding:
 
     def _send_ending(self, stream: Stream, ending: StreamFrame) -> None:
         stream.ending = None
-        self.sink.send(ending, stream.head)
+        self.sink.send(ending, stream.farewell)
         self._after.append((stream, ending))
         if ending is StreamFrame.CLOSE:
             stream.sent = Side.ENDED

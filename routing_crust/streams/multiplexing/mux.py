@@ -24,6 +24,7 @@ from ..frames import (
     open_frame,
     opened_frame,
     read_amount,
+    read_close,
     read_nothing,
     read_open,
     read_opened,
@@ -253,7 +254,7 @@ class Mux:
             stream.handler.finished()
 
     def _close(self, stream: Stream, payload: bytes) -> None:
-        read_nothing(payload)
+        cause = read_close(payload)
         stream.close_received()
         if stream.sent is Side.ENDED:
             self._forget(stream)
@@ -264,7 +265,7 @@ class Mux:
             stream.buffer.clear()
             if stream.ready:  # a FIN or CLOSE behind that data need not wait for credit any more
                 self.feeding.ready(stream)
-            stream.handler.closed(unsent)
+            stream.handler.closed(unsent, cause)
 
     def _reset(self, stream: Stream, payload: bytes) -> None:
         reason, detail = read_reason(payload)

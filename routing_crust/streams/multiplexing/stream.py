@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from ..frames import StreamFrame, StreamReason, pack_number
+from ..frames import Cause, StreamFrame, StreamReason, pack_number, reason_frame
 from .machine import OVERDUE_BYTES, Phase, Side, StreamMachine
 from .sendbuffer import SendBuffer
 
@@ -34,12 +34,13 @@ class StreamHandler(Protocol):
     def finished(self) -> None:
         """The peer has sent all."""
 
-    def closed(self, unsent: int) -> None:
+    def closed(self, unsent: int, cause: Cause | None) -> None:
         """
-        The peer has sent all and reads no more. The user ends the stream with L{Stream.close} when it has
-        read everything.
+        The peer has sent all that it will send, and reads no more. The user ends the stream with
+        L{Stream.close} when it has read everything.
 
         @param unsent: how many bytes were not sent yet, and are thrown away.
+        @param cause: what has cut the stream off; C{None} if the peer has ended it cleanly.
         """
 
     def reset(self, reason: StreamReason, detail: str) -> None:
@@ -80,7 +81,7 @@ class IgnoringHandler:
     def finished(self) -> None:
         """Ignored."""
 
-    def closed(self, unsent: int) -> None:
+    def closed(self, unsent: int, cause: Cause | None) -> None:
         """Ignored."""
 
     def reset(self, reason: StreamReason, detail: str) -> None:
@@ -133,13 +134,15 @@ class Stream(StreamMachine):
     @ivar wants_room: whether L{StreamHandler.room} is to be called.
     @ivar in_flight: about how many bytes the peer has not given new credit for.
     @ivar lately: for how many bytes the peer has been given credit since C{since}, in seconds.
+    @ivar ending: the frame that follows what waits to be sent.
+    @ivar farewell: the payload of that frame.
     @ivar futile: whether the peer reads no more.
     @ivar survival: for how many seconds it may be suspended; 0 ends it with the link.
     """
 
     __slots__ = (
-        "_owner", "allowance", "buffer", "ending", "futile", "given_up", "handler", "head", "in_flight",
-        "in_line", "lately", "protocol", "round", "since", "survival", "wants_room",
+        "_owner", "allowance", "buffer", "ending", "farewell", "futile", "given_up", "handler", "head",
+        "in_flight", "in_line", "lately", "protocol", "round", "since", "survival", "wants_room",
     )  # fmt: skip
 
     def __init__(
@@ -159,6 +162,7 @@ class Stream(StreamMachine):
         self.head = pack_number(number)
         self.buffer = SendBuffer()
         self.ending: StreamFrame | None = None
+        self.farewell = self.head
         self.wants_room = self.futile = self.given_up = False
         self.in_line = False
         self.allowance = self.in_flight = self.lately = 0
@@ -197,12 +201,17 @@ class Stream(StreamMachine):
         if self.sent is Side.SENDING and self.ending is None:
             self._end(StreamFrame.FIN)
 
-    def close(self) -> None:
+    def close(self, cause: Cause | None = None) -> None:
         """
         Send what was written, and then the last frame. Until that has happened, of which the handler hears,
         it also hears of what the peer sends.
+
+        @param cause: what has cut the stream off; C{None} is a clean end.
         """
-        if self.sent is not Side.ENDED:
+        # the first CLOSE says why
+        if self.sent is not Side.ENDED and self.ending is not StreamFrame.CLOSE:
+            if cause is not None:
+                self.farewell = reason_frame(self.number, *cause)
             self._end(StreamFrame.CLOSE)
 
     def _end(self, ending: StreamFrame) -> None:

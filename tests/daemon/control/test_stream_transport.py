@@ -18,9 +18,9 @@ from zope.interface.verify import verifyObject
 
 from routing_crust.daemon.control.chunks import MAX_CHUNK_BYTES, UNREAD_BYTES, ChunkKind, chunk_head
 from routing_crust.daemon.control.stream_transport import SocketTransport
-from routing_crust.daemon.forward.splice import IAbortsWithReason
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
+from routing_crust.transports import IAbortsWithReason
 from tests.streams.protocols import HalfCloseable, Noting
 
 from ..fakes import ALICE, BOB

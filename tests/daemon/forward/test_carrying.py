@@ -131,14 +131,15 @@ class FlowTests(CarryingCase):
         self.assertEqual(far.closed, "aborted")
 
     def test_lost_connection_aborts_the_other_side(self) -> None:
-        """A connection that is lost at one side is aborted at the other, whichever it is."""
+        """A connection that is lost at one side is aborted at the other, behind what had come."""
         self.both()
         for turned in (False, True):
             ends = self.open()
             one, two = ends[::-1] if turned else ends
+            one.send(b"last words")
             one.lose()
             self.net.run(self.over)
-            self.assertEqual(two.closed, "aborted")
+            self.assertEqual((two.written, two.closed, two.ended), (b"last words", "aborted", False))
 
     def test_programs_notice_nothing_of_a_lost_link(self) -> None:
         """Their connections go on over the next one, and the status shows the wait for it."""

@@ -112,6 +112,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.test_producers.ProducerTests.test_closed_with_an_echo",),
     ),
     Mutant(
+        "a stream that is cut off loses what was written to it",
+        "streams/transport.py",
+        "            self._stream.close(_cause_of(reason.value))\n",
+        "            self._stream.reset(*_cause_of(reason.value))\n",
+        ("tests.streams.test_transport_ends.EndTests", "tests.daemon.forward.test_carrying.FlowTests"),
+    ),
+    Mutant(
+        "a stream that is cut off ends as if it were complete",
+        "streams/transport.py",
+        "if half is not None and not self._read_ended and self._cause is None:",
+        "if half is not None and not self._read_ended:",
+        ("tests.streams.test_transport_ends.HalfCloseTests",),
+    ),
+    Mutant(
         "a stream that was given up keeps its credit",
         "streams/transport.py",
         "        if size:\n            self._stream.consume(size)\n",

@@ -89,6 +89,23 @@ class EndTests(SynchronousTestCase):
         self.pair.settle()
         self.gone()
 
+    def test_end_that_was_cut_off_is_told_behind_the_data(self) -> None:
+        """Even if the data waits for credit; and the first end that was asked for counts."""
+        self.theirs.reading = False
+        self.here.write(bytes(300 * KIB))
+        self.here.close((StreamReason.FAILED, "so"))
+        self.here.close()
+        self.pair.settle()
+        self.assertEqual(self.theirs.events, [])
+        self.theirs.read(256 * KIB)
+        self.pair.settle()
+        self.assertEqual(len(self.theirs.received), 300 * KIB)
+        self.assertEqual(self.theirs.events, [("cut off", 0, StreamReason.FAILED, "so")])
+        self.assertEqual(self.mine.events, [("all sent", True)])
+        self.there.close()
+        self.pair.settle()
+        self.gone()
+
     def test_close_at_both_ends(self) -> None:
         self.here.close()
         self.there.close()

@@ -1,4 +1,4 @@
-"""L{routing_crust.daemon.forward.unix_sockets}: only the kernel can show what it does with real sockets."""
+"""L{routing_crust.daemon.forward.last_bytes}: only the kernel can show what it does with real sockets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -22,25 +22,34 @@ from ..control.wires import Wire
 ANSWER = b"an answer" * 10_000
 
 
-class ClosedProgramTests(TestCase):
+class ClosedUnixTests(TestCase):
     """
-    A program that answers and closes its socket, and has not read all of what came.
+    A program that answers and closes its UNIX socket, and has not read all of what came.
 
     @ivar program: its end of the connection.
     @ivar stream: the connection to the peer.
+    @cvar reason: what the end of the connection is told.
+    @cvar closed: how the stream is closed then.
     """
 
     timeout = 600
+    reason: type[Exception] = ConnectionDone
+    closed = "closed"
+
+    def listen(self) -> tuple[socket.socket, Any]:
+        """What the program listens on, and the endpoint that connects there."""
+        path = self.mktemp()
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(path)
+        listening.listen()
+        return listening, UNIXClientEndpoint(reactor, path)
 
     async def setUp(self) -> None:
         self.ended: Deferred[object] = Deferred()
         owner: Any = SimpleNamespace(over=lambda splice: None, ended=lambda splice, reason: None)
-        path = self.mktemp()
-        with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(path)
-            listening.listen()
+        listening, endpoint = self.listen()
+        with listening:
             self.splice = Splice(owner)
-            endpoint = UNIXClientEndpoint(reactor, path)
             await endpoint.connect(ReadyProtocolFactory(self.splice.near))
             self.program, _ = listening.accept()
         self.addCleanup(self.program.close)
@@ -60,8 +69,8 @@ class ClosedProgramTests(TestCase):
 
     async def check_end(self) -> None:
         """The peer gets the whole answer, and the end of it."""
-        self.assertIs(await self.ended, ConnectionDone)
-        self.assertEqual((self.stream.written, self.stream.closed), (ANSWER, "closed"))
+        self.assertIs(await self.ended, self.reason)
+        self.assertEqual((self.stream.written, self.stream.closed), (ANSWER, self.closed))
 
     async def test_peer_gets_what_was_written_beside_unread_input(self) -> None:
         self.stream.send(b"never read")
@@ -70,6 +79,7 @@ class ClosedProgramTests(TestCase):
 
     async def test_peer_gets_what_was_written_before_a_write_fails(self) -> None:
         """The write comes first: the reactor has not read the answer yet."""
+        self.stream.send(b"never read")
         self.answer_and_close()
         self.stream.send(b"too late")
         await self.check_end()
@@ -87,3 +97,14 @@ class ClosedProgramTests(TestCase):
         self.stream.lose()
         self.assertIs(await self.ended, ConnectionAborted)
         self.assertEqual(self.stream.written, b"")
+
+
+class ClosedTcpTests(ClosedUnixTests):
+    """The same over TCP, where such a close cuts the connection off, as others do."""
+
+    reason = ConnectionLost
+    closed = "aborted"
+
+    def listen(self) -> tuple[socket.socket, Any]:
+        listening = socket.create_server(("127.0.0.1", 0))
+        return listening, TCP4ClientEndpoint(reactor, *listening.getsockname())
