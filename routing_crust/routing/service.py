@@ -61,6 +61,8 @@ class RoutingService(LinksByName, Service):
     @ivar node_name: the node's L{Name}. (C{name} is what Twisted calls the service.)
     @ivar clock: the clock that was given, as a L{SteadyClock<routing_crust.timing.steadyclock.SteadyClock>}.
     @ivar random: the source of all randomness.
+    @ivar incarnation: the number of the last start. It grows with each, so that peers notice a restart; who
+        keeps it elsewhere than in C{state_dir} may set it before a start.
     """
 
     def __init__(
@@ -72,7 +74,6 @@ class RoutingService(LinksByName, Service):
         membership: Membership | None = None,
         crust: ICrust | None = None,
         random: Random | None = None,
-        last_incarnation: int = 0,
     ) -> None:
         """
         @param reactor: the clock, and what the default crust uses for its sockets; C{None} is the
@@ -81,8 +82,6 @@ class RoutingService(LinksByName, Service):
         @param membership: our credentials in a private network; C{None} in an open one.
         @param crust: what makes links; C{None} is L{CrustService<routing_crust.crust.service.CrustService>}.
         @param random: the source of all randomness; C{None} is the operating system's.
-        @param last_incarnation: the L{incarnation} of the last start of this node, for callers that keep it
-            elsewhere than in C{state_dir}.
         @raise ConfigurationError: the network is private and C{membership} is not what it wants, or the other
             way round.
         """
@@ -97,7 +96,7 @@ class RoutingService(LinksByName, Service):
         self.clock: IReactorTime = steady(reactor)
         self.random: Random = random or SystemRandom()
         self._crust = crust or self._default_crust(self.clock)
-        self._incarnation = last_incarnation
+        self.incarnation = 0
         nicknames = known(settings.nicknames)
         LinksByName.__init__(
             self,
@@ -109,11 +108,6 @@ class RoutingService(LinksByName, Service):
 
     def __repr__(self) -> str:
         return f"<RoutingService {self.node_name.short} in {self.settings.network}, {self.state.value}>"
-
-    @property
-    def incarnation(self) -> int:
-        """The number of this start. It grows with each, so that peers notice a restart."""
-        return self._incarnation
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -146,7 +140,7 @@ class RoutingService(LinksByName, Service):
             raise AlreadyRunning("the service runs already")
         if self._stopping:
             raise AlreadyRunning("the service is still stopping: wait for the Deferred of stopService()")
-        self._incarnation = next_incarnation(self.settings.state_dir, self._incarnation, self.clock.seconds())
+        self.incarnation = next_incarnation(self.settings.state_dir, self.incarnation, self.clock.seconds())
         # one for each start: once stopped it starts no timer any more
         clock = self._timers = StoppableClock(self.clock)
         network_time = NetworkTime(clock)
@@ -161,7 +155,7 @@ class RoutingService(LinksByName, Service):
             clock,
             self.random,
             self._crust,
-            self._incarnation,
+            self.incarnation,
             network_time.now,
             members,
             self.directory.brief,
@@ -260,7 +254,7 @@ class RoutingService(LinksByName, Service):
             "state": self.state.value,
             "bootstrapped": self.bootstrapped,
             "group_connected": self.group_connected,
-            "incarnation": self._incarnation,
+            "incarnation": self.incarnation,
         }
         return here if self._core is None else here | self._core.status(self.directory.nickname_of)
 

@@ -35,6 +35,16 @@ class Home(NamedTuple):
     nat: Router | None = None
 
 
+class Disk(NamedTuple):
+    """
+    What was put on a node's disk before its first start; its credentials in a private network only.
+    """
+
+    settings: Settings
+    identity: Identity
+    membership: Membership | None = None
+
+
 class SimulatedNode:
     """
     Made by L{SimulatedNetwork.node<routing_crust.testing.simulation.SimulatedNetwork.node>}.
@@ -56,17 +66,13 @@ class SimulatedNode:
         self,
         network: MemoryNetwork,
         clock: HostClock,
-        settings: Settings,
-        identity: Identity,
+        home: Home,
+        disk: Disk,
         seed: float,
         setup: Callable[[RoutingService], object] | None,
-        home: Home,
-        membership: Membership | None = None,
     ) -> None:
         self.nat = home.nat
-        self.identity = identity
-        self.settings = settings
-        self.membership = membership
+        self.settings, self.identity, self.membership = disk
         self.clock = clock
         self.running = False
         self._network = network
@@ -212,8 +218,8 @@ class SimulatedNode:
             crust=self.crust,
             # another one for each process, and the same ones in each run of a seed
             random=Random(self._random.random()),
-            last_incarnation=self._incarnation,
         )
+        self.service.incarnation = self._incarnation
         self.service.observe(StateChanged, self._state_changed)
         if self._setup is not None:
             self._setup(self.service)

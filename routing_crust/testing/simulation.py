@@ -28,7 +28,7 @@ from ..identity import Identity
 from ..routing.private.membership import Membership
 from ..routing.service import RoutingService
 from .clock import SimulatedClock
-from .host import Home, SimulatedNode
+from .host import Disk, Home, SimulatedNode
 from .identity import KeyRing, SimulatedIdentity
 from .latency import Latency, Uniform
 from .memory.internet import Internet, Router
@@ -161,12 +161,10 @@ class SimulatedNetwork:
         node = SimulatedNode(
             self.network,
             self.clock.host_clock(),
-            Settings(**{**chosen, **settings}),
-            own,
+            self._home(self.nat(nat) if isinstance(nat, Nat) else nat, beside),
+            Disk(Settings(**{**chosen, **settings}), own, membership),
             self.random.random(),
             setup,
-            self._home(self.nat(nat) if isinstance(nat, Nat) else nat, beside),
-            membership,
         )
         self._nodes.append(node)
         if start:
