@@ -32,7 +32,7 @@ from .discovery.multicast import BEACON_PORT, Place
 from .discovery.packet import BeaconScope
 from .key_agreement import KeyAgreements
 from .link.tls import LinkTls
-from .mapping.portmapper import PortMapper, Told
+from .mapping.portmapper import PortMapper, Told, router_access
 from .netstate.connecting import connect_tcp
 from .netstate.host import HostAddress, read_host_addresses
 from .netstate.named_host import connect_to_host
@@ -175,9 +175,6 @@ class SystemPlatform:
         beacon_port: int = BEACON_PORT,
         beacon_secret: bytes = b"",
         given: Mapping[Endpoint, socket] = NOTHING_GIVEN,
-        port_mapper: Callable[..., PortMapper] = PortMapper,
-        net_watch: Callable[..., NetWatch] = NetWatch,
-        name_servers: Callable[[Any], NameServers] = Dns,
     ) -> None:
         """
         @param reactor: provides C{IReactorTime}, C{IReactorTCP}, C{IReactorUDP}, C{IReactorSocket} and
@@ -186,9 +183,6 @@ class SystemPlatform:
         @param beacon_port: the UDP port at which nodes on the local network find each other.
         @param beacon_secret: what the members of a private network share for it.
         @param given: sockets that listen already, each with where.
-        @param port_mapper: makes what asks routers to map our ports.
-        @param net_watch: makes what tells of changes of the network.
-        @param name_servers: makes what resolves host names.
         """
         self._reactor: Any = steady(reactor)  # for everything, the ports' and the mapper's timers too
         self.clock: IReactorTime = self._reactor
@@ -196,9 +190,6 @@ class SystemPlatform:
         self._beacon_port = beacon_port
         self._beacon_secret = beacon_secret
         self._given = given
-        self._port_mapper = port_mapper
-        self._net_watch = net_watch
-        self._name_servers = name_servers
 
     def tls(self, identity: Identity, key_exchange: KeyExchange) -> LinkTls:
         return LinkTls(identity, key_exchange)
@@ -235,7 +226,7 @@ class SystemPlatform:
 
     def name_servers(self) -> NameServers:
         """Those that the system is set up to use."""
-        return self._name_servers(self._reactor)
+        return Dns(self._reactor)
 
     def beacon(
         self, identity: Identity, network: str, random: Random, found: Callable[[Contact], None]
@@ -256,13 +247,12 @@ class SystemPlatform:
         """PCP, NAT-PMP, then UPnP."""
         # an Ed25519 signature is always the same, and nobody else can make it
         nonces = partial(identity.sign, "port mapping", "")
-        return self._port_mapper(
-            settings, self._reactor, random, mapped=mapped, unmapped=unmapped, nonces=nonces
-        )
+        access = router_access(self._reactor, random, nonces)
+        return PortMapper(settings, self._reactor, random, access, mapped, unmapped)
 
     def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
         """The kernel's news by netlink, where there is that."""
-        return self._net_watch(self._reactor, changed)
+        return NetWatch(self._reactor, changed)
 
     def descriptors_left(self) -> int:
         return descriptors_left()

@@ -14,9 +14,7 @@ from zope.interface import implementer
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrustEvents, ILink
-from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.crust.netstate.host import HostAddress
-from routing_crust.crust.netstate.netwatch import NetWatch
 from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.reachability import Reachability
 from routing_crust.crust.service import CrustService
@@ -120,8 +118,10 @@ class ServiceTests(TestCase):
     def setUp(self) -> None:
         self.addCleanup(lambda: self.assertEqual(self.flushLoggedErrors(), []))
         self.made = 0
-        self.port_mapper: Callable[..., PortMapper] = PortMapper
-        self.net_watch: Callable[..., NetWatch] = NetWatch
+
+    def platform(self) -> SystemPlatform:
+        """What a crust runs on."""
+        return SystemPlatform(reactor, host_addresses=lambda: self.host)
 
     def crust(self, seed: int, **settings: Any) -> tuple[CrustService, Receiver]:
         """A crust that is not started yet."""
@@ -135,12 +135,7 @@ class ServiceTests(TestCase):
         crust = CrustService(
             Settings(**(here | settings)),
             identity(seed),
-            SystemPlatform(
-                reactor,
-                host_addresses=lambda: self.host,
-                port_mapper=self.port_mapper,
-                net_watch=self.net_watch,
-            ),
+            self.platform(),
         )
         self.addCleanup(crust.stop)
         return crust, Receiver()

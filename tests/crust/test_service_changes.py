@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from routing_crust.crust import platform
 from routing_crust.crust.mapping.portmapper import PortMapper
+from routing_crust.crust.platform import SystemPlatform
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, ConnectFailed
 from routing_crust.hosts.interfaces import InterfacePort
@@ -21,7 +22,7 @@ GONE = host_address("eth9", 9, "127.0.0.2/8")
 class Watch:
     """Tells when a test says so."""
 
-    def __init__(self, reactor: Any, changed: Callable[[str], object]) -> None:
+    def __init__(self, changed: Callable[[str], object]) -> None:
         self.tell = changed
         self.running = False
 
@@ -50,11 +51,15 @@ class ChangeTests(ServiceTests):
     def setUp(self) -> None:
         super().setUp()
         self.watches: list[Watch] = []
-        self.net_watch = self.make_watch  # type: ignore[assignment]
-        self.port_mapper = Mapper
+        self.patch(platform, "PortMapper", Mapper)
 
-    def make_watch(self, *arguments: Any) -> Watch:
-        self.watches.append(Watch(*arguments))
+    def platform(self) -> SystemPlatform:
+        watched = super().platform()
+        self.patch(watched, "net_watch", self.make_watch)
+        return watched
+
+    def make_watch(self, changed: Callable[[str], object]) -> Watch:
+        self.watches.append(Watch(changed))
         return self.watches[-1]
 
     def change(self) -> None:
@@ -145,7 +150,7 @@ class ChangeTests(ServiceTests):
         await self.events.next("changed")
         self.assertIn(link, self.one._links)
 
-    def unreadable(self) -> Any:
+    def unreadable(self) -> tuple[()]:
         raise OSError("no")
 
     async def test_every_other_link_has_to_answer(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from routing_crust.config import Role
+from routing_crust.crust import platform
 from routing_crust.crust.mapping import portmapper
 from routing_crust.crust.mapping.keeper import PortKeeper
 from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess
-from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.crust.reachability import OwnEndpoint, Source
 from routing_crust.endpoints import PathKind
 from routing_crust.timing.shares import OURSELVES
@@ -28,7 +27,8 @@ class MappingTests(ServiceTests):
         super().setUp()
         self.asked: list[tuple[Any, ...]] = []
         self.routers: list[FakeRouter] = []
-        self.port_mapper = partial(PortMapper, access=RouterAccess(lambda: GATEWAY, [self.make_router]))
+        access = RouterAccess(lambda: GATEWAY, [self.make_router])
+        self.patch(platform, "router_access", lambda *_: access)
 
     def make_router(self, gateway: Gateway) -> FakeRouter:
         self.routers.append(FakeRouter("NAT-PMP", gateway, self.asked))

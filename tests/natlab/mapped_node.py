@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -29,18 +29,37 @@ from routing_crust.crust.mapping.gateway import find_gateway, find_gateways_v6
 from routing_crust.crust.mapping.lease import RouterAccess
 from routing_crust.crust.mapping.natpmprouter import NatPmpRouter
 from routing_crust.crust.mapping.pcprouter import PcpRouter
-from routing_crust.crust.mapping.portmapper import PortMapper
+from routing_crust.crust.mapping.portmapper import PortMapper, Told
 from routing_crust.crust.mapping.upnp import UpnpRouter, in_daemon_thread
-from routing_crust.crust.platform import SystemPlatform
+from routing_crust.crust.platform import Mapper, SystemPlatform
 from routing_crust.crust.reachability import Reachability
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import LinkClosed
+from routing_crust.identity import Identity
 from routing_crust.timing.shares import OURSELVES
 
 from ..crust.addresses import identity, name
 
 reactor: Any = _reactor
+
+
+class MappedPlatform(SystemPlatform):
+    """Asks routers in one way, then by UPnP, and again when this clock is advanced."""
+
+    def __init__(self, clock: Clock, way: str) -> None:
+        super().__init__(reactor)
+        self._mapping_clock = clock
+        self._first_way = way
+
+    def mapper(
+        self, settings: Settings, identity: Identity, random: Random, mapped: Told, unmapped: Told
+    ) -> Mapper:
+        pcp = partial(PcpRouter, reactor, partial(identity.sign, "port mapping", ""))
+        first: Any = pcp if self._first_way == "pcp" else partial(NatPmpRouter, reactor)
+        ways = (first, partial(UpnpRouter, random=random, in_thread=partial(in_daemon_thread, reactor)))
+        access = RouterAccess(find_gateway, ways, find_gateways_v6, (pcp,))
+        return PortMapper(settings, self._mapping_clock, random, access, mapped, unmapped)
 
 
 @implementer(ICrustEvents)
@@ -49,20 +68,10 @@ class Node(LineReceiver):
 
     def __init__(self, seed: int, listen: Endpoint, way: str) -> None:
         self.clock = Clock()
-        self.first_way = way
         settings = Settings(listen=(listen,), lan_discovery=False)
-        self.crust = CrustService(
-            settings, identity(seed), SystemPlatform(reactor, port_mapper=self.make_mapper), SystemRandom()
-        )
-
-    def make_mapper(self, settings: Settings, _: Any, random: Any, nonces: Any, **told: Any) -> PortMapper:
-        thread = partial(in_daemon_thread, reactor)
-        pcp = partial(PcpRouter, reactor, nonces)
-        first: Any = pcp if self.first_way == "pcp" else partial(NatPmpRouter, reactor)
-        ways = (first, partial(UpnpRouter, random=random, in_thread=thread))
-        access = RouterAccess(find_gateway, ways, find_gateways_v6, (pcp,))
-        self.mapper = PortMapper(settings, self.clock, random, access=access, **told)
-        return self.mapper
+        platform = MappedPlatform(self.clock, way)
+        self.crust = CrustService(settings, identity(seed), platform, SystemRandom())
+        self.mapper = self.crust._mapper
 
     def connectionMade(self) -> None:
         self.crust.start(self)

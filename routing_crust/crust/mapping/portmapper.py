@@ -4,10 +4,9 @@ The port mapper: it has routers map our listening ports, for as long as we liste
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Sequence
 from functools import partial
-from random import Random, SystemRandom
+from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -42,42 +41,28 @@ class PortMapper:
         self,
         settings: Settings,
         reactor: Any,
-        random: Random | None = None,
-        *,
+        random: Random,
+        access: RouterAccess,
         mapped: Told,
         unmapped: Told,
-        nonces: Nonces | None = None,
-        access: RouterAccess | None = None,
     ) -> None:
         """
-        @param reactor: provides C{IReactorTime}, C{IReactorUDP} and C{IReactorFromThreads}.
-        @param random: for waits and ports; C{None} is the system's.
+        @param reactor: provides C{IReactorTime}.
+        @param random: for waits and ports.
+        @param access: finds the router, and what asks it.
         @param mapped: called with an external endpoint that others can dial and the port of ours that it
             leads to. Not called from within a call to this object.
         @param unmapped: called with the same when that is over; not by L{stop}.
-        @param nonces: for PCP, the same after a restart; C{None} makes others each time.
-        @param access: finds the router, and what asks it; C{None} tries PCP, NAT-PMP, then UPnP.
         """
         self._settings = settings
         self._reactor = reactor
-        self._random = random or SystemRandom()
+        self._random = random
         self._mapped = mapped
         self._unmapped = unmapped
-        self._access = access or self._access_of(reactor, nonces or random_nonces(self._random))
+        self._access = access
         self._listening: tuple[Endpoint, ...] = ()
         self._mapping = PortKeepers(self._keeper, self._gone)
         self._pinholes = PortKeepers(self._keeper, self._gone)
-
-    def _access_of(self, reactor: Any, nonces: Nonces) -> RouterAccess:
-        pcp = partial(PcpRouter, reactor, nonces)
-        # by how long they take: milliseconds, UPnP a second, and several where no router answers
-        ways = (
-            pcp,
-            partial(NatPmpRouter, reactor),
-            partial(UpnpRouter, random=self._random, in_thread=partial(in_daemon_thread, reactor)),
-        )
-        # miniupnpc has no call for the holes that routers make over UPnP
-        return RouterAccess(find_gateway, ways, find_gateways_v6, (pcp,))
 
     @property
     def _keepers(self) -> tuple[PortKeeper, ...]:
@@ -164,6 +149,24 @@ class PortMapper:
             self._unmapped(old.external, old.local_port)
 
 
+def router_access(reactor: Any, random: Random, nonces: Nonces) -> RouterAccess:
+    """
+    The gateways of this host, which are asked by PCP, then NAT-PMP, then UPnP.
+
+    @param reactor: provides C{IReactorTime}, C{IReactorUDP} and C{IReactorFromThreads}.
+    @param nonces: for PCP; the same after a restart.
+    """
+    pcp = partial(PcpRouter, reactor, nonces)
+    # by how long they take: milliseconds, UPnP a second, and several where no router answers
+    ways = (
+        pcp,
+        partial(NatPmpRouter, reactor),
+        partial(UpnpRouter, random=random, in_thread=partial(in_daemon_thread, reactor)),
+    )
+    # miniupnpc has no call for the holes that routers make over UPnP
+    return RouterAccess(find_gateway, ways, find_gateways_v6, (pcp,))
+
+
 def ports_to_map(settings: Settings, listening: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
     """Of what we listen on, what a router is asked to map: IPv4, once for each port."""
     if not settings.port_mapping or settings.role is Role.CLIENT:
@@ -192,12 +195,6 @@ def pinholes_for(wanted: Sequence[Endpoint], gateways: Sequence[Gateway]) -> tup
             if listening.address.is_unspecified or listening.host == gateway.local:
                 found.setdefault(Endpoint(gateway.local, listening.port))
     return tuple(found)[:MAX_PINHOLES]
-
-
-def random_nonces(random: Random) -> Nonces:
-    """Nonces that no other run of this node will have."""
-    key = random.randbytes(32)
-    return lambda text: hmac.digest(key, text, "sha256")
 
 
 def _name_of(listening: Endpoint) -> str:

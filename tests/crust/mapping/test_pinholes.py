@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -48,9 +49,10 @@ class FollowingTests(QuietTests):
         self.mapper = PortMapper(
             Settings(),
             self.clock,
+            Random(1),
+            RouterAccess(lambda: None, (), lambda: self.gateways, [self.way]),
             mapped=lambda *told: self.told.append(("mapped", *told)),
             unmapped=lambda *told: self.told.append(("unmapped", *told)),
-            access=RouterAccess(lambda: None, (), lambda: self.gateways, [self.way]),
         )
         self.mapper.start([at("[::]:5483")])
 

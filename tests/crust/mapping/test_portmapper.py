@@ -13,12 +13,7 @@ from routing_crust.crust.mapping import portmapper
 from routing_crust.crust.mapping.keeper import SETTLE_SECONDS
 from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess, RouterProblem
 from routing_crust.crust.mapping.natpmp import address_request
-from routing_crust.crust.mapping.portmapper import (
-    MAX_MAPPED_PORTS,
-    PortMapper,
-    ports_to_map,
-    random_nonces,
-)
+from routing_crust.crust.mapping.portmapper import MAX_MAPPED_PORTS, PortMapper, ports_to_map, router_access
 from routing_crust.endpoints import Endpoint
 
 from ..addresses import at
@@ -47,14 +42,6 @@ class PortTests(SynchronousTestCase):
         self.assertEqual(self.wanted(*many), many[:MAX_MAPPED_PORTS])
 
 
-class NonceTests(SynchronousTestCase):
-    def test_nonce_of_an_address_is_always_the_same(self) -> None:
-        nonces = random_nonces(Random(1))
-        self.assertEqual(nonces(b"192.168.1.5 5483"), nonces(b"192.168.1.5 5483"))
-        self.assertNotEqual(nonces(b"192.168.1.5 5483"), nonces(b"192.168.1.5 5484"))
-        self.assertNotEqual(nonces(b""), random_nonces(Random(2))(b""))
-
-
 class MapperTests(QuietTests):
     def setUp(self) -> None:
         super().setUp()
@@ -63,13 +50,14 @@ class MapperTests(QuietTests):
         self.asked: list[tuple[Any, ...]] = []
         self.routers: list[FakeRouter] = []
 
-    def make(self, **options: Any) -> PortMapper:
+    def make(self, access: RouterAccess) -> PortMapper:
         return PortMapper(
             Settings(),
             self.clock,
+            Random(1),
+            access,
             mapped=lambda *told: self.told.append(("mapped", *told)),
             unmapped=lambda *told: self.told.append(("unmapped", *told)),
-            **options,
         )
 
     def way(self, gateway: Gateway) -> FakeRouter:
@@ -77,7 +65,7 @@ class MapperTests(QuietTests):
         return self.routers[-1]
 
     def started(self, *leases: Lease) -> PortMapper:
-        mapper = self.make(access=RouterAccess(lambda: GATEWAY, [self.way]))
+        mapper = self.make(RouterAccess(lambda: GATEWAY, [self.way]))
         mapper.start([Endpoint("0.0.0.0", 5483 + each) for each in range(len(leases))])
         for router, each in zip(self.routers, leases, strict=True):
             router.answer.callback(each)
@@ -132,7 +120,7 @@ class MapperTests(QuietTests):
         self.assertEqual((mapper.leases, self.clock.getDelayedCalls()), ((), []))
 
     def test_problems_are_told_in_words(self) -> None:
-        mapper = self.make(access=RouterAccess(lambda: GATEWAY, [self.way]))
+        mapper = self.make(RouterAccess(lambda: GATEWAY, [self.way]))
         mapper.start([at("0.0.0.0:5483")])
         self.assertEqual(mapper.in_words, ())
         self.routers[0].answer.errback(RouterProblem("no answer"))
@@ -140,7 +128,7 @@ class MapperTests(QuietTests):
         self.assertEqual(mapper.in_words, (problem,))
 
     def test_asked_is_when_each_port_is_mapped_or_known_not_to_be(self) -> None:
-        mapper = self.make(access=RouterAccess(lambda: GATEWAY, [self.way]))
+        mapper = self.make(RouterAccess(lambda: GATEWAY, [self.way]))
         self.successResultOf(mapper.when_asked())
         mapper.start([at("0.0.0.0:5483"), at("0.0.0.0:5484")])
         asked, given_up = mapper.when_asked(), mapper.when_asked()
@@ -153,7 +141,7 @@ class MapperTests(QuietTests):
         self.successResultOf(mapper.when_asked())
 
     def test_who_waits_for_an_asked_router_hears_of_the_stop(self) -> None:
-        mapper = self.make(access=RouterAccess(lambda: GATEWAY, [self.way]))
+        mapper = self.make(RouterAccess(lambda: GATEWAY, [self.way]))
         mapper.start([at("0.0.0.0:5483")])
         asked = mapper.when_asked()
         stopped = mapper.stop()
@@ -178,7 +166,7 @@ class MapperTests(QuietTests):
         self.assertEqual(len(self.routers), 2)
 
     def test_nothing_is_asked_of_a_router_for_loopback(self) -> None:
-        mapper = self.make()
+        mapper = self.make(router_access(self.clock, Random(1), lambda text: text))
         mapper.start([at("127.0.0.1:5483")])
         self.assertEqual(self.clock.sent, [])
         self.successResultOf(mapper.stop())
@@ -188,7 +176,7 @@ class MapperTests(QuietTests):
         self.patch(portmapper, "find_gateway", lambda: GATEWAY)
         jobs: list[Any] = []
         self.patch(portmapper, "in_daemon_thread", lambda reactor, job: jobs.append(job) or Deferred())
-        mapper = self.make()
+        mapper = self.make(router_access(self.clock, Random(1), lambda text: text))
         mapper.start([at("0.0.0.0:5483")])
         self.assertEqual([each[:2] for _, each in self.clock.sent], [b"\2\1"])
         self.clock.ports[0].protocol.connectionRefused()

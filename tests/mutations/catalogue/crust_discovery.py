@@ -41,10 +41,10 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a restarted node has another nonce for its mapping",
-        "crust/mapping/portmapper.py",
-        '    return lambda text: hmac.digest(key, text, "sha256")',
-        "    return lambda text: random.randbytes(12)",
-        ("tests.crust.mapping.test_portmapper.NonceTests.test_nonce_of_an_address_is_always_the_same",),
+        "crust/platform.py",
+        'nonces = partial(identity.sign, "port mapping", "")',
+        "nonces = lambda text: random.randbytes(12)",
+        ("tests.crust.test_platform.MapperTests.test_nonces_of_a_node_are_the_same_after_a_restart",),
     ),
     Mutant(
         "a mapping that PCP moved to another port counts as held",
