@@ -38,7 +38,7 @@ _USES_BYTES: Final = 2
 _FIXED_BYTES: Final = 2 + 2 * NAME_BYTES + SECRET_BYTES + _EXPIRY_BYTES + _USES_BYTES + 1
 _MOST_BYTES: Final = 255
 _GROUP_CHARACTERS: Final = 16
-_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
+ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _WHICH: Final = b"routing-crust/invitation/2"
 
 
@@ -155,8 +155,8 @@ def _sum(data: bytes) -> bytes:
 
 def _check(place: int, group: str) -> str:
     # odd weights notice every single wrong character, and all but one in sixteen exchanges of neighbours
-    weighted = sum((2 * at + 1) * _ALPHABET.index(each) for at, each in enumerate(group))
-    return _ALPHABET[(weighted + 11 * (place + 1)) % len(_ALPHABET)]
+    weighted = sum((2 * at + 1) * ALPHABET.index(each) for at, each in enumerate(group))
+    return ALPHABET[(weighted + 11 * (place + 1)) % len(ALPHABET)]
 
 
 def _content(text: str) -> bytes:
@@ -173,7 +173,7 @@ def _content(text: str) -> bytes:
         )
     coded = whole[len(PREFIX) :]
     for at, each in enumerate(coded, len(PREFIX) + 1):
-        if each not in _ALPHABET:
+        if each not in ALPHABET:
             raise InvalidInvitation(
                 f"the invitation is mistyped at character {at}: it holds only a to z and 2 to 7, and "
                 f"this is {each!r}"

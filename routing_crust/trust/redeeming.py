@@ -24,7 +24,14 @@ import msgspec
 from msgspec import Meta
 
 from ..names import Name
-from ..wire.fields import MAX_CERTIFICATE_BYTES, Count, NameBytes, NetworkId, Nonce, WireMessage
+from ..wire.fields import (
+    MAX_CERTIFICATE_BYTES,
+    MAX_NETWORK_ID_CHARACTERS,
+    Count,
+    NameBytes,
+    Nonce,
+    WireMessage,
+)
 from ..wire.messages import WireContact
 from .codec import decode_with
 from .invitation import invitation_id
@@ -97,6 +104,7 @@ class Redeem(WireMessage, frozen=True, gc=False):
     The first frame of a node that has an invitation and no certificate yet.
 
     @ivar versions: the protocol versions that the sender speaks.
+    @ivar network: empty where the sender has a short invitation, which does not say it.
     @ivar inviter: who has made the invitation.
     @ivar invitation: which one it is; it says nothing of the secret.
     @ivar nickname: what the sender would be called; counts where the invitation does not say.
@@ -104,7 +112,7 @@ class Redeem(WireMessage, frozen=True, gc=False):
     """
 
     versions: Annotated[tuple[Annotated[int, Meta(ge=0, le=65535)], ...], Meta(min_length=1, max_length=8)]
-    network: NetworkId
+    network: Annotated[str, Meta(max_length=MAX_NETWORK_ID_CHARACTERS)]
     inviter: NameBytes
     invitation: Nonce
     nickname: Annotated[str, Meta(max_length=32)]
@@ -218,7 +226,7 @@ class Redemption:
     """
     One try to redeem an invitation, as both ends know it: what their proofs are about.
 
-    @ivar network: the id of the private network.
+    @ivar network: the id of the private network, or empty where who redeems it does not know that.
     @ivar inviter: who has made the invitation.
     @ivar secret: the invitation's.
     @ivar name: who redeems it.

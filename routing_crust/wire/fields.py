@@ -14,6 +14,7 @@ MAX_WIRE_NUMBER: Final = (1 << 63) - 1
 MAX_CERTIFICATE_BYTES: Final = 1024
 """Of a member's certificate with that of its issuer, so that both fit into a Hello."""
 ROSTER_DIGEST_BYTES: Final = 32
+MAX_NETWORK_ID_CHARACTERS: Final = 64
 
 NameBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
 MaybeName = Annotated[bytes, Meta(max_length=32)]
@@ -29,7 +30,7 @@ MaybeDigest = Annotated[bytes, Meta(max_length=ROSTER_DIGEST_BYTES)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 # bounded at both ends, which keeps out infinity and NaN, too
 Seconds = Annotated[float, Meta(ge=0, le=1e11)]
-NetworkId = Annotated[str, Meta(min_length=1, max_length=64)]
+NetworkId = Annotated[str, Meta(min_length=1, max_length=MAX_NETWORK_ID_CHARACTERS)]
 
 
 class WireMessage(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

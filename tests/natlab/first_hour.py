@@ -181,8 +181,7 @@ class Machines:
 def ours(machines: Machines) -> None:
     """With this project: the first machine's router maps a port, so that no third machine is needed."""
     machines.type("desk", "routing-crust init home --nickname desk --start").ends()
-    said = machines.type("desk", "routing-crust invite laptop").ends()
-    line = next(each for each in said.split() if each.startswith("rc1"))
+    *_, line = machines.type("desk", "routing-crust invite laptop --short").ends().split()
     machines.hour.carried.append(line)
     machines.type("desk", "routing-crust expose web=tcp:localhost:8080 --allow laptop").says("^exposing ")
     machines.type("laptop", f"routing-crust join --start {line}").ends()
@@ -236,15 +235,18 @@ def installed(packages: Sequence[str], given: Path | None) -> Iterator[tuple[Pat
         yield given, 0.0
         return
     with tempfile.TemporaryDirectory(prefix="first-hour-") as folder:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        pip = ("-m", "pip", "--quiet", "--disable-pip-version-check")
         if packages == OURS:
-            # setuptools would leave its own copy of the modules in the checkout
+            # a wheel, as the other comes as one; setuptools would leave its modules in the checkout
             kept_out = shutil.ignore_patterns(".*", "build", "docs", "tests", "benchmarks")
-            packages = (str(shutil.copytree(ROOT, f"{folder}/source", ignore=kept_out)),)
+            source = shutil.copytree(ROOT, f"{folder}/source", ignore=kept_out)
+            wheel = (sys.executable, *pip, "wheel", "--no-deps", "--wheel-dir", folder, str(source))
+            subprocess.run(wheel, check=True, env=kept)
+            packages = [str(each) for each in Path(folder).glob("*.whl")]
         began = time.monotonic()
         venv.create(folder, with_pip=True)
-        pip = (f"{folder}/bin/pip", "install", "--quiet", "--disable-pip-version-check")
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-        subprocess.run((*pip, *packages), check=True, env=kept)
+        subprocess.run((f"{folder}/bin/python", *pip, "install", *packages), check=True, env=kept)
         yield Path(folder), time.monotonic() - began
 
 

@@ -43,6 +43,7 @@ def invite(options: argparse.Namespace) -> int:
         allow=tuple(options.allow),
         at=tuple(options.at),
         addresses=tuple(options.address),
+        short=options.short,
     )
     with connect(options) as client:
         invited = client.ask(
@@ -99,7 +100,8 @@ def _explanation(options: argparse.Namespace, invited: InvitedReply) -> str:
     who = options.nickname or "the other machine"
     often = "once" if options.uses == 1 else f"{options.uses} times"
     until = time.strftime("%Y-%m-%d %H:%M", time.localtime(invited.expires))
-    text = f"Type this on {who}; it works {often}, until {until}, while this daemon or an admin's runs:\n"
+    daemons = "this daemon" if options.short else "this daemon or an admin's"
+    text = f"Type this on {who}; it works {often}, until {until}, while {daemons} runs:\n"
     if invited.warning:
         text = f"Note: {invited.warning}.\n{text}"
     for each in invited.not_exposed:

@@ -22,6 +22,7 @@ from ...trust.invitation import Invitation
 from ...trust.judging import Problem, date_text, judge
 from ...trust.redeeming import Welcome
 from ...trust.roster import Roster
+from ...trust.short_invitation import AnyInvitation, invitation_from_text
 from ...trust.state_files import (
     BEACON_SECRET_BYTES,
     save_beacon_secret,
@@ -63,22 +64,21 @@ class _Joined:
 
 def join(options: argparse.Namespace) -> int:
     """Join a network."""
-    invitation = Invitation.from_text(_line(options.line))
-    if invitation.is_expired(time.time()):
-        raise JoinFailed(
-            f"the invitation has expired on {date_text(invitation.expiry)} (by the clock here it is "
-            f"{date_text(time.time())}): ask for a new one"
-        )
+    invitation = invitation_from_text(_line(options.line))
     listen, external = endpoints_of(options)
-    _check_new_here(options, invitation)
+    _check_room(options.state_dir)
+    if isinstance(invitation, Invitation):
+        _check_not_expired(invitation)
+        _check_new_here(options.state_dir, invitation.network)
     identity = Identity.generate()
     places = ", ".join(map(str, (*invitation.hosts, *invitation.endpoints)))
     if not options.json:
         sys.stderr.write(f"asking at {places} ...\n")
     welcome, contact = redeem(invitation, identity, options.nickname or own_nickname(), listen)
     signed = _certificate(welcome, invitation, identity)
+    _check_new_here(options.state_dir, signed.certificate.network)
     contacts = _contacts(welcome, contact)
-    joined = _write(options, invitation, identity, signed, welcome, contacts, (listen, external))
+    joined = _write(options, identity, signed, welcome, contacts, (listen, external))
     if options.start:
         joined = replace(joined, members=start_daemon(joined.state_dir).members)
     _tell(options, joined)
@@ -94,18 +94,35 @@ def _line(words: list[str]) -> str:
     return " ".join(words)
 
 
-def _check_new_here(options: argparse.Namespace, invitation: Invitation) -> None:
+def _check_room(state_dir: Path | None) -> None:
     """
     See that there is room for what will be written, before the invitation is used.
 
     @raise ConfigurationError: there is not.
     """
-    if options.state_dir is not None:
-        check_new(options.state_dir.expanduser().absolute())
-        return
-    check_new(default_state_dir("network").parent / f".{invitation.network[-8:]}")
-    for path in private_networks():
-        if network_at(path) == invitation.network:
+    if state_dir is not None:
+        check_new(state_dir.expanduser().absolute())
+    else:
+        check_new(default_state_dir("network").parent / ".joining")
+
+
+def _check_not_expired(invitation: Invitation) -> None:
+    """
+    @raise JoinFailed: it has.
+    """
+    if invitation.is_expired(time.time()):
+        raise JoinFailed(
+            f"the invitation has expired on {date_text(invitation.expiry)} (by the clock here it is "
+            f"{date_text(time.time())}): ask for a new one"
+        )
+
+
+def _check_new_here(state_dir: Path | None, network: str) -> None:
+    """
+    @raise JoinFailed: this machine is in that network, and is not to be so a second time.
+    """
+    for path in private_networks() if state_dir is None else ():
+        if network_at(path) == network:
             raise JoinFailed(
                 f"this machine is a member of that network already, in {path.parent}: "
                 f"'routing-crust start{way_to(path.parent)}' starts its daemon; --state-dir with "
@@ -113,13 +130,14 @@ def _check_new_here(options: argparse.Namespace, invitation: Invitation) -> None
             )
 
 
-def _certificate(welcome: Welcome, invitation: Invitation, identity: Identity) -> SignedCertificate:
+def _certificate(welcome: Welcome, invitation: AnyInvitation, identity: Identity) -> SignedCertificate:
     """
     @raise JoinFailed: the certificate that came is not good.
     """
     signed = decode_certificate(welcome.certificate)
-    roster, verifier = Roster(invitation.network), Ed25519Verifier()
-    found = judge(signed, invitation.network, identity.name, roster, time.time(), verifier)
+    # a short invitation does not say which network it is for: its secret has proven the welcome
+    network = invitation.network if isinstance(invitation, Invitation) else signed.certificate.network
+    found = judge(signed, network, identity.name, Roster(network), time.time(), Ed25519Verifier())
     if found is None:
         return signed
     if found.problem in (Problem.NOT_YET, Problem.EXPIRED):
@@ -136,29 +154,28 @@ def _contacts(welcome: Welcome, proven: AnyContact | None) -> tuple[AnyContact, 
 
 def _write(
     options: argparse.Namespace,
-    invitation: Invitation,
     identity: Identity,
     signed: SignedCertificate,
     welcome: Welcome,
     contacts: tuple[AnyContact, ...],
     endpoints: tuple[tuple[Place, ...], tuple[Endpoint, ...]],
 ) -> _Joined:
-    label = _label(welcome.label)
-    state_dir = _state_dir(options.state_dir, label, invitation.network)
+    label, network = _label(welcome.label), signed.certificate.network
+    state_dir = _state_dir(options.state_dir, label, network)
     where = way_to(state_dir, new=True)
     nickname = signed.certificate.nickname
     listen, external = endpoints
     with new_state_dir(state_dir) as making:
         write_identity(key_path(making), identity)
         save_certificate(making, signed)
-        save_roster(making, Roster(invitation.network))
+        save_roster(making, Roster(network))
         if len(welcome.beacon_secret) == BEACON_SECRET_BYTES:
             save_beacon_secret(making, welcome.beacon_secret)
         text = config_text(
             "join",
             label,
             nickname,
-            invitation.network,
+            network,
             state_dir,
             where=where,
             role="node" if signed.certificate.may_be_node else "client",

@@ -101,6 +101,12 @@ def _add_invite(add: Add, add_where: Callable[[argparse.ArgumentParser], None]) 
         "as in home.example.org:5483; may be repeated",
     )
     invite.add_argument(
+        "--short",
+        action="store_true",
+        help="make it one of 18 characters, to be read out and typed; it names one address of this daemon, "
+        "and no member that passes it on",
+    )
+    invite.add_argument(
         "--list", action="store_true", help="list the invitations that this daemon can honour instead"
     )
     invite.add_argument(

@@ -27,6 +27,7 @@ class InviteCommand(ControlLine, frozen=True, tag="invite"):
     @ivar allow: protocols that this daemon exposes and that the new member may have.
     @ivar at: where the new member can be dialled, as endpoints: this daemon dials it there.
     @ivar addresses: where this daemon can be dialled, as endpoints or as host:port; before what it knows.
+    @ivar short: whether it is one of few characters, which names one address of this daemon.
     """
 
     nickname: str = ""
@@ -37,6 +38,7 @@ class InviteCommand(ControlLine, frozen=True, tag="invite"):
     allow: tuple[str, ...] = ()
     at: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
+    short: bool = False
 
 
 class InvitedReply(ControlLine, frozen=True, tag="invited"):

@@ -40,6 +40,7 @@ from ...trust.redeeming import (
     Welcome,
     encode,
 )
+from ...trust.short_invitation import AnyInvitation, ShortInvitation
 from ...trust.state_files import load_beacon_secret
 from ...wire.codec import to_wire
 from ...wire.messages import WireContact
@@ -54,6 +55,10 @@ OWN_ENDPOINTS: Final = 3
 """Of those that an invitation names; the others are members that pass on to us."""
 MAX_USERS_IN_A_LINE: Final = 16
 """Users of an invitation that a line of the log names."""
+ONLY_LOCAL: Final = (
+    "this works in this local network only: a member that passes it on can be dialled from outside, and an "
+    "invitation without --short names it"
+)
 
 
 class InvitationDesk:
@@ -98,7 +103,7 @@ class InvitationDesk:
             L{ServiceStopped<routing_crust.errors.ServiceStopped>}.
         """
         ready: Deferred[None] = succeed(None)
-        if not command.addresses and not command.at and _warning([each.endpoint for each in self._doors()]):
+        if not command.addresses and not command.at and _warning(self._endpoints(command.short)):
             ready = self._surroundings.when_routers_asked()
         return ready.addCallback(lambda _: self.invite(command))
 
@@ -122,23 +127,11 @@ class InvitationDesk:
         # now, not when somebody comes with it, who could do nothing about it
         self._issue(self._own, command.nickname or "somebody", roles, frozenset(command.tags))
         at = tuple(Endpoint.from_text(each) for each in command.at)
-        hosts, named = places_from_texts(command.addresses)
-        known = (each.endpoint for each in self._doors())
-        doors = endpoints_beside(hosts, tuple(dict.fromkeys((*named, *known))))
-        if len(doors) < len(named):
-            raise InvalidInvitation("an invitation has no place for so many addresses beside these hosts")
-        invitation = Invitation(
-            self._credentials.network,
-            self._own,
-            doors,
-            token_bytes(SECRET_BYTES),
-            int(now + command.lifetime),
-            command.uses,
-            hosts,
-        )
+        expiry = int(now + command.lifetime)
+        made = self._made_short(command) if command.short else self._made(command, expiry)
         entry = LedgerEntry(
-            invitation.secret,
-            invitation.expiry,
+            made.secret if isinstance(made, Invitation) else made.secret(),
+            expiry,
             command.uses,
             command.nickname,
             roles,
@@ -148,19 +141,46 @@ class InvitationDesk:
         self._keep(self._ledger.adding(entry, now))
         self._surroundings.invitations_changed()
         if at:
-            self._surroundings.call_on(at, invitation.expiry)
+            self._surroundings.call_on(at, expiry)
         self.log.info(
             "made an invitation for {who}, until {until}",
             who=command.nickname or f"{command.uses} members",
-            until=time.strftime("%Y-%m-%d %H:%M", time.localtime(invitation.expiry)),
+            until=time.strftime("%Y-%m-%d %H:%M", time.localtime(expiry)),
         )
         return InvitedReply(
-            line=invitation.text,
-            expires=float(invitation.expiry),
-            endpoints=tuple(map(str, (*hosts, *doors))),
-            warning="" if at or command.addresses else _warning(doors),
+            line=made.text,
+            expires=float(expiry),
+            endpoints=tuple(map(str, (*made.hosts, *made.endpoints))),
+            warning="" if at or command.addresses else self._warning(made),
             not_exposed=tuple(each for each in command.allow if not self._surroundings.is_exposed(each)),
         )
+
+    def _warning(self, made: AnyInvitation) -> str:
+        if isinstance(made, ShortInvitation) and not _warning(self._endpoints()):
+            return ONLY_LOCAL if is_local_only(made.endpoint) else ""
+        return _warning(made.endpoints)
+
+    def _made(self, command: InviteCommand, expiry: int) -> Invitation:
+        hosts, named = places_from_texts(command.addresses)
+        known = self._endpoints()
+        doors = endpoints_beside(hosts, tuple(dict.fromkeys((*named, *known))))
+        if len(doors) < len(named):
+            raise InvalidInvitation("an invitation has no place for so many addresses beside these hosts")
+        secret = token_bytes(SECRET_BYTES)
+        return Invitation(self._credentials.network, self._own, doors, secret, expiry, command.uses, hosts)
+
+    def _made_short(self, command: InviteCommand) -> ShortInvitation:
+        hosts, named = places_from_texts(command.addresses)
+        if hosts or len(named) > 1:
+            raise InvalidInvitation("a short invitation has room for one address, and for no host name")
+        found = named or self._endpoints(only_own=True)
+        if not found:
+            raise InvalidInvitation(
+                "a short invitation says where this node itself can be dialled, and it cannot be: leave "
+                "--short out, and members that can be dialled are named"
+            )
+        # IPv4 is shorter, and what can be dialled from outside can mostly be dialled from inside
+        return ShortInvitation.at(min(found, key=lambda each: (is_local_only(each), each.is_v6)))
 
     def invitations(self, command: InvitationsCommand) -> InvitationsReply:
         """
@@ -262,7 +282,7 @@ class InvitationDesk:
             self._refused(name, RedeemRefusal.UNKNOWN)
             return RedeemAnswer(RedeemRefusal.UNKNOWN)
         inviter = self._own if entry.inviter is None else entry.inviter
-        attempt = Redemption(self._credentials.network, inviter, entry.secret, name, binding)
+        attempt = Redemption(redeem.network, inviter, entry.secret, name, binding)
         # the same answer as above: who has no secret must not learn which invitations there are
         if not attempt.is_asked_by(redeem):
             self._refused(name, RedeemRefusal.UNKNOWN)
@@ -332,6 +352,9 @@ class InvitationDesk:
         mine = [each for each in found if each.name == own][:OWN_ENDPOINTS]
         others = [each for each in found if each.name != own]
         return tuple((mine + others)[:MAX_INVITATION_ENDPOINTS])
+
+    def _endpoints(self, only_own: bool = False) -> tuple[Endpoint, ...]:
+        return tuple(each.endpoint for each in self._doors() if each.name == self._own or not only_own)
 
     def _check_free(self, nickname: str) -> None:
         if self._is_taken(nickname, None):

@@ -4,7 +4,7 @@ Redeems an invitation from a process that runs nothing else: it runs the reactor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,14 +19,15 @@ from ...errors import CannotListen
 from ...hosts.contacts import AnyContact
 from ...hosts.interfaces import Place
 from ...identity import Identity
+from ...names import Name
 from ...routing.inviting.redeemer import Redeemer
 from ...timing.steadyclock import steady
-from ...trust.invitation import Invitation
 from ...trust.redeeming import Redemption, Welcome
+from ...trust.short_invitation import AnyInvitation, ShortInvitation
 
 
 def redeem(
-    invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Place]
+    invitation: AnyInvitation, identity: Identity, nickname: str, listen: Sequence[Place]
 ) -> tuple[Welcome, AnyContact | None]:
     """
     Redeem an invitation. It takes the process's reactor, so it can be called once.
@@ -56,32 +57,38 @@ def redeem(
 
 
 def redeem_with(
-    reactor: Any, invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Place]
+    reactor: Any, invitation: AnyInvitation, identity: Identity, nickname: str, listen: Sequence[Place]
 ) -> Deferred[tuple[Welcome, AnyContact | None]]:
     """As L{redeem}, on a reactor that runs."""
     return Deferred.fromCoroutine(_redeem(reactor, invitation, identity, nickname, listen))
 
 
 async def _redeem(
-    reactor: Any, invitation: Invitation, identity: Identity, nickname: str, listen: Sequence[Place]
+    reactor: Any, invitation: AnyInvitation, identity: Identity, nickname: str, listen: Sequence[Place]
 ) -> tuple[Welcome, AnyContact | None]:
     places = tuple(listen) or (Endpoint("0.0.0.0", DEFAULT_PORT), Endpoint("::", DEFAULT_PORT))
-    network = invitation.network
     try:
-        settings = Settings(network=network, listen=places, lan_discovery=False, port_mapping=False)
+        settings = Settings(listen=places, lan_discovery=False, port_mapping=False)
         return await _attempt(reactor, settings, invitation, identity, nickname)
     except CannotListen:
         # another node has the port: then nobody dials us, and we may still dial
-        settings = Settings(
-            network=network, role=Role.CLIENT, listen=(), lan_discovery=False, port_mapping=False
-        )
+        settings = Settings(role=Role.CLIENT, listen=(), lan_discovery=False, port_mapping=False)
         return await _attempt(reactor, settings, invitation, identity, nickname)
 
 
 def _attempt(
-    reactor: Any, settings: Settings, invitation: Invitation, identity: Identity, nickname: str
+    reactor: Any, settings: Settings, invitation: AnyInvitation, identity: Identity, nickname: str
 ) -> Deferred[tuple[Welcome, AnyContact | None]]:
     clock = steady(reactor)
     crust = CrustService(settings, identity, SystemPlatform(reactor))
-    attempt = partial(Redemption, invitation.network, invitation.inviter, invitation.secret, identity.name)
+    attempt = _attempts(invitation, identity.name)
     return Redeemer(crust, clock, attempt, invitation.endpoints, nickname, invitation.hosts).redeem()
+
+
+def _attempts(invitation: AnyInvitation, own: Name) -> Callable[[Name, bytes], Redemption]:
+    """How it is tried on a link, by the name at the other end and the exporter value."""
+    if isinstance(invitation, ShortInvitation):
+        secret = invitation.secret()
+        return lambda peer, binding: Redemption("", peer, secret, own, binding)
+    whole = partial(Redemption, invitation.network, invitation.inviter, invitation.secret, own)
+    return lambda _, binding: whole(binding)

@@ -216,7 +216,7 @@ class Doorkeeper:
                 prefix=prefix,
             )
             self._refuse(link, RedeemRefusal.TOO_MANY)
-        elif redeem.network != self._node.settings.network:
+        elif redeem.network not in ("", self._node.settings.network):
             self._refuse(link, RedeemRefusal.OTHER_NETWORK)
         elif redeem.inviter == self._node.name.raw:
             answer = self._judge(link.peer, link.binding, redeem)

@@ -26,6 +26,7 @@ from ...endpoints import Contact, Direction, Endpoint
 from ...errors import ConnectFailed, JoinFailed, LinkClosed, RoutingCrustError, WireError
 from ...hosts.contacts import AnyContact, NamedContact
 from ...identity import PROTOCOL_VERSION
+from ...names import Name
 from ...timing.shares import OURSELVES
 from ...timing.timers import cancel
 from ...trust.redeeming import (
@@ -59,13 +60,13 @@ class Redeemer:
         self,
         crust: ICrust,
         clock: IReactorTime,
-        attempt: Callable[[bytes], Redemption],
+        attempt: Callable[[Name, bytes], Redemption],
         endpoints: Sequence[Endpoint],
         nickname: str,
         hosts: Sequence[NamedContact] = (),
     ) -> None:
         """
-        @param attempt: the try that is made on a link, by its exporter value.
+        @param attempt: the try that is made on a link, by the name at its other end and its exporter value.
         @param endpoints: where the inviter, or members, may be dialled.
         @param nickname: what we would be called, if the invitation leaves it open.
         @param hosts: the same, by host names.
@@ -183,7 +184,7 @@ class Redeemer:
         self._next()
 
     def _ask(self, link: ILink) -> None:
-        attempt = self._asked[link] = self._attempt(link.binding)
+        attempt = self._asked[link] = self._attempt(link.peer, link.binding)
         link.send(FrameKind.REDEEM, encode(attempt.ask((PROTOCOL_VERSION,), self._nickname)))
 
     def _give_up(self) -> None:

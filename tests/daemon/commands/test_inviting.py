@@ -64,7 +64,7 @@ class InviteTests(CliTestCase):
     def test_options_reach_the_daemon(self) -> None:
         words = (
             "--role client --tag family --tag home --uses 3 --expires 7d --allow ssh --at 5.5.5.9:5483 "
-            "--address home.example.org:5483"
+            "--address home.example.org:5483 --short"
         )
         self.assertEqual(self.run_script("invite", *words.split()), 0)
         self.assertEqual(
@@ -78,10 +78,13 @@ class InviteTests(CliTestCase):
                     allow=("ssh",),
                     at=("5.5.5.9:5483",),
                     addresses=("home.example.org:5483",),
+                    short=True,
                 )
             ],
         )
         self.assertIn("it works 3 times", self.err.getvalue())
+        # no other daemon is at the address of a short one
+        self.assertIn(", while this daemon runs:", self.err.getvalue())
 
     def test_programs_get_json(self) -> None:
         self.assertEqual(self.run_script("invite", "--json"), 0)

@@ -25,6 +25,7 @@ from routing_crust.trust.invitation import Invitation
 from routing_crust.trust.issuing import Issuer
 from routing_crust.trust.networks import network_of
 from routing_crust.trust.redeeming import Welcome
+from routing_crust.trust.short_invitation import AnyInvitation, ShortInvitation
 from routing_crust.trust.state_files import load_beacon_secret, load_certificate
 from routing_crust.wire.codec import to_wire
 from routing_crust.wire.messages import WireContact
@@ -57,7 +58,7 @@ class JoinTestCase(CliTestCase):
         self.begin = time.time() - 60
 
     def redeem(
-        self, invitation: Invitation, identity: Identity, nickname: str, listen: object
+        self, invitation: AnyInvitation, identity: Identity, nickname: str, listen: object
     ) -> tuple[Welcome, Contact | None]:
         self.asked.append(nickname)
         if isinstance(self.outcome, BaseException):
@@ -100,6 +101,16 @@ class GoodTests(JoinTestCase):
         signed = load_certificate(folder, NETWORK, name, Ed25519Verifier())
         self.assertEqual(signed.certificate.nickname, "host")
         self.assertEqual(load_beacon_secret(folder), b"b" * 32)
+        self.assertEqual(self.left(), ["home"])
+
+    def test_network_of_a_short_invitation_is_that_of_the_certificate(self) -> None:
+        short = ShortInvitation.at(AT).text
+        self.assertEqual(self.run_script("join", short[:9], short[9:]), 0)
+        self.assertEqual(self.err.getvalue(), f"asking at {AT} ...\n")
+        self.assertEqual(self.settings(self.folder / "home").network, NETWORK)
+        # it says no network, so that this is known afterwards only
+        self.assertEqual(self.run_script("join", ShortInvitation.at(AT).text), 1)
+        self.assertIn("this machine is a member of that network already", self.err.getvalue())
         self.assertEqual(self.left(), ["home"])
 
     def test_last_line_says_who_one_is(self) -> None:

@@ -40,6 +40,7 @@ from routing_crust.trust.ledger_sharing import frames_for
 from routing_crust.trust.networks import network_of
 from routing_crust.trust.redeeming import RedeemAnswer, RedeemRefusal, Redemption, Welcome, decode_welcome
 from routing_crust.trust.roster import Roster
+from routing_crust.trust.short_invitation import ShortInvitation
 from routing_crust.trust.state_files import save_beacon_secret
 
 from ..fakes import IDENTITIES, temporary_directory
@@ -245,6 +246,53 @@ class InvitingTests(DeskTestCase):
         self.assertIn(
             "is neither an admin nor an inviter", str(self.assertRaises(NotAuthorized, self.invite))
         )
+
+
+class ShortTests(DeskTestCase):
+    def short(self, **options: object) -> ShortInvitation:
+        command = InviteCommand(short=True, **options)  # type: ignore[arg-type]
+        return ShortInvitation.from_text(self.desk.invite(command).line)
+
+    def test_it_names_the_own_address_that_most_can_dial(self) -> None:
+        own = name_of(FOUNDER)
+        public = Contact(Endpoint("5.5.5.9", 1024), own)
+        v6 = Contact(Endpoint("2001:4860::9", 5483), own)
+        for found, expected in (
+            (self.here.found, "192.168.1.2:5483"),
+            ((*self.here.found, v6), "[2001:4860::9]:5483"),
+            ((*self.here.found, v6, public), "5.5.5.9:1024"),
+        ):
+            self.here.found = found
+            self.assertEqual(str(self.short().endpoint), expected)
+        self.assertEqual(str(self.short(addresses=("5.5.5.7:5483",)).endpoint), "5.5.5.7:5483")
+
+    def test_it_is_redeemed_without_the_id_of_the_network(self) -> None:
+        short = self.short(nickname="laptop")
+        attempt = Redemption("", name_of(FOUNDER), short.secret(), name_of(LAPTOP), b"binding")
+        answer = self.desk.redeem(name_of(LAPTOP), b"binding", attempt.ask((2,), ""))
+        self.assertTrue(attempt.is_answered_by(answer))
+        self.assertEqual(self.certificate(decode_welcome(answer.body)).nickname, "laptop")
+        self.assertEqual(load_ledger(self.folder, NETWORK).entries[0].used_by, (name_of(LAPTOP),))
+
+    def test_what_keeps_it_from_being_redeemed_is_said(self) -> None:
+        # the whole line would name the member at 5.5.5.5
+        reply = self.desk.invite(InviteCommand(short=True))
+        self.assertIn("an invitation without --short names it", reply.warning)
+        self.here.found = self.here.found[:1]
+        self.assertIn("give it with --at", self.desk.invite(InviteCommand(short=True)).warning)
+        self.here.found = (Contact(Endpoint("5.5.5.9", 5483), name_of(FOUNDER)),)
+        self.assertEqual(self.desk.invite(InviteCommand(short=True)).warning, "")
+
+    def test_router_is_waited_for_although_a_member_could_be_dialled(self) -> None:
+        self.assertNoResult(self.desk.invite_when_known(InviteCommand(short=True)))
+
+    def test_places_that_it_has_no_room_for_are_refused(self) -> None:
+        for addresses in (("home.example.org:5483",), ("5.5.5.7:1", "5.5.5.8:1")):
+            error = self.assertRaises(InvalidInvitation, self.short, addresses=addresses)
+            self.assertIn("room for one address, and for no host name", str(error))
+        self.here.found = self.here.found[1:]
+        self.assertIn("leave --short out", str(self.assertRaises(InvalidInvitation, self.short)))
+        self.assertEqual(self.here.changes, 0)
 
 
 class RedeemingTests(DeskTestCase):

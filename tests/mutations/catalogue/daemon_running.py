@@ -8,6 +8,15 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a short invitation names another member",
+        "daemon/members/invitation_desk.py",
+        "self._endpoints(only_own=True)",
+        "self._endpoints()",
+        (
+            "tests.daemon.members.test_invitation_desk.ShortTests.test_it_names_the_own_address_that_most_can_dial",
+        ),
+    ),
+    Mutant(
         "an invitation right after the start does not wait for the router's port",
         "daemon/members/invitation_desk.py",
         "            ready = self._surroundings.when_routers_asked()\n",

@@ -115,6 +115,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.trust.test_invitation.LineTests",),
     ),
     Mutant(
+        "the characters of a short invitation are not checked",
+        "trust/short_invitation.py",
+        "read is None or read.text != typed:",
+        "read is None:",
+        ("tests.trust.test_short_invitation.ShortInvitationTests.test_wrong_character_is_noticed",),
+    ),
+    Mutant(
+        "guesses at short invitations can be made before one is",
+        "trust/short_invitation.py",
+        "salt=_LABEL + _place(self.endpoint)",
+        "salt=_LABEL",
+        (
+            "tests.trust.test_short_invitation.ShortInvitationTests.test_secret_depends_on_the_place_and_on_the_bits",
+        ),
+    ),
+    Mutant(
         "mistyped invitations are looked for in the wrong place",
         "trust/invitation.py",
         "(weighted + 11 * (place + 1))",

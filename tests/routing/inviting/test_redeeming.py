@@ -85,7 +85,7 @@ class OneInvitation:
         pass
 
     def redeem(self, name: Name, binding: bytes, redeem: Redeem) -> RedeemAnswer:
-        attempt = Redemption(NETWORK, self.node.name, SECRET, name, binding)
+        attempt = Redemption(redeem.network, self.node.name, SECRET, name, binding)
         good = attempt.is_asked_by(redeem)
         self.tries.append((name, good))
         if not good:
@@ -118,6 +118,7 @@ class RedeemingTests(SynchronousTestCase):
         nat: Nat | None = None,
         network: str = NETWORK,
         hosts: Sequence[NamedContact] = (),
+        short: bool = False,
     ) -> Redeemer:
         """Somebody who has an invitation that names these endpoints."""
         self.identity = self.net.new_identity()
@@ -126,7 +127,9 @@ class RedeemingTests(SynchronousTestCase):
         self.crust = MemoryCrust(self.net.network, settings, self.identity, (own,))
         name = self.identity.name
 
-        def attempt(binding: bytes) -> Redemption:
+        def attempt(peer: Name, binding: bytes) -> Redemption:
+            if short:
+                return Redemption("", peer, secret, name, binding)
             return Redemption(network, inviter.name, secret, name, binding)
 
         return Redeemer(self.crust, self.net.clock, attempt, endpoints, "laptop", hosts)
@@ -144,6 +147,26 @@ class RedeemingTests(SynchronousTestCase):
         self.assertEqual(contact, Contact(founder.endpoint, founder.name))
         self.assertEqual(invitation.tries, [(self.identity.name, True)])
         self.assertEqual(self.crust.links, ())
+
+    def test_short_invitation_is_redeemed_without_the_names_of_network_and_inviter(self) -> None:
+        founder, _other = self.network_of(None, None)
+        invitation = self.inviter(founder)
+        welcome, contact = self.net.result_of(self.newcomer(founder, [founder.endpoint], short=True).redeem())
+        self.assertEqual(welcome.label, "for laptop")
+        self.assertEqual(contact, Contact(founder.endpoint, founder.name))
+        self.assertEqual(invitation.tries, [(self.identity.name, True)])
+
+    def test_short_invitation_is_of_no_use_at_another_member(self) -> None:
+        founder, other = self.network_of(None, None)
+        invitation = self.inviter(founder)
+        self.inviter(other).refusal = RedeemRefusal.VOID
+        stranger = self.newcomer(founder, [founder.endpoint], secret=b"t" * 16, short=True)
+        self.assertIn(RedeemRefusal.UNKNOWN.text, self.refused(stranger))
+        self.assertNotIn((self.identity.name, True), invitation.tries)
+        # what is proven is proven to who is at the other end
+        redeemer = self.newcomer(founder, [other.endpoint], short=True)
+        self.assertIn(RedeemRefusal.VOID.text, self.refused(redeemer))
+        self.assertNotIn((self.identity.name, True), invitation.tries)
 
     def named(self, node: SimulatedNode, *addresses: str) -> NamedContact:
         """A host name that has these addresses."""

@@ -12,6 +12,7 @@ from routing_crust.daemon.members.invitation_desk import InvitationDesk
 from routing_crust.daemon.members.surroundings import NodeSurroundings
 from routing_crust.errors import JoinFailed
 from routing_crust.identity import Identity
+from routing_crust.names import Name
 from routing_crust.routing.inviting.redeemer import Redeemer
 from routing_crust.testing import SimulatedNetwork, SimulatedNode
 from routing_crust.testing.memory.crust import MemoryCrust
@@ -71,7 +72,7 @@ class StandingInTests(SynchronousTestCase):
         settings = Settings(network=invitation.network, listen=(own,), lan_discovery=False)
         crust = MemoryCrust(self.net.network, settings, identity, (own,))
 
-        def attempt(binding: bytes) -> Redemption:
+        def attempt(_: Name, binding: bytes) -> Redemption:
             return Redemption(
                 invitation.network, invitation.inviter, invitation.secret, identity.name, binding
             )
