@@ -22,7 +22,7 @@ from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 from routing_crust.routing.links.handshake import PeerFacts
-from routing_crust.routing.links.peer import Accept, Peer, PeerListener
+from routing_crust.routing.links.peer import Peer, PeerListener, Permit
 from routing_crust.routing.links.registry import LinkRegistry
 from routing_crust.routing.node import Node
 from routing_crust.timing.shares import OURSELVES
@@ -119,8 +119,8 @@ class LinkHandler(PeerListener):
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
         """Not needed here."""
 
-    def judge(self, link: ILink, facts: PeerFacts) -> Accept:
-        return Accept(LinkUse.ATTACHED)
+    def judge(self, link: ILink, facts: PeerFacts) -> Permit:
+        return Permit(LinkUse.ATTACHED)
 
     def has_room(self, link: ILink, use: LinkUse) -> bool:
         """Not asked: nobody asks for more than to be attached."""

@@ -1,7 +1,7 @@
 """
 Admission: which peers we link with, and how often the addresses that strangers gave are dialled.
 
-Nothing here does I/O or logs: a L{Refusal} says why, and which setting would change it.
+Nothing here does I/O or logs: a L{AdmissionRefusal} says why, and which setting would change it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_LOCAL_DIALS: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class AdmissionRefusal:
     """
     Why something may not be.
 
@@ -63,33 +63,35 @@ class Rules:
         self._allowed_names, self._allowed_networks = _split(allow)
         self._denied_names, self._denied_networks = _split(deny)
 
-    def refusal_of_address(self, endpoint: Endpoint) -> Refusal | None:
+    def refusal_of_address(self, endpoint: Endpoint) -> AdmissionRefusal | None:
         """Whether an address alone is reason enough to refuse."""
         denied = _first(self._denied_networks, endpoint)
         if denied is not None:
-            return Refusal("the address is on the deny list", "deny", denied)
+            return AdmissionRefusal("the address is on the deny list", "deny", denied)
         if self._allowed_names or not self._allowed_networks or _first(self._allowed_networks, endpoint):
             return None
-        return Refusal("the address is not on the allow list", "allow", "none fits")
+        return AdmissionRefusal("the address is not on the allow list", "allow", "none fits")
 
-    def refusal_of_peer(self, name: Name, endpoint: Endpoint) -> Refusal | None:
+    def refusal_of_peer(self, name: Name, endpoint: Endpoint) -> AdmissionRefusal | None:
         """Whether a peer with this name, at this address, is to be refused."""
         if name in self._denied_names:
-            return Refusal("the name is on the deny list", "deny", str(name))
+            return AdmissionRefusal("the name is on the deny list", "deny", str(name))
         refusal = self.refusal_of_address(endpoint)
         if refusal or name in self._allowed_names or not self._allowed_names:
             return refusal
         if _first(self._allowed_networks, endpoint):
             return None
-        return Refusal("neither the name nor the address is on the allow list", "allow", "none fits")
+        return AdmissionRefusal("neither the name nor the address is on the allow list", "allow", "none fits")
 
-    def refusal_of_name(self, name: Name) -> Refusal | None:
+    def refusal_of_name(self, name: Name) -> AdmissionRefusal | None:
         """Whether a peer is to be refused whose address is not known, since a tunnel leads to it."""
         if name in self._denied_names:
-            return Refusal("the name is on the deny list", "deny", str(name))
+            return AdmissionRefusal("the name is on the deny list", "deny", str(name))
         if name in self._allowed_names or not (self._allowed_names or self._allowed_networks):
             return None
-        return Refusal("the name is not on the allow list, nor is its address known", "allow", "none fits")
+        return AdmissionRefusal(
+            "the name is not on the allow list, nor is its address known", "allow", "none fits"
+        )
 
 
 @dataclass(frozen=True, slots=True)

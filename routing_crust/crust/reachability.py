@@ -13,7 +13,7 @@ from ..endpoints import Endpoint
 from ..wire.messages import NatKind
 
 
-class Source(str, Enum):
+class EndpointSource(str, Enum):
     """How we know of an endpoint at which others may be able to dial us."""
 
     CONFIGURED = "configured"
@@ -35,7 +35,7 @@ class OwnEndpoint:
     """An endpoint at which others may be able to dial us."""
 
     endpoint: Endpoint
-    source: Source
+    source: EndpointSource
 
 
 class Dialable(str, Enum):

@@ -12,7 +12,7 @@ Plain functions.
 from __future__ import annotations
 
 from ..crust.interfaces import Guess, ICrust
-from ..crust.reachability import Dialable, Source
+from ..crust.reachability import Dialable, EndpointSource
 from ..wire.messages import NatKind
 
 _TRANSLATED = (NatKind.CONE, NatKind.SYMMETRIC)
@@ -24,7 +24,7 @@ def told_nat(crust: ICrust) -> NatKind:
     made; so one that may be dialable all the same, since no address is translated or a router forwards
     a port, tells C{UNKNOWN} until others have tried.
     """
-    open_ends = (Source.CONFIGURED, Source.MAPPED, Source.INTERFACE)
+    open_ends = (EndpointSource.CONFIGURED, EndpointSource.MAPPED, EndpointSource.INTERFACE)
     untried = crust.reachability.dialable is Dialable.UNKNOWN
     if crust.nat is NatKind.CONE and untried and any(each.source in open_ends for each in crust.sources):
         return NatKind.UNKNOWN

@@ -9,7 +9,7 @@ from routing_crust.crust import platform
 from routing_crust.crust.mapping import portmapper
 from routing_crust.crust.mapping.keeper import PortKeeper
 from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess
-from routing_crust.crust.reachability import OwnEndpoint, Source
+from routing_crust.crust.reachability import EndpointSource, OwnEndpoint
 from routing_crust.endpoints import PathKind
 from routing_crust.timing.shares import OURSELVES
 
@@ -61,7 +61,7 @@ class MappingTests(ServiceTests):
         await events.next("endpoints")
         (endpoints,) = await events.next("endpoints")
         self.assertEqual(endpoints, (EXTERNAL, inner))
-        self.assertEqual(one.sources[0], OwnEndpoint(EXTERNAL, Source.MAPPED))
+        self.assertEqual(one.sources[0], OwnEndpoint(EXTERNAL, EndpointSource.MAPPED))
         words = f"port {port}: {EXTERNAL}, by the router at 192.168.1.1 (NAT-PMP), for 2 h"
         self.assertEqual(one.mapped_ports, (words,))
         keeper: PortKeeper

@@ -8,7 +8,7 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.interfaces import Guess, ICrust
-from routing_crust.crust.reachability import Dialable, OwnEndpoint, Reachability, Source
+from routing_crust.crust.reachability import Dialable, EndpointSource, OwnEndpoint, Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.routing.nat_pairs import (
     both_ways,
@@ -26,7 +26,7 @@ UNKNOWN, OPEN, CONE, SYMMETRIC = NatKind
 class Crust:
     """As much of crust as knows its NAT."""
 
-    def __init__(self, nat: NatKind, dialable: Dialable, *sources: Source) -> None:
+    def __init__(self, nat: NatKind, dialable: Dialable, *sources: EndpointSource) -> None:
         self.nat = nat
         self.reachability = Reachability(nat, dialable, 0.0)
         self.sources = tuple(OwnEndpoint(Endpoint("8.8.8.8", 5483), each) for each in sources)
@@ -34,13 +34,13 @@ class Crust:
 
 class NatTests(SynchronousTestCase):
     def test_cone_that_may_be_dialable_is_told_as_unknown_until_it_was_tried(self) -> None:
-        for source in Source:
-            may_be = source in (Source.CONFIGURED, Source.MAPPED, Source.INTERFACE)
-            untried = cast(ICrust, Crust(CONE, Dialable.UNKNOWN, Source.PRIVATE, source))
+        for source in EndpointSource:
+            may_be = source in (EndpointSource.CONFIGURED, EndpointSource.MAPPED, EndpointSource.INTERFACE)
+            untried = cast(ICrust, Crust(CONE, Dialable.UNKNOWN, EndpointSource.PRIVATE, source))
             self.assertIs(told_nat(untried), UNKNOWN if may_be else CONE)
             self.assertIs(told_nat(cast(ICrust, Crust(CONE, Dialable.NO, source))), CONE)
         for nat in (UNKNOWN, OPEN, SYMMETRIC):
-            self.assertIs(told_nat(cast(ICrust, Crust(nat, Dialable.UNKNOWN, Source.MAPPED))), nat)
+            self.assertIs(told_nat(cast(ICrust, Crust(nat, Dialable.UNKNOWN, EndpointSource.MAPPED))), nat)
 
     def test_only_two_symmetric_nats_cannot_be_punched(self) -> None:
         hopeless = [pair for pair in product(NatKind, repeat=2) if not can_punch(*pair)]

@@ -22,7 +22,7 @@ from ...endpoints import Direction, Endpoint, PathKind
 from ...errors import CloseReason, LinkClosed
 from ...history import History, Way
 from ...quietlog import QuietLog
-from ..admission import Refusal, Rules
+from ..admission import AdmissionRefusal, Rules
 from ..interfaces import ILink
 from .descriptors import MIN_DESCRIPTORS, RESERVED_DESCRIPTORS
 from .handshakes import HandshakeTurns
@@ -68,7 +68,7 @@ class Gate:
         return self._settings.max_links
 
     @property
-    def full(self) -> Refusal | None:
+    def full(self) -> AdmissionRefusal | None:
         """
         The refusal of any further link, if there are as many as the settings allow. Those that are not
         confirmed, or being closed, make room.
@@ -79,7 +79,7 @@ class Gate:
         # a peer that never confirms its link, or closes it slowly, must not keep others out
         if sum(each.is_open and _is_settled(each) for each in self._links) < self._max_links:
             return None
-        return Refusal("there are too many links", "max_links", self._max_links)
+        return AdmissionRefusal("there are too many links", "max_links", self._max_links)
 
     def may_accept(self, peer: Endpoint) -> bool:
         """Whether a connection from there may be accepted."""
@@ -121,20 +121,20 @@ class Gate:
         judged = [(link, self._refusal_by_rules(link)) for link in self._links]
         return tuple((link, str(refusal)) for link, refusal in judged if refusal is not None)
 
-    def _refusal_by_rules(self, link: ILink) -> Refusal | None:
+    def _refusal_by_rules(self, link: ILink) -> AdmissionRefusal | None:
         """Whether the allow and deny lists are against a link."""
         if link.path_kind is PathKind.TUNNEL:
             return self.rules.refusal_of_name(link.peer)
         return self.rules.refusal_of_peer(link.peer, link.connection.peer)
 
-    def _keep_reserve(self, peer: Endpoint) -> Refusal | None:
+    def _keep_reserve(self, peer: Endpoint) -> AdmissionRefusal | None:
         """Leave descriptors to what is not a peer's connection: let another make room, or refuse this one."""
         left = self._descriptors_left()
         if left >= RESERVED_DESCRIPTORS:
             return None
         if self.unverified.cut_one(peer) and left >= MIN_DESCRIPTORS:
             return None
-        return Refusal("there are hardly any descriptors left", "the system's RLIMIT_NOFILE", left)
+        return AdmissionRefusal("there are hardly any descriptors left", "the system's RLIMIT_NOFILE", left)
 
     def _make_room(self, link: ILink) -> None:
         """One more link is up: keep to the limits, at the expense of those that nobody answers for."""
@@ -157,7 +157,7 @@ class Gate:
             reason=str(reason),
         )
 
-    def _log(self, peer: str, refusal: Refusal, prefix: str) -> None:
+    def _log(self, peer: str, refusal: AdmissionRefusal, prefix: str) -> None:
         self._quiet.info(
             f"refusals by the setting {refusal.setting}",
             "refused {peer}: {why} (limit {limit}, setting {setting})",

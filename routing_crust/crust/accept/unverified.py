@@ -29,7 +29,7 @@ CROWDED_HELLO_SHARE: Final = 0.5
 _Outcome = TypeVar("_Outcome")
 
 
-class _Entry:
+class _Incoming:
     """A connection that counts."""
 
     __slots__ = ("abort", "host", "link", "prefix")
@@ -50,8 +50,8 @@ class UnverifiedConnections:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # in the order of what they last did, which is to come or to finish the handshake
-        self._entries: dict[_Entry, None] = {}
-        self._by_link: dict[ILink, _Entry] = {}
+        self._entries: dict[_Incoming, None] = {}
+        self._by_link: dict[ILink, _Incoming] = {}
 
     @property
     def _most(self) -> int:
@@ -87,7 +87,7 @@ class UnverifiedConnections:
         entries = [each for each in self._entries if each.link is not None or not link]
         if not entries:
             return False
-        coming = (_Entry(peer, lambda *_: None),)
+        coming = (_Incoming(peer, lambda *_: None),)
         crowd = _of_the_most([*entries, *coming], lambda each: each.prefix)
         # the neighbours of a busy host have done nothing
         crowd = _of_the_most(crowd, lambda each: each.host)
@@ -105,7 +105,7 @@ class UnverifiedConnections:
         @param link: once it fires, the link counts; once it fails, nothing does.
         @param abort: cuts the connection.
         """
-        entry = _Entry(peer, abort)
+        entry = _Incoming(peer, abort)
         self._entries[entry] = None
         link.addCallbacks(self._link_up, self._failed, callbackArgs=(entry,), errbackArgs=(entry,))
 
@@ -115,7 +115,7 @@ class UnverifiedConnections:
         if entry is not None:
             self._entries.pop(entry, None)
 
-    def _link_up(self, link: ILink, entry: _Entry) -> ILink:
+    def _link_up(self, link: ILink, entry: _Incoming) -> ILink:
         if entry not in self._entries:
             return link  # it was cut in this very turn
         del self._entries[entry]
@@ -129,22 +129,22 @@ class UnverifiedConnections:
             self._cut(self._by_link[each])
         return link
 
-    def _failed(self, failure: _Outcome, entry: _Entry) -> _Outcome:
+    def _failed(self, failure: _Outcome, entry: _Incoming) -> _Outcome:
         self._entries.pop(entry, None)
         return failure
 
-    def _cut(self, entry: _Entry) -> None:
+    def _cut(self, entry: _Incoming) -> None:
         del self._entries[entry]
         if entry.link is not None:
             del self._by_link[entry.link]
         entry.abort(CloseReason.TOO_MANY_LINKS, "it was the oldest of the most crowded prefix")
 
 
-def _is_expected(entry: _Entry) -> bool:
+def _is_expected(entry: _Incoming) -> bool:
     return entry.link is not None and entry.link.is_expected
 
 
-def _of_the_most(entries: list[_Entry], key: Callable[[_Entry], str]) -> list[_Entry]:
+def _of_the_most(entries: list[_Incoming], key: Callable[[_Incoming], str]) -> list[_Incoming]:
     """Those of the key that most of them have; of several such keys, those of all of them."""
     count = Counter(map(key, entries))
     most = max(count.values())

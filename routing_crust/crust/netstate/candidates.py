@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...endpoints import Endpoint, is_local_only
-from ..reachability import OwnEndpoint, Source
+from ..reachability import EndpointSource, OwnEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +54,20 @@ def rank_candidates(
     @param most: how many there may be; tentative ones displace private ones.
     @param inner: as C{mapped}, by a router that has a private address itself.
     """
-    ranked: dict[Endpoint, Source] = {}
+    ranked: dict[Endpoint, EndpointSource] = {}
     for endpoints, source in (
-        (configured, Source.CONFIGURED),
-        (mapped, Source.MAPPED),
-        ([each for each in listening if not is_local_only(each)], Source.INTERFACE),
-        (believed, Source.OBSERVED),
+        (configured, EndpointSource.CONFIGURED),
+        (mapped, EndpointSource.MAPPED),
+        ([each for each in listening if not is_local_only(each)], EndpointSource.INTERFACE),
+        (believed, EndpointSource.OBSERVED),
     ):
         for endpoint in endpoints:
             ranked.setdefault(endpoint, source)
     outer = [OwnEndpoint(endpoint, source) for endpoint, source in ranked.items()][:most]
-    private: dict[Endpoint, Source] = dict.fromkeys(inner, Source.INNER)
+    private: dict[Endpoint, EndpointSource] = dict.fromkeys(inner, EndpointSource.INNER)
     for each in listening:
         if is_local_only(each):
-            private.setdefault(each, Source.PRIVATE)
+            private.setdefault(each, EndpointSource.PRIVATE)
     within = [OwnEndpoint(each, source) for each, source in private.items() if each not in ranked]
     known = tuple((outer + within)[:most])
     # tentative endpoints displace private ones, but never the last: it may be all that a peer can dial

@@ -26,7 +26,7 @@ from ...hosts.contacts import SERVICE, AnyContact, NamedContact, contact_from_te
 from ...hosts.host_names import host_name, is_like_address
 from ...hosts.proxies import is_placeholder
 from ...plain_errors import InvalidEndpoint
-from .name_servers import Answer, Kind, NameServers, NotResolved, Record
+from .name_servers import Answer, NameServers, NotResolved, Record, RecordKind
 
 MAX_ADDRESSES_OF_HOST: Final = 8
 MAX_HOSTS_OF_DOMAIN: Final = 16
@@ -35,7 +35,7 @@ MAX_NAMED: Final = 128
 MAX_CAME_BY_NAME: Final = 1024
 """Addresses of which it is remembered by which host name they came."""
 LOCALHOST: Final = "localhost"
-_FAMILIES: Final = (Kind.AAAA, Kind.A)
+_FAMILIES: Final = (RecordKind.AAAA, RecordKind.A)
 
 Found = Callable[[tuple[Contact, ...]], object]
 
@@ -124,7 +124,7 @@ class ContactResolver:
         service = f"{SERVICE}.{domain.host}"
         answers: list[Answer] = []
         problems: list[str] = []
-        await _all(self._ask(service, kind, answers, problems) for kind in (Kind.SRV, Kind.TXT))
+        await _all(self._ask(service, kind, answers, problems) for kind in (RecordKind.SRV, RecordKind.TXT))
         records = [record for each in answers for record in each.records]
         named = dict.fromkeys(filter(None, (_named(each.text) for each in records if not each.port)))
         by_place = {each.where: each for each in named}
@@ -159,7 +159,7 @@ class ContactResolver:
     async def _ask(
         self,
         name: str,
-        kind: Kind,
+        kind: RecordKind,
         answers: list[Answer],
         problems: list[str],
         heard: Callable[[Answer], object] | None = None,

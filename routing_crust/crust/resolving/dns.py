@@ -30,7 +30,7 @@ from twisted.names.error import (
 from twisted.python.filepath import FilePath
 
 from ...timing.timers import cancel
-from .name_servers import Answer, Kind, NotResolved, Record
+from .name_servers import Answer, NotResolved, Record, RecordKind
 
 SECONDS_FOR_ANSWER: Final = (1, 2)
 """How long a server has to answer, and to answer when it is asked once more."""
@@ -43,7 +43,12 @@ RESOLV_CONF: Final = Path("/etc/resolv.conf")
 HOSTS_FILE: Final = Path("/etc/hosts")
 MAX_FILE_BYTES: Final = 1024 * 1024
 
-_TYPES: Final = {Kind.A: dns.A, Kind.AAAA: dns.AAAA, Kind.SRV: dns.SRV, Kind.TXT: dns.TXT}
+_TYPES: Final = {
+    RecordKind.A: dns.A,
+    RecordKind.AAAA: dns.AAAA,
+    RecordKind.SRV: dns.SRV,
+    RecordKind.TXT: dns.TXT,
+}
 Server = tuple[str, int]
 
 
@@ -72,7 +77,7 @@ class Dns:
         self._asked: dict[_Question, Deferred[Answer]] = {}
         self._closing: dict[Deferred[Any], None] = {}
 
-    def ask(self, name: str, kind: Kind) -> Deferred[Answer]:
+    def ask(self, name: str, kind: RecordKind) -> Deferred[Answer]:
         question = _Question(self._reactor, kind)
         asked = Deferred.fromCoroutine(self._ask(question, name, kind))
         self._asked[question] = asked
@@ -91,10 +96,10 @@ class Dns:
         closed.addBoth(lambda _: self._closing.pop(closed, None))
         return outcome
 
-    async def _ask(self, question: _Question, name: str, kind: Kind) -> Answer:
-        if kind in (Kind.A, Kind.AAAA) and (addresses := self._in_hosts_file(name)):
+    async def _ask(self, question: _Question, name: str, kind: RecordKind) -> Answer:
+        if kind in (RecordKind.A, RecordKind.AAAA) and (addresses := self._in_hosts_file(name)):
             # a name of that file is not asked for elsewhere, in the other family neither
-            records = tuple(Record(each) for each in addresses if (":" in each) == (kind is Kind.AAAA))
+            records = tuple(Record(each) for each in addresses if (":" in each) == (kind is RecordKind.AAAA))
             return Answer(str(self._hosts_file), records)
         servers, search = self._configured()
         # a name without a dot is one of our own domain first, as for the C library
@@ -170,7 +175,7 @@ class _Question:
     that it has opened, and closes it.
     """
 
-    def __init__(self, reactor: Any, kind: Kind) -> None:
+    def __init__(self, reactor: Any, kind: RecordKind) -> None:
         self._reactor = reactor
         self._kind = kind
         self._connectors: list[Any] = []
@@ -254,14 +259,16 @@ def _in_words(server: Server) -> str:
     return server[0] if server[1] == dns.PORT else f"{server[0]} port {server[1]}"
 
 
-def _record(header: dns.RRHeader, kind: Kind) -> Record | None:
+def _record(header: dns.RRHeader, kind: RecordKind) -> Record | None:
     """What an answer says; C{None} if it is of another kind, as the steps to a name's real one are."""
     if header.type != _TYPES[kind]:
         return None
     payload: Any = header.payload
-    if kind in (Kind.A, Kind.AAAA):
-        return Record(str(payload.dottedQuad() if kind is Kind.A else inet_ntop(AF_INET6, payload.address)))
-    if kind is Kind.SRV:
+    if kind in (RecordKind.A, RecordKind.AAAA):
+        return Record(
+            str(payload.dottedQuad() if kind is RecordKind.A else inet_ntop(AF_INET6, payload.address))
+        )
+    if kind is RecordKind.SRV:
         target = str(payload.target).rstrip(".")
         return Record(target, payload.port, payload.priority, payload.weight)
     return Record(b"".join(payload.data).decode("utf-8", "replace"))

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from ...errors import RoutingCrustError
 
 
-class Kind(Enum):
+class RecordKind(Enum):
     """A kind of record of the domain name system."""
 
     A = "A"
@@ -59,7 +59,7 @@ class Answer:
 class NameServers(Protocol):
     """Resolves names; L{Dns<routing_crust.crust.resolving.dns.Dns>}, in production."""
 
-    def ask(self, name: str, kind: Kind) -> Deferred[Answer]:
+    def ask(self, name: str, kind: RecordKind) -> Deferred[Answer]:
         """
         Ask for the records of a name.
 

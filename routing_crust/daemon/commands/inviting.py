@@ -47,7 +47,7 @@ def invite(options: argparse.Namespace) -> int:
     )
     with connect(options) as client:
         invited = client.ask(
-            command, InvitedReply, INVITE_TIMEOUT_SECONDS, None if options.json else _Waiting().tell
+            command, InvitedReply, INVITE_TIMEOUT_SECONDS, None if options.json else _WaitNotice().tell
         )
     line = f"routing-crust join {invited.line}"
     if options.json:
@@ -70,7 +70,7 @@ def invite(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-class _Waiting:
+class _WaitNotice:
     """Says once what is waited for."""
 
     def __init__(self) -> None:

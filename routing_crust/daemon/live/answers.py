@@ -25,7 +25,7 @@ from ..control.server import ControlServer
 from ..forward.registry import ForwardRegistry
 from ..forward.whom import allow_notes
 from .changer import LiveSettings
-from .differences import Outcome
+from .differences import ChangeOutcome
 from .entries import adding, removing
 from .saving import can_save, save
 
@@ -116,7 +116,7 @@ class LiveAnswers:
         return entries
 
 
-def _reply(outcome: Outcome) -> ChangedReply:
+def _reply(outcome: ChangeOutcome) -> ChangedReply:
     return ChangedReply(
         changed=outcome.changed, stayed=outcome.stayed, restart=outcome.restart, ended=outcome.ended
     )

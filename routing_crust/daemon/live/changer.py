@@ -17,7 +17,7 @@ from ...errors import RoutingCrustError, ServiceStopped
 from ...routing.service import RoutingService
 from ..forward.changing import ProgramChanges
 from ..logs import LogStyle
-from .differences import Outcome, describe, in_force, key_of
+from .differences import ChangeOutcome, describe, in_force, key_of
 from .source import Configuration, SettingsSource
 
 _LISTS: Final = ("expose", "allow_peer", "forward", "contacts")
@@ -56,7 +56,7 @@ class LiveSettings:
         self._programs = programs
         self._restyle = restyle
         self._lock = DeferredLock()
-        self._waiting: list[Deferred[Outcome]] = []
+        self._waiting: list[Deferred[ChangeOutcome]] = []
         self._stopped = False
 
     @property
@@ -68,13 +68,13 @@ class LiveSettings:
         """Change nothing more."""
         self._stopped = True
 
-    def reload(self) -> Deferred[Outcome]:
+    def reload(self) -> Deferred[ChangeOutcome]:
         """
         Read the file again and apply what it says. Requests that come before that has begun are one.
 
         @return: fires with what came of it. Fails with a L{RoutingCrustError}, when nothing has changed.
         """
-        asked: Deferred[Outcome] = Deferred()
+        asked: Deferred[ChangeOutcome] = Deferred()
         self._waiting.append(asked)
         if len(self._waiting) == 1:
             self._lock.run(lambda: Deferred.fromCoroutine(self._reload_now()))
@@ -83,7 +83,7 @@ class LiveSettings:
     def reload_logged(self) -> None:
         """Reload for somebody who reads the log only."""
 
-        def done(outcome: Outcome) -> None:
+        def done(outcome: ChangeOutcome) -> None:
             for line in outcome.changed:
                 self.log.info("reloaded: {line}", line=line, event="reloaded")
             for line in outcome.restart:
@@ -101,7 +101,7 @@ class LiveSettings:
 
         self.reload().addCallbacks(done, failed)
 
-    def change(self, make: Callable[[Settings], Settings]) -> Deferred[Outcome]:
+    def change(self, make: Callable[[Settings], Settings]) -> Deferred[ChangeOutcome]:
         """
         Change settings that are in force.
 
@@ -110,7 +110,7 @@ class LiveSettings:
         @return: as that of L{reload}.
         """
 
-        async def changed() -> Outcome:
+        async def changed() -> ChangeOutcome:
             before = self.settings
             lists = {name: getattr(before, name) for name in _LISTS}
             outcome = await self._apply(replace(self.configuration, settings=make(before)))
@@ -134,7 +134,7 @@ class LiveSettings:
         waiting, self._waiting = self._waiting, []
         self.reloading()
         try:
-            outcome: Outcome | Failure = await self._apply(self._read())
+            outcome: ChangeOutcome | Failure = await self._apply(self._read())
         except Exception:  # those who wait hear of a bug as well
             outcome = Failure()
         finally:
@@ -154,7 +154,7 @@ class LiveSettings:
             settings = replace(settings, state_dir=self.settings.state_dir)
         return replace(wanted, settings=_with(settings, self.added))
 
-    async def _apply(self, wanted: Configuration) -> Outcome:
+    async def _apply(self, wanted: Configuration) -> ChangeOutcome:
         if self._stopped:
             raise ServiceStopped("the daemon is stopping")
         running = self.configuration
@@ -201,7 +201,7 @@ class LiveSettings:
         stayed = tuple(
             dict.fromkeys(each for each in (*self.source.given, *wanted.given) if each not in touched)
         )
-        return Outcome(tuple(changed), stayed, tuple(restart), ended)
+        return ChangeOutcome(tuple(changed), stayed, tuple(restart), ended)
 
 
 def _with(settings: Settings, added: Mapping[str, tuple[object, ...]]) -> Settings:

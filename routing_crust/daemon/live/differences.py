@@ -15,7 +15,7 @@ from ...plain_errors import number_text
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChangeOutcome:
     """
     What a change came to.
 

@@ -32,7 +32,7 @@ MAX_TEXT_CHARACTERS: Final = 300
 """Of an event, which may quote what a peer sent."""
 
 
-class Journal:
+class EventJournal:
     """
     Made for one L{RoutingService}, whose events it keeps until L{stop}.
 

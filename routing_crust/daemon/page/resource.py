@@ -20,8 +20,8 @@ from ..forward.reports import Report
 from ..metrics.exposition import MetricsUnavailable, exposition
 from .access import has_token, is_harmless_host
 from .feed import Feed
-from .journal import Journal
-from .snapshot import ServiceSource, Snapshots, Source
+from .journal import EventJournal
+from .snapshot import PageSource, ServiceSource, Snapshots
 
 __all__ = ["StatusPage"]
 
@@ -63,7 +63,7 @@ class StatusPage(Resource):
 
     isLeaf = True
 
-    def __init__(self, service: RoutingService, *, token: str = "", source: Source | None = None) -> None:
+    def __init__(self, service: RoutingService, *, token: str = "", source: PageSource | None = None) -> None:
         """
         @param service: the node; it need not be started yet.
         @param token: what requests have to hold, as a bearer token or as the password of any user.
@@ -72,7 +72,7 @@ class StatusPage(Resource):
         super().__init__()  # type: ignore[no-untyped-call]
         self.token = token
         self._service = service
-        self.journal = Journal(service)
+        self.journal = EventJournal(service)
         self._source = source or ServiceSource(service)
         self._snapshots = Snapshots(service, self._source, self.journal)
         self.feed = Feed(service.clock, self._snapshots.take)

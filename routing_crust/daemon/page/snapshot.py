@@ -17,12 +17,12 @@ from ...errors import InvalidName
 from ...routing.service import RoutingService
 from ..rates import StreamRates
 from ..text import one_line
-from .journal import Journal
+from .journal import EventJournal
 
 Status = Mapping[str, Any]
 
 
-class Source(Protocol):
+class PageSource(Protocol):
     """What the page shows."""
 
     @property
@@ -74,7 +74,7 @@ class Served(Protocol):
 class Snapshots:
     """Makes them, and knows the one before, for rates."""
 
-    def __init__(self, service: RoutingService, source: Source, journal: Journal) -> None:
+    def __init__(self, service: RoutingService, source: PageSource, journal: EventJournal) -> None:
         self._service = service
         self._source = source
         self._journal = journal

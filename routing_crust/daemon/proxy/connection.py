@@ -22,8 +22,8 @@ from ...timing.timers import cancel
 from ..forward.connections import CarriedConnections, ReadyProtocolFactory
 from ..forward.splice import Splice, SpliceEnd
 from .bodies import BadBody, Body
-from .handshakes import ProxyHandshake, Step, Wanted
-from .hosts import SUFFIX, Destination, HostRefused, Problem, find_host
+from .handshakes import HandshakeStep, ProxyHandshake, Wanted
+from .hosts import SUFFIX, Destination, HostProblem, HostRefused, find_host
 from .requests import HttpHandshake
 from .socks import VERSION, VERSION_4, SocksHandshake
 
@@ -34,8 +34,8 @@ LINGER_SECONDS: Final = 5.0
 EARLY_BYTES: Final = 64 * KIB
 """Of what comes before the peer has answered; then the program has to wait."""
 _REASONS: Final = {
-    StreamReason.NOT_OFFERED: Problem.NOT_OFFERED,
-    StreamReason.NOT_ALLOWED: Problem.NOT_ALLOWED,
+    StreamReason.NOT_OFFERED: HostProblem.NOT_OFFERED,
+    StreamReason.NOT_ALLOWED: HostProblem.NOT_ALLOWED,
 }
 
 
@@ -97,7 +97,7 @@ class ProxyConnection(Protocol):
             self._handshake = SocksHandshake() if is_socks else HttpHandshake()
         self._take(self._handshake, self._handshake.feed(data))
 
-    def _take(self, handshake: ProxyHandshake, step: Step) -> None:
+    def _take(self, handshake: ProxyHandshake, step: HandshakeStep) -> None:
         if step.ends:
             if step.problem:
                 self._tell("", step.problem)
@@ -145,16 +145,16 @@ class ProxyConnection(Protocol):
             end.dataReceived(bytes(self._early))
 
     def _refusal(self, refused: StreamRefused, to: Destination) -> HostRefused:
-        problem = _REASONS.get(refused.reason, Problem.FAILED)
+        problem = _REASONS.get(refused.reason, HostProblem.FAILED)
         tried = " nor ".join(to.protocols)
-        if problem is Problem.NOT_OFFERED:
+        if problem is HostProblem.NOT_OFFERED:
             text = (
                 f"{to.who} does not offer {tried}: run 'routing-crust expose add "
                 f"{to.protocols[0]}=tcp:localhost:PORT --allow NAME' there, or use PROTOCOL.{to.who}.crust"
             )
             if refused.detail:
                 text = f"{text} ({refused.detail})"
-        elif problem is Problem.NOT_ALLOWED:
+        elif problem is HostProblem.NOT_ALLOWED:
             text = f"{to.who} does not let this node use {tried}: allow it where it is exposed, with --allow"
         else:
             text = f"{to.who}: {problem_text(refused)}"
@@ -171,12 +171,12 @@ class ProxyConnection(Protocol):
         if isinstance(error, HostRefused):
             problem, text = error.problem, str(error)
         elif isinstance(error, RoutingCrustError):
-            problem = Problem.UNREACHABLE if isinstance(error, ConnectingError) else Problem.FAILED
+            problem = HostProblem.UNREACHABLE if isinstance(error, ConnectingError) else HostProblem.FAILED
             text = problem_text(error)
         else:
             self.abort()
             failure.raiseException()
-        if problem is Problem.FOREIGN:
+        if problem is HostProblem.FOREIGN:
             # where else somebody goes is not for the log
             self._tell("", f"the host is not of this network: only hosts that end with {SUFFIX} are")
         else:

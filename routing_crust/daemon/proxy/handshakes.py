@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .bodies import Body
-from .hosts import Problem
+from .hosts import HostProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HandshakeStep:
     """
     What follows from some bytes.
 
@@ -44,7 +44,7 @@ class Step:
 class ProxyHandshake(Protocol):
     """Bytes of a program, until it is known where it wants to go."""
 
-    def feed(self, data: bytes) -> Step:
+    def feed(self, data: bytes) -> HandshakeStep:
         """Take bytes; not after it has wanted something or ended."""
         ...
 
@@ -57,6 +57,6 @@ class ProxyHandshake(Protocol):
         """What to say when the connection is there."""
         ...
 
-    def refused(self, problem: Problem, text: str) -> bytes:
+    def refused(self, problem: HostProblem, text: str) -> bytes:
         """What to say when there is none."""
         ...

@@ -44,7 +44,7 @@ PROTOCOLS: Final = {
 """What a port stands for, where the host does not say it; they are tried in this order."""
 
 
-class Problem(Enum):
+class HostProblem(Enum):
     """Why there is no connection."""
 
     FOREIGN = "foreign"
@@ -64,7 +64,7 @@ class HostRefused(Exception):
     @ivar problem: why.
     """
 
-    def __init__(self, problem: Problem, text: str) -> None:
+    def __init__(self, problem: HostProblem, text: str) -> None:
         super().__init__(text)
         self.problem = problem
 
@@ -92,11 +92,11 @@ def find_host(host: str, port: int, directory: PeerDirectory) -> Destination:
     text = host.removesuffix(".").lower()
     if _is_address(text):
         raise HostRefused(
-            Problem.FOREIGN, f"{host} is an address, and this proxy knows peers by name: use NAME{SUFFIX}"
+            HostProblem.FOREIGN, f"{host} is an address, and this proxy knows peers by name: use NAME{SUFFIX}"
         )
     if len(text) > MAX_HOST_CHARACTERS or not text.endswith(SUFFIX) or text == SUFFIX:
         raise HostRefused(
-            Problem.FOREIGN,
+            HostProblem.FOREIGN,
             f"{host[:MAX_HOST_CHARACTERS]} is not of this network: this proxy leads to hosts that end with "
             f"{SUFFIX} alone; exclude others from it, or use /proxy.pac, which does so",
         )
@@ -116,7 +116,7 @@ def find_host(host: str, port: int, directory: PeerDirectory) -> Destination:
     asked = [each for each in texts if is_nickname(each)][:MAX_COMPARED]
     near = next(filter(None, map(directory.suggestion, asked)), ":")
     raise HostRefused(
-        Problem.UNKNOWN,
+        HostProblem.UNKNOWN,
         f"nobody is known as {text} here{near} 'routing-crust members' and 'routing-crust status' show who "
         "is, and the setting nicknames gives names of your own",
     )

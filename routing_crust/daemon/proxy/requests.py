@@ -9,8 +9,8 @@ import re
 from typing import Final
 
 from .bodies import Body, ChunkedBody
-from .handshakes import Step, Wanted
-from .hosts import Problem
+from .handshakes import HandshakeStep, Wanted
+from .hosts import HostProblem
 from .pages import PAC_PATH, pac_answer, page
 
 MAX_HEAD_BYTES: Final = 32 * 1024
@@ -22,12 +22,12 @@ _URL: Final = re.compile(r"http://([^/?#]*)([^#]*)(?:#.*)?", re.ASCII | re.IGNOR
 _OF_THIS_CONNECTION: Final = ("connection", "keep-alive", "te", "upgrade", "host")
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _STATUS: Final = {
-    Problem.FOREIGN: 403,
-    Problem.UNKNOWN: 502,
-    Problem.NOT_ALLOWED: 403,
-    Problem.NOT_OFFERED: 502,
-    Problem.UNREACHABLE: 502,
-    Problem.FAILED: 502,
+    HostProblem.FOREIGN: 403,
+    HostProblem.UNKNOWN: 502,
+    HostProblem.NOT_ALLOWED: 403,
+    HostProblem.NOT_OFFERED: 502,
+    HostProblem.UNREACHABLE: 502,
+    HostProblem.FAILED: 502,
 }
 
 
@@ -47,7 +47,7 @@ class HttpHandshake:
         self._is_connect = False
         self.rest = b""
 
-    def feed(self, data: bytes) -> Step:
+    def feed(self, data: bytes) -> HandshakeStep:
         """Take bytes."""
         # each byte is looked at once, however small the pieces are
         searched = max(0, len(self._held) - len(_END))
@@ -55,18 +55,18 @@ class HttpHandshake:
         end = self._held.find(_END, searched)
         if end > MAX_HEAD_BYTES or (end < 0 and len(self._held) > MAX_HEAD_BYTES):
             problem = f"the head of the request is longer than {MAX_HEAD_BYTES} bytes"
-            return Step(page(431, problem), ends=True, problem=problem)
+            return HandshakeStep(page(431, problem), ends=True, problem=problem)
         if end < 0:
-            return Step()
+            return HandshakeStep()
         self.rest = bytes(self._held[end + len(_END) :])
         head = bytes(self._held[:end])
         self._held.clear()
         try:
             return self._read(head.decode("latin-1").split("\r\n"))
         except BadRequest as error:
-            return Step(page(400, str(error)), ends=True, problem=str(error))
+            return HandshakeStep(page(400, str(error)), ends=True, problem=str(error))
 
-    def _read(self, lines: list[str]) -> Step:
+    def _read(self, lines: list[str]) -> HandshakeStep:
         found = _REQUEST.fullmatch(lines[0])
         if found is None:
             raise BadRequest("this is no request of HTTP/1.1")
@@ -75,10 +75,10 @@ class HttpHandshake:
         if method == "CONNECT":
             self._is_connect = True
             host, port = _authority(target, None)
-            return Step(wanted=Wanted(host, port))
+            return HandshakeStep(wanted=Wanted(host, port))
         if target.startswith("/"):
             if target == PAC_PATH and method in ("GET", "HEAD"):
-                return Step(pac_answer(_value(fields, "host")), ends=True)
+                return HandshakeStep(pac_answer(_value(fields, "host")), ends=True)
             raise BadRequest(
                 "this is a proxy for hosts that end with .crust: set it as the proxy of a program, with "
                 f"SOCKS5 or HTTP, or give a browser {PAC_PATH} of here as its automatic configuration"
@@ -99,13 +99,13 @@ class HttpHandshake:
             if name.lower() not in drop and not name.lower().startswith("proxy-")
         ]
         head = [f"{method} {path} {version}", f"Host: {url[1]}", *kept, "Connection: close", "", ""]
-        return Step(wanted=Wanted(host, port, "\r\n".join(head).encode("latin-1"), body))
+        return HandshakeStep(wanted=Wanted(host, port, "\r\n".join(head).encode("latin-1"), body))
 
     def accepted(self) -> bytes:
         """What to say when the connection is there: of a request with a URL, the program there answers."""
         return _ESTABLISHED if self._is_connect else b""
 
-    def refused(self, problem: Problem, text: str) -> bytes:
+    def refused(self, problem: HostProblem, text: str) -> bytes:
         """What to say when there is none."""
         return page(_STATUS[problem], text)
 

@@ -8,8 +8,8 @@ import struct
 from dataclasses import replace
 from typing import Final
 
-from .handshakes import Step, Wanted
-from .hosts import Problem
+from .handshakes import HandshakeStep, Wanted
+from .hosts import HostProblem
 
 VERSION: Final = 5
 VERSION_4: Final = 4
@@ -28,12 +28,12 @@ _REFUSED: Final = 5
 _NO_SUCH_COMMAND: Final = 7
 _NO_SUCH_ADDRESS: Final = 8
 _CODES: Final = {
-    Problem.FOREIGN: _NOT_ALLOWED,
-    Problem.UNKNOWN: _HOST_UNREACHABLE,
-    Problem.NOT_ALLOWED: _NOT_ALLOWED,
-    Problem.NOT_OFFERED: _REFUSED,
-    Problem.UNREACHABLE: _HOST_UNREACHABLE,
-    Problem.FAILED: _GENERAL,
+    HostProblem.FOREIGN: _NOT_ALLOWED,
+    HostProblem.UNKNOWN: _HOST_UNREACHABLE,
+    HostProblem.NOT_ALLOWED: _NOT_ALLOWED,
+    HostProblem.NOT_OFFERED: _REFUSED,
+    HostProblem.UNREACHABLE: _HOST_UNREACHABLE,
+    HostProblem.FAILED: _GENERAL,
 }
 
 
@@ -49,54 +49,56 @@ class SocksHandshake:
         """The bytes behind the request."""
         return bytes(self._held)
 
-    def feed(self, data: bytes) -> Step:
+    def feed(self, data: bytes) -> HandshakeStep:
         """Take bytes."""
         self._held += data
         if self._held[:1] == bytes([VERSION_4]):
-            return Step(_REFUSED_4, ends=True, problem="it speaks SOCKS4, not SOCKS5")
+            return HandshakeStep(_REFUSED_4, ends=True, problem="it speaks SOCKS4, not SOCKS5")
         if self._held and self._held[0] != VERSION:
-            return Step(ends=True, problem="it changed from SOCKS5 to something else")
+            return HandshakeStep(ends=True, problem="it changed from SOCKS5 to something else")
         if self._is_greeted:
             return self._request()
         if len(self._held) < 2 or len(self._held) < 2 + self._held[1]:
-            return Step()
+            return HandshakeStep()
         methods = self._held[2 : 2 + self._held[1]]
         del self._held[: 2 + self._held[1]]
         if NO_AUTHENTICATION not in methods:
-            return Step(_NO_METHOD, ends=True, problem="it insists on a password")
+            return HandshakeStep(_NO_METHOD, ends=True, problem="it insists on a password")
         self._is_greeted = True
         # some send their request without waiting for the answer
-        step = self.feed(b"") if self._held else Step()
+        step = self.feed(b"") if self._held else HandshakeStep()
         return replace(step, reply=bytes([VERSION, NO_AUTHENTICATION]) + step.reply)
 
-    def _request(self) -> Step:
+    def _request(self) -> HandshakeStep:
         held = self._held
         if len(held) < 5:
-            return Step()
+            return HandshakeStep()
         command, kind = held[1], held[3]
         if kind not in (_HOST, *_ADDRESS_BYTES):
-            return Step(_reply(_NO_SUCH_ADDRESS), ends=True, problem="it asks for an unknown kind of address")
+            return HandshakeStep(
+                _reply(_NO_SUCH_ADDRESS), ends=True, problem="it asks for an unknown kind of address"
+            )
         begin = 5 if kind == _HOST else 4
         end = begin + (held[4] if kind == _HOST else _ADDRESS_BYTES[kind])
         if len(held) < end + 2:
-            return Step()
+            return HandshakeStep()
         raw = bytes(held[begin:end])
         port: int = struct.unpack_from(">H", held, end)[0]
         del held[: end + 2]
         if command != _CONNECT:
-            return Step(
+            return HandshakeStep(
                 _reply(_NO_SUCH_COMMAND), ends=True, problem="it asks for something other than CONNECT"
             )
         if kind != _HOST or not raw.isascii() or not port:
             problem = "it asks for an address, or for what no host is called"
-            return Step(_reply(_NOT_ALLOWED), ends=True, problem=problem)
-        return Step(wanted=Wanted(raw.decode("ascii"), port))
+            return HandshakeStep(_reply(_NOT_ALLOWED), ends=True, problem=problem)
+        return HandshakeStep(wanted=Wanted(raw.decode("ascii"), port))
 
     def accepted(self) -> bytes:
         """What to say when the connection is there."""
         return _reply(0)
 
-    def refused(self, problem: Problem, text: str) -> bytes:
+    def refused(self, problem: HostProblem, text: str) -> bytes:
         """What to say when there is none."""
         return _reply(_CODES[problem])
 

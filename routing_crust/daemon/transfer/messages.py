@@ -57,7 +57,7 @@ class ProtocolBroken(RoutingCrustError):
     """The other end said what it may not say; the text says what."""
 
 
-class FrameKind(IntEnum):
+class TransferFrameKind(IntEnum):
     """What a frame is."""
 
     MESSAGE = 0
@@ -159,12 +159,12 @@ _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 def message_frame(message: Message) -> bytes:
     """The frame of a message."""
     body = _encode(message)
-    return _HEAD.pack(FrameKind.MESSAGE, len(body)) + body
+    return _HEAD.pack(TransferFrameKind.MESSAGE, len(body)) + body
 
 
 def data_head(offset: int, length: int) -> bytes:
     """What goes before bytes of a file."""
-    return _DATA_HEAD.pack(FrameKind.DATA, length + _OFFSET.size, offset)
+    return _DATA_HEAD.pack(TransferFrameKind.DATA, length + _OFFSET.size, offset)
 
 
 def failed(text: str) -> Failed:
@@ -213,7 +213,7 @@ class FrameReader:
             if len(buffer) < _HEAD.size:
                 return None
             kind, length = _HEAD.unpack_from(buffer)
-            if kind != FrameKind.DATA:
+            if kind != TransferFrameKind.DATA:
                 return self._message(kind, length)
             # a frame without bytes would cost a turn and bring nothing
             if not _OFFSET.size < length <= MAX_DATA_BYTES + _OFFSET.size:
@@ -231,7 +231,7 @@ class FrameReader:
 
     def _message(self, kind: int, length: int) -> Message | None:
         # before the rest is waited for: no head may make us hold more than a message
-        if kind != FrameKind.MESSAGE or length > MAX_MESSAGE_BYTES:
+        if kind != TransferFrameKind.MESSAGE or length > MAX_MESSAGE_BYTES:
             raise ProtocolBroken(f"a frame of kind {kind} has {length} bytes")
         end = _HEAD.size + length
         if len(self._buffer) < end:

@@ -23,7 +23,7 @@ from .messages import (
     ProtocolBroken,
     failed,
 )
-from .receiving import Receiving, Stage
+from .receiving import ReceivingRules, Stage
 from .sender import ItemDigest
 from .store import Item, Store
 from .sums import Sums
@@ -57,7 +57,7 @@ class Receiver:
         self._channel = channel
         self._store = store
         self._sender = sender
-        self._rules = Receiving()
+        self._rules = ReceivingRules()
         self._files: deque[tuple[Item, IncomingFile]] = deque()
         self._item: Item | None = None
         self._digest = ItemDigest()

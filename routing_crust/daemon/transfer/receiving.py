@@ -60,7 +60,7 @@ class Expected:
         self.answered = self.fixed = False
 
 
-class Receiving:
+class ReceivingRules:
     """
     The rules for one transfer. The reader of the stream gives it each message and all data, in order, before
     acting on it.

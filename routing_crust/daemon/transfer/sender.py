@@ -22,7 +22,7 @@ from .messages import (
     Want,
     failed,
 )
-from .sending import Sending, Stage
+from .sending import SendingRules, Stage
 from .source import OutgoingFile, Source
 from .sums import Sums
 
@@ -42,7 +42,7 @@ class Sender:
         self.digests: dict[bytes, bytes] = {}
         self._channel = channel
         self._source = source
-        self._rules = Sending()
+        self._rules = SendingRules()
         self._heard = Condition()
         self._lost: RoutingCrustError | None = None
         self._files: deque[OutgoingFile] = deque()

@@ -21,12 +21,12 @@ from .messages import (
 )
 from .receiving import MAX_AHEAD, Stage
 
-__all__ = ["Sending", "Stage"]
+__all__ = ["SendingRules", "Stage"]
 _MAX_HASHES_AHEAD: Final = 2 * MAX_CHUNKS
 """What the answers to all files that were named may hold together."""
 
 
-class Sending:
+class SendingRules:
     """
     The rules for one transfer. The reader of the stream gives it each message; the writer asks before it
     names another file.

@@ -23,7 +23,7 @@ from ...names import Name
 from ...quietlog import QuietLog
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import ConnectRequest, LinkUse, NatKind, Signed
-from ..links.peer import Accept
+from ..links.peer import Permit
 from ..links.registry import LinkRegistry
 from ..nat_pairs import told_nat
 from ..node import Node
@@ -96,7 +96,7 @@ class Attempts:
         uses = [self._purpose(each).use for each in self.expected.of_peer(peer)]
         return max(uses, default=LinkUse.ATTACHED)
 
-    def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
+    def purpose(self, link: ILink, nonce: bytes) -> Permit | None:
         """
         What a link whose Hello names this nonce is expected for, and that it has arrived; C{None} if it is
         not expected.
@@ -224,11 +224,11 @@ class Attempts:
         self.expected.fulfil(peer, nonce, link)
         self.punches.give_up(peer, nonce)
 
-    def _purpose(self, entry: ExpectedConnection) -> Accept:
+    def _purpose(self, entry: ExpectedConnection) -> Permit:
         if isinstance(entry, ExpectedRequest):
-            return Accept(entry.request.use, we_asked=False)
+            return Permit(entry.request.use, we_asked=False)
         token = decode(Signed, entry.token, MAX_CONTROL_BYTES)
-        return Accept(decode(ConnectRequest, token.body, MAX_CONTROL_BYTES).use, we_asked=True)
+        return Permit(decode(ConnectRequest, token.body, MAX_CONTROL_BYTES).use, we_asked=True)
 
     def _needs_no_tunnel(self, peer: Name, use: LinkUse) -> bool:
         return self._links.needs_no_tunnel(peer, use) and not self._moves(peer)

@@ -29,7 +29,7 @@ from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.fields import NONCE_BYTES
 from ...wire.messages import ConnectResponse, Envelope, LinkUse, Signed
 from ..control import RESPONSE_LABEL, SendControl, holds
-from ..links.peer import Accept, Peer, PeerListener
+from ..links.peer import Peer, PeerListener, Permit
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .attempts import Attempts
@@ -224,7 +224,7 @@ class Connector(PeerListener):
                 self._attempts.punches.give_up(request.name, request.nonce)
                 self._settle(request, Failure(problem))
 
-    def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
+    def purpose(self, link: ILink, nonce: bytes) -> Permit | None:
         """
         What a link whose Hello names this nonce is for; C{None} if no request has it. If it is expected, it
         counts as arrived.
@@ -234,7 +234,7 @@ class Connector(PeerListener):
             return purpose
         # The responder dials as it answers, so its link may be here before its response is.
         request = self._requests.with_nonce(link.peer, nonce)
-        return None if request is None else Accept(request.use, we_asked=True)
+        return None if request is None else Permit(request.use, we_asked=True)
 
     def permitted_use(self, peer: Name) -> LinkUse:
         """The greatest use of our requests to this peer and of those of its that we have accepted."""

@@ -25,7 +25,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
-from ...crust.reachability import Source
+from ...crust.reachability import EndpointSource
 from ...endpoints import Contact, Direction, Endpoint, is_local_only
 from ...errors import CloseReason, WireError
 from ...identity import PROTOCOL_VERSION
@@ -186,7 +186,7 @@ class Doorkeeper:
         mine = [
             Contact(each.endpoint, own)
             for each in crust.sources
-            if is_open or each.source is not Source.OBSERVED
+            if is_open or each.source is not EndpointSource.OBSERVED
         ]
         found = ((each.name, self._dialable_at(each)) for each in self._links.peers)
         others = [Contact(endpoint, name) for name, endpoint in found if endpoint is not None]

@@ -20,7 +20,7 @@ LinkFrameHandler: TypeAlias = Callable[[ILink, int, bytes], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Accept:
+class Permit:
     """
     The peer may have the link for this use.
 
@@ -71,7 +71,7 @@ class LinkPolicy(Protocol):
     Decides whether a peer may have a link. Neither of these may raise.
     """
 
-    def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
+    def judge(self, link: ILink, facts: PeerFacts) -> Permit | Refuse:
         """A peer's Hello holds: say whether it may have what it wants."""
 
     def greeted(self, link: ILink, facts: PeerFacts) -> None:

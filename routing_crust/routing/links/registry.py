@@ -27,7 +27,7 @@ from .consolidation import Consolidation
 from .decisions import CandidateLink
 from .handover import mark_of
 from .handshake import PeerFacts, check_hello, make_hello
-from .peer import Accept, LinkFrameHandler, LinkPolicy, Peer, PeerListener, Refuse
+from .peer import LinkFrameHandler, LinkPolicy, Peer, PeerListener, Permit, Refuse
 from .peer_links import LinkRecord, PeerLinks
 from .refusals import RefusalLog, tell_why
 
@@ -129,7 +129,7 @@ class LinkRegistry:
         links = self._peer_links.get(name)
         return links.peer.link if links is not None and links.peer is not None else None
 
-    def beside(self, link: ILink, mark: bytes) -> Accept | None:
+    def beside(self, link: ILink, mark: bytes) -> Permit | None:
         """
         What a link is for whose Hello names another one of the same peer by its mark: the same as that.
         C{None} if that is not the current link, or if there are more links than that and this.
@@ -139,7 +139,7 @@ class LinkRegistry:
             return None
         if len(links.consolidation.links) > MAX_LINKS_BESIDE:
             return None
-        return Accept(links.peer.use, we_asked=link.direction is Direction.ACCEPTED, beside=True)
+        return Permit(links.peer.use, we_asked=link.direction is Direction.ACCEPTED, beside=True)
 
     def dialled_at(self, name: Name) -> Endpoint | None:
         """The address at which we last dialled this peer with success, without its help."""
@@ -344,7 +344,7 @@ class LinkRegistry:
         verdict = self._policy.judge(link, facts)
         links = self._peer_links.get(link.peer)
         # refused here, since our own Hello, sent below, would say that we accept
-        if isinstance(verdict, Accept) and links and facts.incarnation < links.consolidation.incarnation:
+        if isinstance(verdict, Permit) and links and facts.incarnation < links.consolidation.incarnation:
             verdict = Refuse(CloseReason.STALE)
         if isinstance(verdict, Refuse):
             self._refuse(link, verdict)

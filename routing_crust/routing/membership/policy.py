@@ -18,7 +18,7 @@ from ...errors import CloseReason
 from ...names import Name
 from ...wire.messages import LinkUse
 from ..links.handshake import PeerFacts
-from ..links.peer import Accept, Refuse
+from ..links.peer import Permit, Refuse
 from ..links.registry import LinkRegistry
 from ..node import Node
 from ..state import State
@@ -33,7 +33,7 @@ MIN_MOVED_SECONDS: Final = 30.0
 class ExpectedPurposes(Protocol):
     """Knows the expected links, by their requests."""
 
-    def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
+    def purpose(self, link: ILink, nonce: bytes) -> Permit | None:
         """What a link whose Hello names this request is for; C{None} if no request is open."""
 
     def permitted_use(self, peer: Name) -> LinkUse:
@@ -64,7 +64,7 @@ class MembershipPolicy:
         self._time = time
         self._proxied = proxied
 
-    def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
+    def judge(self, link: ILink, facts: PeerFacts) -> Permit | Refuse:
         """Whether a peer whose Hello holds may have what it wants."""
         if self._state() is State.TERMINATED:
             return Refuse(CloseReason.STOPPING)
@@ -74,7 +74,7 @@ class MembershipPolicy:
             # we have dialled it for no request, so it is to be our proxy
             if facts.is_client:
                 return Refuse(CloseReason.NOT_WANTED, "it is a client, which cannot speak for others")
-            return Accept(LinkUse.ATTACHED)
+            return Permit(LinkUse.ATTACHED)
         return self._judge_newcomer(link, facts)
 
     def has_room(self, link: ILink, use: LinkUse) -> bool:
@@ -86,7 +86,7 @@ class MembershipPolicy:
         use = self._expected.permitted_use(link.peer)
         return use if self.has_room(link, use) else LinkUse.DIRECT
 
-    def _judge_expected(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
+    def _judge_expected(self, link: ILink, facts: PeerFacts) -> Permit | Refuse:
         nonce = facts.purpose
         beside = self._links.beside(link, nonce)
         if beside is not None:
@@ -120,7 +120,7 @@ class MembershipPolicy:
         age = self._node.clock.seconds() - peer.since
         return link.via != peer.link.via and use >= peer.use and age >= MIN_MOVED_SECONDS
 
-    def _judge_newcomer(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
+    def _judge_newcomer(self, link: ILink, facts: PeerFacts) -> Permit | Refuse:
         if self._node.is_client:
             return Refuse(CloseReason.NOT_WANTED, "clients accept no links")
         # A node without a network would be a dead end for the newcomer. Two nodes that know only each other
@@ -130,7 +130,7 @@ class MembershipPolicy:
         if not may_accept and (facts.is_client or not self._is_known(link.peer)):
             return Refuse(CloseReason.BOOTSTRAPPING, "we are not in the network yet ourselves")
         problem = self._proxied.make_room(link, facts.is_client)
-        return Refuse(CloseReason.TOO_MANY_LINKS, problem) if problem else Accept(LinkUse.ATTACHED)
+        return Refuse(CloseReason.TOO_MANY_LINKS, problem) if problem else Permit(LinkUse.ATTACHED)
 
     def _is_known(self, name: Name) -> bool:
         """Whether this node is one of our contacts, which we are trying to reach ourselves."""

@@ -26,7 +26,7 @@ from ..sessions.sessions import Sessions
 from ..sessions.waiting import Waiting
 from .forwarder import Forwarder
 from .fragmentation import PART_BYTES, split
-from .request_handling import MAX_ANSWER_BYTES, Sender
+from .request_handling import MAX_ANSWER_BYTES, MessageSender
 from .transmission import Transmission, TransmissionQueues
 
 _ACK: Final = int(FrameKind.ACK)
@@ -63,11 +63,13 @@ class Acknowledger:
         self._part_size = PART_BYTES
         self._most_waiting = MAX_ANSWER_BYTES
         # by the message's id; answers, and refusals, are sent again when they are asked for again
-        self._waiting: Waiting[tuple[Sender, int, AckStatus, bytes]] = Waiting(node.clock, MAX_ANSWER_BYTES)
+        self._waiting: Waiting[tuple[MessageSender, int, AckStatus, bytes]] = Waiting(
+            node.clock, MAX_ANSWER_BYTES
+        )
         self._stopped = False
 
     def __call__(
-        self, sender: Sender, id: int, status: AckStatus, body: bytes = b"", again: bool = False
+        self, sender: MessageSender, id: int, status: AckStatus, body: bytes = b"", again: bool = False
     ) -> Transmission | None:
         """
         Acknowledge a message, as L{Acknowledge<routing_crust.routing.messaging.request_handling.Acknowledge>}
@@ -96,7 +98,7 @@ class Acknowledger:
             self._start(sender, id, status, body, False)
 
     def _start(
-        self, sender: Sender, id: int, status: AckStatus, body: bytes, again: bool
+        self, sender: MessageSender, id: int, status: AckStatus, body: bytes, again: bool
     ) -> Transmission | None:
         parts = _parts(id, status, body, self._part_size)
         size = len(body) + ACK_OVERHEAD_BYTES
@@ -116,7 +118,7 @@ class Acknowledger:
         trace = self._queues.new_trace()
         return self._queues.send_sealed(hop, _ACK, sender.name, proxy, parts, trace, size)
 
-    def _first_hop(self, sender: Sender, again: bool) -> tuple[ILink | None, bytes]:
+    def _first_hop(self, sender: MessageSender, again: bool) -> tuple[ILink | None, bytes]:
         hops, proxy = self._forwarder.first_hops(sender.name, sender.proxy or b"", WAYS_AGAIN)
         # a link that was lost or replaced must not be sent on, though the sender still holds it
         back = sender.link

@@ -25,7 +25,7 @@ from ..events import Message
 from ..node import Node
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, Freshness, SenderWindows
 from .fragmentation import Reassembler
-from .request_handling import Acknowledge, Answering, RequestHandler, Sender
+from .request_handling import Acknowledge, Answering, MessageSender, RequestHandler
 
 MessageHandler: TypeAlias = Callable[[Message], object]
 """Takes a message. A coroutine that it returns is run; any other result is ignored."""
@@ -59,7 +59,7 @@ class Inbox:
         """Have requests handled, or refused."""
         self.answering.handler = handler
 
-    def received(self, sender: Sender, part: MessagePart) -> None:
+    def received(self, sender: MessageSender, part: MessagePart) -> None:
         """
         A part of a message came.
 
@@ -82,7 +82,7 @@ class Inbox:
         self.answering.stop()
         self._windows.clear()
 
-    def _complete(self, sender: Sender, part: MessagePart, body: bytes) -> None:
+    def _complete(self, sender: MessageSender, part: MessagePart, body: bytes) -> None:
         key = (sender.name.raw, part.id)
         if part.flavour is Flavour.REQUEST:
             self._request(key, sender, part, body)
@@ -96,7 +96,7 @@ class Inbox:
             self._deliver(Message(sender.name, body, Name(part.group) if part.group else None))
         self._acknowledge(sender, part.id, AckStatus.DELIVERED, again=again)
 
-    def _request(self, key: tuple[bytes, int], sender: Sender, part: MessagePart, body: bytes) -> None:
+    def _request(self, key: tuple[bytes, int], sender: MessageSender, part: MessagePart, body: bytes) -> None:
         answering = self.answering
         if answering.knows(key):
             answering.repeated(key, sender, part.id)
@@ -116,7 +116,7 @@ class Inbox:
             elif known is Freshness.NEW:
                 answering.new(key, sender, body, Name(part.group) if part.group else None)
 
-    def _note(self, sender: Sender, part: MessagePart) -> Freshness:
+    def _note(self, sender: MessageSender, part: MessagePart) -> Freshness:
         """Note a message. Neither delivered nor acknowledged is one of which it is not known if it came."""
         known = self._windows.note(sender.name.raw, part.id, account_by_prefix(sender.link))
         if known is Freshness.TOO_OLD:

@@ -46,7 +46,7 @@ from .inbox import Inbox, MessageHandler
 from .outgoing.attempts import MessageAttempts
 from .outgoing.outbox import Outbox
 from .outgoing.retries import Lookout
-from .request_handling import RequestHandler, Sender
+from .request_handling import MessageSender, RequestHandler
 from .transmission import TransmissionQueues
 
 __all__ = ["MessageHandler", "Messenger", "RequestHandler"]
@@ -297,7 +297,7 @@ class Messenger(PeerListener):
 
     def _message_frame(self, link: ILink, kind: int, payload: bytes) -> None:
         if not self._stopped:
-            self._inbox.received(Sender(link.peer, link, None), decode(MessagePart, payload))
+            self._inbox.received(MessageSender(link.peer, link, None), decode(MessagePart, payload))
 
     def _ack_frame(self, link: ILink, kind: int, payload: bytes) -> None:
         if not self._stopped:
@@ -318,7 +318,9 @@ class Messenger(PeerListener):
         """What was sealed for us in a session with C{source}."""
         kind, part = plaintext[0], plaintext[1:]
         if kind == FrameKind.MESSAGE:
-            self._inbox.received(Sender(source, link, envelope.source_proxy), decode(MessagePart, part))
+            self._inbox.received(
+                MessageSender(source, link, envelope.source_proxy), decode(MessagePart, part)
+            )
         elif kind == FrameKind.ACK:
             self._outbox.acknowledged(source, decode(AckPart, part), link)
         else:
@@ -347,7 +349,7 @@ class Messenger(PeerListener):
                 handler(hint.id)
 
     def _message_to_self(self, part: MessagePart) -> None:
-        self._inbox.received(Sender(self._own, None, None), part)
+        self._inbox.received(MessageSender(self._own, None, None), part)
 
 
 def _successes(results: list[tuple[bool, Any]], members: tuple[Name, ...]) -> dict[Name, Any]:

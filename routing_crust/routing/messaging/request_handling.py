@@ -53,7 +53,7 @@ ANSWER_OVERHEAD_BYTES: Final = 256
 """Bytes that an answer costs while it is kept, besides its own."""
 
 
-class Sender(NamedTuple):
+class MessageSender(NamedTuple):
     """
     The sender of a message, and the way back to it.
 
@@ -71,7 +71,7 @@ class Acknowledge(Protocol):
     """How acknowledgements are sent."""
 
     def __call__(
-        self, sender: Sender, id: int, status: AckStatus, body: bytes = b"", again: bool = False
+        self, sender: MessageSender, id: int, status: AckStatus, body: bytes = b"", again: bool = False
     ) -> Transmission | None:
         """
         @param again: whether it was acknowledged before, so that this one may better take another way.
@@ -89,7 +89,7 @@ class _Running:
     @ivar result: what its handler has returned, if that comes later.
     """
 
-    sender: Sender
+    sender: MessageSender
     account: Account
     size: int
     until: float = 0.0
@@ -143,7 +143,7 @@ class Answering:
         """Whether this request is being handled, or its answer is kept."""
         return key in self._running or key in self._kept
 
-    def has_room(self, sender: Sender, size: int) -> bool:
+    def has_room(self, sender: MessageSender, size: int) -> bool:
         """
         Whether one more request may be handled now. When all places or all memory is taken, a link that holds
         more than the sender's makes room: its oldest request is refused.
@@ -161,7 +161,7 @@ class Answering:
             self._end_early(next(iter(self._of_account[fullest])))
         return True
 
-    def new(self, key: Key, sender: Sender, body: bytes, group: Name | None) -> None:
+    def new(self, key: Key, sender: MessageSender, body: bytes, group: Name | None) -> None:
         """Handle a request that was not seen before."""
         if self.handler is None:
             self._finish(key, sender, AckStatus.REFUSED, _refusal(RefusalReason.NO_HANDLER))
@@ -182,7 +182,7 @@ class Answering:
         else:
             self._returned(result, key)
 
-    def repeated(self, key: Key, sender: Sender, id: int) -> None:
+    def repeated(self, key: Key, sender: MessageSender, id: int) -> None:
         """A request came that was seen before."""
         running = self._running.get(key)
         if running is not None:
@@ -219,7 +219,7 @@ class Answering:
             running.until = self._seconds() + seconds
             self._acknowledge(running.sender, key[1], AckStatus.WORKING, encode(Working(seconds)))
 
-    def _begin(self, key: Key, sender: Sender, size: int) -> _Running:
+    def _begin(self, key: Key, sender: MessageSender, size: int) -> _Running:
         account = account_by_prefix(sender.link)
         self._running[key] = running = _Running(sender, account, size)
         self._running_of[sender.name] = self._running_of.get(sender.name, 0) + 1
@@ -295,7 +295,7 @@ class Answering:
             del self._running_of[sender.name]
         self._finish(key, sender, status, body)
 
-    def _finish(self, key: Key, sender: Sender, status: AckStatus, body: bytes) -> None:
+    def _finish(self, key: Key, sender: MessageSender, status: AckStatus, body: bytes) -> None:
         answer = _Answer(status, body)
         answer.transmission = self._acknowledge(sender, key[1], status, body)
         self._kept[key] = answer

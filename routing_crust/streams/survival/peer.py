@@ -23,7 +23,7 @@ from ..frames import Ended, Resume, StreamFrame, read_count, read_resume
 from ..multiplexing.machine import Phase
 from ..multiplexing.mux import Mux
 from ..multiplexing.stream import Stream
-from .session import ACK_AFTER_SECONDS, Outcome, Session
+from .session import ACK_AFTER_SECONDS, ResumeOutcome, StreamSession
 
 ENDS_SESSION: Final = frozenset(
     {
@@ -130,7 +130,7 @@ class PeerStreams:
 
     def _start(self, number: int, ended: Ended) -> None:
         owner = self._owner
-        self._session = Session(number, ended)
+        self._session = StreamSession(number, ended)
         # so that both ends count without asking, and never take the same number
         odd = owner.name < self.name
         self.mux = Mux(owner.settings, owner.clock.seconds, odd, self._session, self)
@@ -291,11 +291,11 @@ class PeerStreams:
         if self._resumes > MAX_RESUMES_PER_LINK:
             raise WireError(f"more than {MAX_RESUMES_PER_LINK} RESUMEs came on one link")
         outcome = self._session.resume_received(resume)
-        if outcome is Outcome.FORGOTTEN:
+        if outcome is ResumeOutcome.FORGOTTEN:
             self._start_over(resume, Ended.NONE, SessionEnded(resume.ended, by_peer=True))
-        elif outcome is Outcome.FALSE:
+        elif outcome is ResumeOutcome.FALSE:
             self._start_over(resume, Ended.REFUSED, SessionEnded(Ended.REFUSED))
-        elif outcome is Outcome.CONTINUED and self.suspended_since is not None:
+        elif outcome is ResumeOutcome.CONTINUED and self.suspended_since is not None:
             self._owner.resumed(self, self._session.resent)
             self.suspended_since = None
             cancel(self._expiry)

@@ -38,7 +38,7 @@ _FRAME_COST: Final = 64
 """Bytes that keeping a frame costs beside its payload, about."""
 
 
-class Outcome(Enum):
+class ResumeOutcome(Enum):
     """What comes of a RESUME."""
 
     IGNORED = "ignored"
@@ -51,7 +51,7 @@ class Outcome(Enum):
     """The peer's numbers cannot be: this session is over, and the peer is told why."""
 
 
-class Session:
+class StreamSession:
     """
     Made for a peer with a link, or when the peer has forgotten the one before. It is the place that the mux
     sends its frames to.
@@ -203,17 +203,17 @@ class Session:
         if self.established:
             self.journal.acknowledge(received)
 
-    def resume_received(self, peer: Resume) -> Outcome:
+    def resume_received(self, peer: Resume) -> ResumeOutcome:
         """RESUME: the peer says which session it has, and how much of ours it has received."""
         if self.theirs and peer.mine != self.theirs:
-            return Outcome.FORGOTTEN
+            return ResumeOutcome.FORGOTTEN
         if peer.yours not in (0, self.mine):
             # to a new session of ours it speaks of the one before: our RESUME will tell it
-            return Outcome.FORGOTTEN if self.theirs else Outcome.IGNORED
+            return ResumeOutcome.FORGOTTEN if self.theirs else ResumeOutcome.IGNORED
         if not self.journal.can_be(peer.received):
-            return Outcome.FALSE
+            return ResumeOutcome.FALSE
         if peer.epoch < self._epoch or self._link is None:
-            return Outcome.IGNORED
+            return ResumeOutcome.IGNORED
         self.theirs = peer.mine
         self.journal.acknowledge(peer.received)
         if peer.epoch > self._epoch:
@@ -232,7 +232,7 @@ class Session:
             self._late.extend(self.journal.after(peer.received))
             self.resent = sum(len(payload) for _, payload in self._late)
             self._link.feed_soon()
-        return Outcome.CONTINUED
+        return ResumeOutcome.CONTINUED
 
     def _send_resume(self, link: FrameSink) -> None:
         self._untold = 0

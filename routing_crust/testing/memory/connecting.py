@@ -33,7 +33,7 @@ FIRST_RESEND_SECONDS: Final = 1.0
 """Seconds after which an unanswered SYN is sent again; then after twice as long each time (RFC 6298)."""
 
 
-class Refused(Exception):
+class DialRefused(Exception):
     """A SYN is refused: what the dialler's system makes of the answer is C{error}."""
 
     def __init__(self, error: ConnectError) -> None:
@@ -200,7 +200,7 @@ class MemoryConnector:
     def _arrive(self) -> None:
         try:
             answer = self._exchange.answer(self)
-        except Refused as refused:
+        except DialRefused as refused:
             self._cancel()
             self._later(self._delay(), self._fail, refused.error)
             return

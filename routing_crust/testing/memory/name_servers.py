@@ -8,7 +8,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from ...crust.resolving.name_servers import Answer, Kind, NotResolved, Record
+from ...crust.resolving.name_servers import Answer, NotResolved, Record, RecordKind
 
 SERVER: Final = "the name server of this network"
 
@@ -21,8 +21,8 @@ class MemoryNameServers:
     """
 
     def __init__(self) -> None:
-        self.records: dict[tuple[str, Kind], tuple[Record, ...] | None] = {}
-        self.asked: list[tuple[str, Kind]] = []
+        self.records: dict[tuple[str, RecordKind], tuple[Record, ...] | None] = {}
+        self.asked: list[tuple[str, RecordKind]] = []
         self._waiting: dict[Deferred[Answer], None] = {}
 
     @property
@@ -32,11 +32,11 @@ class MemoryNameServers:
 
     def set(self, name: str, *addresses: str) -> None:
         """Let a host name have these addresses, and no others."""
-        for kind in (Kind.A, Kind.AAAA):
-            found = [each for each in addresses if (":" in each) == (kind is Kind.AAAA)]
+        for kind in (RecordKind.A, RecordKind.AAAA):
+            found = [each for each in addresses if (":" in each) == (kind is RecordKind.AAAA)]
             self.records[name, kind] = tuple(map(Record, found))
 
-    def ask(self, name: str, kind: Kind) -> Deferred[Answer]:
+    def ask(self, name: str, kind: RecordKind) -> Deferred[Answer]:
         self.asked.append((name, kind))
         records = self.records.get((name, kind), ())
         if records is None:

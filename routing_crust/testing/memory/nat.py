@@ -73,7 +73,7 @@ KINDS: Final = (FULL_CONE, RESTRICTED, PORT_RESTRICTED, SYMMETRIC, FIREWALL)
 """One of each, without hairpin."""
 
 
-class _Entry:
+class _OpenHole:
     """One far end, or all that share what makes a difference, for which a port is open."""
 
     __slots__ = ("held", "used")
@@ -96,7 +96,7 @@ class Mapping:
     def __init__(self, inside: Endpoint, outside: Endpoint) -> None:
         self.inside = inside
         self.outside = outside
-        self.open: dict[str, _Entry] = {}
+        self.open: dict[str, _OpenHole] = {}
 
 
 class NatBox:
@@ -137,7 +137,7 @@ class NatBox:
         """
         mapping = self._mapping(inside, remote)
         # what goes out must keep a mapping alive (RFC 4787, REQ-6)
-        entry = mapping.open.setdefault(self.kind.filtering.of(remote), _Entry(self._seconds()))
+        entry = mapping.open.setdefault(self.kind.filtering.of(remote), _OpenHole(self._seconds()))
         entry.used = self._seconds()
         return mapping.outside
 

@@ -29,7 +29,7 @@ from ...endpoints import Endpoint
 from ..clock import SimulatedClock
 from ..latency import Latency
 from ..trace import Trace
-from .connecting import NO_ROUTE, REFUSED, Listener, MemoryConnector, Refused
+from .connecting import NO_ROUTE, REFUSED, DialRefused, Listener, MemoryConnector
 from .internet import Arrival, Internet, PacketPath, Router
 from .name_servers import MemoryNameServers
 from .obstacles import Obstacles
@@ -225,7 +225,7 @@ class MemoryNetwork(Obstacles):
             return None
         endpoint = arrival.endpoint
         if endpoint.host not in self._hosts:
-            raise Refused(NO_ROUTE)
+            raise DialRefused(NO_ROUTE)
         here = connector.host.host
         if not self._hosts[endpoint.host] or (here, endpoint.host) in self._blocked:
             return None
@@ -243,7 +243,7 @@ class MemoryNetwork(Obstacles):
             return crossing, arrival
         listener = self._listeners.get(endpoint)
         if listener is None:
-            raise Refused(REFUSED)
+            raise DialRefused(REFUSED)
         return listener, arrival
 
     def join(self, connector: MemoryConnector, other: Host, arrival: Arrival) -> MemoryTransport:

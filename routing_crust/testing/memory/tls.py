@@ -79,10 +79,10 @@ class _SessionFactory(LinkTlsFactory):
 
     def around(self, protocol: IProtocol) -> Any:
         """A session for one protocol."""
-        return _Session(self, protocol)
+        return _MemorySession(self, protocol)
 
 
-class _Session:
+class _MemorySession:
     """One end of a session: the protocol of the connection below, and the transport of the link above."""
 
     __slots__ = (

@@ -43,7 +43,7 @@ class Host(Protocol):
         """Where it listens."""
 
 
-class Carrier(Protocol):
+class CarryingNetwork(Protocol):
     """The network, as far as the ends of connections know it."""
 
     @property
@@ -104,7 +104,7 @@ class MemoryTransport:
         "reading",
     )  # fmt: skip
 
-    def __init__(self, carrier: Carrier, host: Host, local: Endpoint, peer: Endpoint) -> None:
+    def __init__(self, carrier: CarryingNetwork, host: Host, local: Endpoint, peer: Endpoint) -> None:
         self._carrier = carrier
         self.host = host
         self.local = local

@@ -99,7 +99,7 @@ class SiegeResult:
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _Wait:
     """Somebody honest waits for something."""
 
     what: str
@@ -120,7 +120,7 @@ class Siege:
         self.raids: list[Raid] = []
         self._raiders: list[Raider] = []
         self._random = Random(f"siege of {plan.seed}")
-        self._waits: list[_Waiting] = []
+        self._waits: list[_Wait] = []
         self._going_on = False
         self._first: list[SimulatedNode] = []
         self._targets: list[SimulatedNode] = []
@@ -301,7 +301,7 @@ class Siege:
                 raise InvariantBroken(f"members_only: {node} has a link with {strangers[0].name.short}")
 
     def _wait(self, check: str, what: str, deferred: Deferred[Any]) -> None:
-        wait = _Waiting(what, self.network.clock.now, check)
+        wait = _Wait(what, self.network.clock.now, check)
         self._waits.append(wait)
 
         def over(result: object) -> None:

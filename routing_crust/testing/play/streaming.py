@@ -28,7 +28,7 @@ from ...streams import StreamReason, StreamRefused, StreamReset, streams_of
 from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork, SimulationStuck
 from .invariants import CHECK_EVERY_SECONDS, InvariantBroken, Invariants
-from .transfer_ends import Accepting, Acceptor, Opening
+from .transfer_ends import Accepting, Acceptor, OpeningFactory
 from .transfers import COUNT, ECHO, SIMPLE, Transfer, TransferEnd
 
 OPEN_DEADLINE_SECONDS: Final = 170.0
@@ -68,13 +68,13 @@ class Streaming:
         self._invariants = invariants
         self._random = Random(f"streams of {seed}")  # whatever else is drawn is the same without streams
         self._accepting: list[Accepting] = []
-        self._openings: list[Opening] = []
+        self._openings: list[OpeningFactory] = []
         self._one_sided: dict[_Key, float] = {}
         self._broken: list[str] = []
         self._nodes: dict[Name, SimulatedNode] = {}
         self._opening = False
         self._rate = 0.0
-        self._current: dict[int, Opening] = {}
+        self._current: dict[int, OpeningFactory] = {}
         self.transfers: dict[int, Transfer] = {}
 
     def serve(self, service: RoutingService) -> None:
@@ -124,7 +124,7 @@ class Streaming:
         """
         transfer = Transfer(len(self.transfers), self._random, plain)
         self.transfers[transfer.number] = transfer
-        opening = self._current[transfer.number] = Opening(transfer, one.service, self._hear)
+        opening = self._current[transfer.number] = OpeningFactory(transfer, one.service, self._hear)
         self._openings.append(opening)
         opened = streams_of(one.service).open(other.name, transfer.protocol, opening)
         if not plain and self._random.random() < _CANCELLED_EARLY:

@@ -26,14 +26,14 @@ from zope.interface import implementer, implementer_only
 from ...routing.service import RoutingService
 from ...streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
 from ...timing.timers import cancel
-from .transfers import COUNT, NUMBER_BYTES, PLAIN, SIMPLE, Ending, Flow, Manner, Transfer, TransferEnd
+from .transfers import COUNT, NUMBER_BYTES, PLAIN, SIMPLE, Flow, Manner, Transfer, TransferEnd, TransferEnding
 
 Hear = Callable[[str, str], None]
 """Called with the name of a check and what was wrong."""
 
 
 @implementer(IHalfCloseableProtocol)
-class End(Protocol, ABC):
+class EndProtocol(Protocol, ABC):
     """
     One end of a transfer.
 
@@ -146,7 +146,7 @@ class End(Protocol, ABC):
 
 
 @implementer(IPullProducer, IPushProducer)
-class Opener(End):
+class Opener(EndProtocol):
     """The end of the node that opens the stream: it writes, as fast as it may, and ends."""
 
     title = "end that opened"
@@ -205,7 +205,7 @@ class Opener(End):
     def _end(self) -> None:
         self._producing = False
         self.transfer.there.complete = True
-        if self.transfer.ending is Ending.HALF:
+        if self.transfer.ending is TransferEnding.HALF:
             self.transport.loseWriteConnection()
         else:
             self.quits = True
@@ -221,7 +221,7 @@ class Opener(End):
             self._hear("a_clean_end_carries_all", "the count or the hash is of something else")
 
 
-class Acceptor(End):
+class Acceptor(EndProtocol):
     """The other end: it answers."""
 
     title = "end that accepted"
@@ -307,12 +307,12 @@ class SimpleAcceptor(Acceptor):
 
     def connectionMade(self) -> None:
         """Register no producer: it writes at once whatever it reads."""
-        End.connectionMade(self)
+        EndProtocol.connectionMade(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """That may be because all has come."""
         if reason.check(ConnectionDone) and not self.quits:
-            End.readConnectionLost(self)
+            EndProtocol.readConnectionLost(self)
             if self.transfer is not None:
                 self.transfer.back.complete = True
         super().connectionLost(reason)
@@ -345,7 +345,7 @@ class Accepting(Factory):
         return acceptor
 
 
-class Opening(Factory):
+class OpeningFactory(Factory):
     """
     Makes the one end that a stream is opened for.
 

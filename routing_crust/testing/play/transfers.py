@@ -36,7 +36,7 @@ MAX_PAUSE_SECONDS: Final = 10.0
 _Answer = TypeVar("_Answer")
 
 
-class Ending(Enum):
+class TransferEnding(Enum):
     """How the node that opened a stream ends it."""
 
     HALF = "half"
@@ -145,8 +145,8 @@ class Transfer:
             size = min(size, MAX_LINGERING_BYTES)
         self.there = Flow(number.to_bytes(NUMBER_BYTES, "big") + random.randbytes(size - NUMBER_BYTES))
         self.back = Flow()
-        self.ending = Ending.HALF if plain else random.choices(tuple(Ending), (6, 2, 1))[0]
-        self.opener_manner = Manner.drawn(random, size, self.ending is Ending.ABORT)
+        self.ending = TransferEnding.HALF if plain else random.choices(tuple(TransferEnding), (6, 2, 1))[0]
+        self.opener_manner = Manner.drawn(random, size, self.ending is TransferEnding.ABORT)
         self.acceptor_manner = Manner.drawn(random, size, random.random() < 0.1)
         if plain:
             self.opener_manner = self.acceptor_manner = PLAIN

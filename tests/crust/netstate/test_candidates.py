@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.netstate.candidates import Candidates, rank_candidates
-from routing_crust.crust.reachability import OwnEndpoint, Source
+from routing_crust.crust.reachability import EndpointSource, OwnEndpoint
 from routing_crust.endpoints import Endpoint
 
 from ..addresses import at
@@ -41,11 +41,11 @@ class RankTests(SynchronousTestCase):
         self.assertEqual(
             found.known,
             (
-                OwnEndpoint(CONFIGURED, Source.CONFIGURED),
-                OwnEndpoint(MAPPED, Source.MAPPED),
-                OwnEndpoint(GLOBAL, Source.INTERFACE),
-                OwnEndpoint(SEEN, Source.OBSERVED),
-                OwnEndpoint(PRIVATE, Source.PRIVATE),
+                OwnEndpoint(CONFIGURED, EndpointSource.CONFIGURED),
+                OwnEndpoint(MAPPED, EndpointSource.MAPPED),
+                OwnEndpoint(GLOBAL, EndpointSource.INTERFACE),
+                OwnEndpoint(SEEN, EndpointSource.OBSERVED),
+                OwnEndpoint(PRIVATE, EndpointSource.PRIVATE),
             ),
         )
         self.assertEqual(found.endpoints, (CONFIGURED, MAPPED, GLOBAL, SEEN, PRIVATE))
@@ -57,7 +57,7 @@ class RankTests(SynchronousTestCase):
         self.assertEqual(found.endpoints, (CONFIGURED, GLOBAL, PRIVATE))
         self.assertEqual([each.source.value for each in found.known], ["configured", "interface", "private"])
         found = ranked(configured=(PRIVATE,))
-        self.assertEqual(found.known[0], OwnEndpoint(PRIVATE, Source.CONFIGURED))
+        self.assertEqual(found.known[0], OwnEndpoint(PRIVATE, EndpointSource.CONFIGURED))
         self.assertEqual(found.endpoints.count(PRIVATE), 1)
 
     def test_private_candidates_are_dropped_first(self) -> None:
@@ -94,6 +94,6 @@ class RankTests(SynchronousTestCase):
         for each in (found.endpoints, found.asked):
             self.assertLessEqual(len(each), most)
             self.assertEqual(len(set(each)), len(each))
-        sure = [each.endpoint for each in found.known if each.source is not Source.PRIVATE]
+        sure = [each.endpoint for each in found.known if each.source is not EndpointSource.PRIVATE]
         self.assertEqual(list(found.asked[: len(sure)]), sure)
         self.assertEqual(found.endpoints[:1], found.asked[:1] if found.endpoints else ())

@@ -18,7 +18,7 @@ from routing_crust.crust.netstate.external_addresses import (
     ExternalAddresses,
 )
 from routing_crust.crust.netstate.observations import OBSERVATION_LIFETIME_SECONDS
-from routing_crust.crust.reachability import Dialable, OwnEndpoint, Reachability, Source
+from routing_crust.crust.reachability import Dialable, EndpointSource, OwnEndpoint, Reachability
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, PrivateDialling, Protocol
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
@@ -98,7 +98,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.outside, (SEEN,))
         self.seen(ONE, TWO)
         self.assertEqual(self.told[0], (SEEN, PRIVATE))
-        self.assertEqual(self.here.candidates.known[0], OwnEndpoint(SEEN, Source.OBSERVED))
+        self.assertEqual(self.here.candidates.known[0], OwnEndpoint(SEEN, EndpointSource.OBSERVED))
 
     def test_observations_that_do_not_count(self) -> None:
         """
@@ -142,9 +142,9 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(
             self.here.candidates.known,
             (
-                OwnEndpoint(SEEN, Source.OBSERVED),
-                OwnEndpoint(inner, Source.INNER),
-                OwnEndpoint(PRIVATE, Source.PRIVATE),
+                OwnEndpoint(SEEN, EndpointSource.OBSERVED),
+                OwnEndpoint(inner, EndpointSource.INNER),
+                OwnEndpoint(PRIVATE, EndpointSource.PRIVATE),
             ),
         )
         self.assertEqual(self.here.outside, (SEEN,))
@@ -416,7 +416,7 @@ class OutsideTests(SynchronousTestCase):
         view.not_reached(name(1))
         self.assertEqual(view.endpoints, (PRIVATE,))
         self.assertEqual(view.candidates, (PRIVATE, SEEN))
-        self.assertEqual(view.sources, (OwnEndpoint(PRIVATE, Source.PRIVATE),))
+        self.assertEqual(view.sources, (OwnEndpoint(PRIVATE, EndpointSource.PRIVATE),))
         self.assertEqual(view.outside, (SEEN,))
         self.assertEqual(view.on_link_networks, ("192.168.1.0/24",))
         self.assertIs(view.nat, NatKind.UNKNOWN)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.resolving import contact_resolver as module
 from routing_crust.crust.resolving.contact_resolver import ContactResolver
-from routing_crust.crust.resolving.name_servers import Kind, NotResolved, Record
+from routing_crust.crust.resolving.name_servers import NotResolved, Record, RecordKind
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.hosts.contacts import NamedContact
 from routing_crust.testing.memory.name_servers import SERVER, MemoryNameServers
@@ -18,8 +18,8 @@ from ..addresses import at, name
 
 HOME = NamedContact("home.example.org", 5483, name(1))
 DOMAIN = NamedContact("example.org", 0)
-SRV = ("_routing-crust._tcp.example.org", Kind.SRV)
-TXT = ("_routing-crust._tcp.example.org", Kind.TXT)
+SRV = ("_routing-crust._tcp.example.org", RecordKind.SRV)
+TXT = ("_routing-crust._tcp.example.org", RecordKind.TXT)
 
 
 class ContactResolverTests(SynchronousTestCase):
@@ -49,7 +49,7 @@ class ContactResolverTests(SynchronousTestCase):
 
     def test_silence_about_one_family_does_not_hold_up_the_other(self) -> None:
         self.servers.set(HOME.host, "192.0.2.1")
-        self.servers.records[HOME.host, Kind.AAAA] = None
+        self.servers.records[HOME.host, RecordKind.AAAA] = None
         resolving = self.resolve()
         self.assertEqual([each.endpoint for each in self.found], [at("192.0.2.1:5483")])
         self.assertNoResult(resolving)
@@ -158,5 +158,5 @@ class ContactResolverTests(SynchronousTestCase):
     def test_number_of_hosts_of_a_domain_is_bounded(self) -> None:
         self.servers.records[SRV] = tuple(Record(f"h{number}.example.org", 1) for number in range(500))
         self.problem(DOMAIN)
-        hosts = {asked for asked, kind in self.servers.asked if kind is Kind.A}
+        hosts = {asked for asked, kind in self.servers.asked if kind is RecordKind.A}
         self.assertEqual(len(hosts), module.MAX_HOSTS_OF_DOMAIN)

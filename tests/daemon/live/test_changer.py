@@ -18,7 +18,7 @@ from twisted.logger import Logger, LogPublisher, formatEvent
 from routing_crust.daemon.forward import registry as carrying
 from routing_crust.daemon.forward.changing import ProgramChanges
 from routing_crust.daemon.live.changer import LiveSettings
-from routing_crust.daemon.live.differences import Outcome
+from routing_crust.daemon.live.differences import ChangeOutcome
 from routing_crust.daemon.live.entries import adding, removing
 from routing_crust.daemon.live.source import Configuration, SettingsSource
 from routing_crust.daemon.logs import LogFormat, LogStyle
@@ -90,12 +90,12 @@ class LiveCase(CarryingCase):
             port.problem = CannotListenError("", 1, OSError(98, "Address already in use"))
         return port
 
-    def reload(self, **changes: str) -> Outcome:
+    def reload(self, **changes: str) -> ChangeOutcome:
         self.write(self.text(**changes))
         return self.outcome(self.live.reload())
 
-    def outcome(self, deferred: Deferred[Outcome]) -> Outcome:
-        outcome: Outcome = self.net.result(deferred)
+    def outcome(self, deferred: Deferred[ChangeOutcome]) -> ChangeOutcome:
+        outcome: ChangeOutcome = self.net.result(deferred)
         return outcome
 
     def refused(self, kind: type[Exception], **changes: str) -> str:
@@ -323,7 +323,7 @@ class FailureTests(LiveCase):
         self.live.reload().addBoth(results.append)
         self.net.settle(1)
         (result,) = results
-        if isinstance(result, Outcome):
+        if isinstance(result, ChangeOutcome):
             self.assertEqual(self.live.settings, self.live.configuration.settings)
             wanted = self.live.source.read()
             self.assertEqual(self.live.settings.forward, wanted.settings.forward)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.proxy.bodies import BadBody, Body, ChunkedBody
-from routing_crust.daemon.proxy.handshakes import ProxyHandshake, Step, Wanted
-from routing_crust.daemon.proxy.hosts import Problem
+from routing_crust.daemon.proxy.handshakes import HandshakeStep, ProxyHandshake, Wanted
+from routing_crust.daemon.proxy.hosts import HostProblem
 from routing_crust.daemon.proxy.requests import MAX_HEAD_BYTES, HttpHandshake
 from routing_crust.daemon.proxy.socks import SocksHandshake
 
@@ -19,7 +19,7 @@ def asked(host: bytes, port: int = 80, command: int = 1) -> bytes:
     return bytes([5, command, 0, 3, len(host)]) + host + port.to_bytes(2, "big")
 
 
-def fed(handshake: ProxyHandshake, data: bytes, size: int) -> tuple[bytes, Step]:
+def fed(handshake: ProxyHandshake, data: bytes, size: int) -> tuple[bytes, HandshakeStep]:
     """All replies, and the last step."""
     replies = b""
     for at in range(0, len(data), size):
@@ -46,7 +46,7 @@ class SocksTests(SynchronousTestCase):
     def test_who_insists_on_a_password_is_refused(self) -> None:
         step = SocksHandshake().feed(b"\x05\x01\x02")
         self.assertEqual((step.reply, step.ends), (b"\x05\xff", True))
-        self.assertEqual(SocksHandshake().feed(b"\x05\x02\x02\x00"), Step(b"\x05\x00"))
+        self.assertEqual(SocksHandshake().feed(b"\x05\x02\x02\x00"), HandshakeStep(b"\x05\x00"))
 
     def test_addresses_and_what_is_no_host_are_refused(self) -> None:
         ipv4, ipv6 = b"\x05\1\0\1\x7f\0\0\1\0\x50", b"\x05\1\0\4" + bytes(16) + b"\0\x50"
@@ -67,9 +67,9 @@ class SocksTests(SynchronousTestCase):
         self.assertEqual(SocksHandshake().feed(b"\x04\1\0\x50\0\0\0\1\0h\0").reply[:2], b"\x00\x5b")
 
     def test_each_problem_has_a_code(self) -> None:
-        codes = {each: SocksHandshake().refused(each, "why")[1] for each in Problem}
-        self.assertEqual((codes[Problem.FOREIGN], codes[Problem.UNKNOWN]), (2, 4))
-        self.assertEqual((codes[Problem.NOT_OFFERED], codes[Problem.NOT_ALLOWED]), (5, 2))
+        codes = {each: SocksHandshake().refused(each, "why")[1] for each in HostProblem}
+        self.assertEqual((codes[HostProblem.FOREIGN], codes[HostProblem.UNKNOWN]), (2, 4))
+        self.assertEqual((codes[HostProblem.NOT_OFFERED], codes[HostProblem.NOT_ALLOWED]), (5, 2))
 
     @given(st.lists(st.binary(max_size=300), max_size=6))
     def test_any_bytes_end_in_a_request_a_refusal_or_a_short_wait(self, pieces: list[bytes]) -> None:
@@ -142,7 +142,7 @@ class HttpTests(SynchronousTestCase):
 
     def test_head_without_an_end_is_refused(self) -> None:
         handshake = HttpHandshake()
-        self.assertEqual(handshake.feed(b"GET http://home.crust/" + bytes(1000)), Step())
+        self.assertEqual(handshake.feed(b"GET http://home.crust/" + bytes(1000)), HandshakeStep())
         self.assertTrue(handshake.feed(bytes(MAX_HEAD_BYTES)).reply.startswith(b"HTTP/1.1 431 "))
 
     def test_browser_gets_its_configuration(self) -> None:
@@ -153,10 +153,10 @@ class HttpTests(SynchronousTestCase):
             self.assertTrue(step.reply.startswith(b"HTTP/1.1 400 "))
 
     def test_refusals_are_pages_without_markup_of_others(self) -> None:
-        answer = HttpHandshake().refused(Problem.FOREIGN, "<b>x</b> is not of this network")
+        answer = HttpHandshake().refused(HostProblem.FOREIGN, "<b>x</b> is not of this network")
         self.assertTrue(answer.startswith(b"HTTP/1.1 403 Forbidden\r\n"))
         self.assertIn(b"&lt;b&gt;x&lt;/b&gt; is not", answer)
-        for problem, status in ((Problem.UNKNOWN, b"502"), (Problem.NOT_ALLOWED, b"403")):
+        for problem, status in ((HostProblem.UNKNOWN, b"502"), (HostProblem.NOT_ALLOWED, b"403")):
             self.assertEqual(HttpHandshake().refused(problem, "why")[9:12], status)
 
     @given(

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.proxy.hosts import MAX_COMPARED, HostRefused, Problem, find_host
+from routing_crust.daemon.proxy.hosts import MAX_COMPARED, HostProblem, HostRefused, find_host
 from routing_crust.routing.naming import directory
 from routing_crust.routing.naming.directory import PeerDirectory
 from tests.daemon.fakes import ALICE, BOB, CAROL
@@ -48,18 +48,18 @@ class HostTests(SynchronousTestCase):
     def test_hosts_of_others_are_refused(self) -> None:
         for host in ("example.com", "crust", ".crust", "home.crust.example.com", "homecrust", "", "x" * 300):
             error = self.refused(host)
-            self.assertEqual(error.problem, Problem.FOREIGN, host)
+            self.assertEqual(error.problem, HostProblem.FOREIGN, host)
             self.assertIn("is not of this network", str(error))
 
     def test_addresses_are_refused_however_they_are_written(self) -> None:
         for host in ("127.0.0.1", "[::1]", "fe80::1%eth0", "2130706433", "127.1", "0x7f.1"):
             error = self.refused(host)
-            self.assertEqual(error.problem, Problem.FOREIGN, host)
+            self.assertEqual(error.problem, HostProblem.FOREIGN, host)
             self.assertIn("is an address, and this proxy knows peers by name", str(error))
 
     def test_unknown_and_ambiguous_names_are_refused(self) -> None:
         for host in ("nobody.crust", "twin.crust", "web.nobody.crust", "-.home.crust", "a..crust"):
-            self.assertEqual(self.refused(host).problem, Problem.UNKNOWN, host)
+            self.assertEqual(self.refused(host).problem, HostProblem.UNKNOWN, host)
 
     def test_nickname_that_was_mistyped_is_named_with_those_like_it(self) -> None:
         for host, meant in (("hone.crust", "'home'"), ("db.my.ofice.crust", "'My.Office'")):

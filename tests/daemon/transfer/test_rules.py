@@ -32,8 +32,8 @@ from routing_crust.daemon.transfer.messages import (
     decode,
     message_frame,
 )
-from routing_crust.daemon.transfer.receiving import MAX_AHEAD, Receiving, Stage
-from routing_crust.daemon.transfer.sending import Sending
+from routing_crust.daemon.transfer.receiving import MAX_AHEAD, ReceivingRules, Stage
+from routing_crust.daemon.transfer.sending import SendingRules
 from routing_crust.limits import MIB
 
 HASH = bytes(HASH_BYTES)
@@ -141,20 +141,20 @@ class FrameTests(SynchronousTestCase):
 
 
 class ReceivingTests(SynchronousTestCase):
-    def running(self, **offered: int) -> Receiving:
-        rules = Receiving()
+    def running(self, **offered: int) -> ReceivingRules:
+        rules = ReceivingRules()
         rules.told(offer(**offered))
         rules.accepted()
         return rules
 
-    def broken(self, rules: Receiving, message: Message, text: str) -> None:
+    def broken(self, rules: ReceivingRules, message: Message, text: str) -> None:
         self.assertIn(text, str(self.assertRaises(ProtocolBroken, rules.told, message)))
 
-    def named(self, rules: Receiving, *entries: Entry) -> None:
+    def named(self, rules: ReceivingRules, *entries: Entry) -> None:
         for each in entries:
             rules.told(each)
 
-    def begun(self, rules: Receiving, size: int = 10, want: Want = NOTHING) -> None:
+    def begun(self, rules: ReceivingRules, size: int = 10, want: Want = NOTHING) -> None:
         rules.told(entry(b"a", size=size))
         rules.answered(rules.expected[0], want)
 
@@ -251,15 +251,15 @@ class ReceivingTests(SynchronousTestCase):
         self.assertIs(rules.stage, Stage.DONE)
 
     def test_messages_out_of_place_are_refused(self) -> None:
-        self.broken(Receiving(), entry(b"a"), "may not come now")
-        self.broken(Receiving(), Done(), "may not come now")
-        offered = Receiving()
+        self.broken(ReceivingRules(), entry(b"a"), "may not come now")
+        self.broken(ReceivingRules(), Done(), "may not come now")
+        offered = ReceivingRules()
         offered.told(offer())
         for each in (offer(), entry(b"a"), End(HASH), Done(), Accept(), NOTHING):
             self.broken(offered, each, "may not come now")
         for each in (offer(), Accept(), NOTHING):
             self.broken(self.running(), each, "may not come now")
-        self.broken(Receiving(), offer(version=VERSION + 1), "update the older one")
+        self.broken(ReceivingRules(), offer(version=VERSION + 1), "update the older one")
 
     def test_nothing_follows_a_failure(self) -> None:
         rules = self.running()
@@ -271,7 +271,7 @@ class ReceivingTests(SynchronousTestCase):
     def test_any_order_is_taken_or_refused_and_what_is_taken_keeps_the_bounds(
         self, said: list[Message | Data]
     ) -> None:
-        rules = Receiving()
+        rules = ReceivingRules()
         model = Model()
         for each in said:
             try:
@@ -335,14 +335,14 @@ class Model:
 
 
 class SendingTests(SynchronousTestCase):
-    def running(self, sizes: Iterable[int] = ()) -> Sending:
-        rules = Sending()
+    def running(self, sizes: Iterable[int] = ()) -> SendingRules:
+        rules = SendingRules()
         rules.told(Accept())
         for number, size in enumerate(sizes):
             rules.named(entry(b"%d" % number, size=size))
         return rules
 
-    def broken(self, rules: Sending, message: Message, text: str) -> None:
+    def broken(self, rules: SendingRules, message: Message, text: str) -> None:
         self.assertIn(text, str(self.assertRaises(ProtocolBroken, rules.told, message)))
 
     def test_receiver_asks_for_chunks_that_are_there(self) -> None:
@@ -363,7 +363,7 @@ class SendingTests(SynchronousTestCase):
         self.assertEqual([rules.next_want(), rules.next_want(), rules.next_want()], [NOTHING, NOTHING, None])
 
     def test_receiver_cannot_confirm_what_was_not_sent(self) -> None:
-        self.broken(Sending(), Done(), "may not come now")
+        self.broken(SendingRules(), Done(), "may not come now")
         rules = self.running([10])
         self.broken(rules, Done(), "may not come now")
         rules.told(NOTHING)
@@ -391,7 +391,7 @@ class SendingTests(SynchronousTestCase):
 
     @given(st.lists(messages, max_size=20))
     def test_any_order_is_taken_or_refused(self, said: list[Message]) -> None:
-        rules = Sending()
+        rules = SendingRules()
         left = 3
         for each in said:
             try:

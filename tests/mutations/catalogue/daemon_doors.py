@@ -275,7 +275,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the log says where else a program goes",
         "daemon/proxy/connection.py",
-        "if problem is Problem.FOREIGN:",
+        "if problem is HostProblem.FOREIGN:",
         "if False:",
         (
             "tests.daemon.proxy.test_server.RefusalTests.test_other_hosts_and_addresses_are_refused_and_their_names_are_not_logged",

@@ -190,7 +190,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "a link that nobody asked for is kept",
         "routing/membership/policy.py",
         'return verdict or Refuse(CloseReason.NOT_WANTED, "nobody asked for it")',
-        "return verdict or Accept(LinkUse.MEMBER)",
+        "return verdict or Permit(LinkUse.MEMBER)",
         ("tests.routing.test_intruder.HelloTests.test_hello_for_an_unknown_request_is_refused",),
     ),
     Mutant(

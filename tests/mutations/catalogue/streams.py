@@ -215,8 +215,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a session that the peer has forgotten goes on",
         "streams/survival/session.py",
-        "        if self.theirs and peer.mine != self.theirs:\n            return Outcome.FORGOTTEN",
-        "        if False:\n            return Outcome.FORGOTTEN",
+        "        if self.theirs and peer.mine != self.theirs:\n            return ResumeOutcome.FORGOTTEN",
+        "        if False:\n            return ResumeOutcome.FORGOTTEN",
         (
             "tests.streams.survival.test_session.SessionTests.test_peer_with_another_session_has_forgotten_this_one",
         ),

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import Guess, ILink, Rendezvous
-from routing_crust.crust.reachability import Dialable, OwnEndpoint, Reachability, Source
+from routing_crust.crust.reachability import Dialable, EndpointSource, OwnEndpoint, Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
 from routing_crust.identity import Identity
@@ -186,7 +186,7 @@ class HolePunchTests(SynchronousTestCase):
 
     def test_cone_that_may_be_dialable_is_dialled_plainly(self) -> None:
         """No address is translated, or a port is mapped, and nobody has tried yet."""
-        for source in (Source.CONFIGURED, Source.MAPPED, Source.INTERFACE):
+        for source in (EndpointSource.CONFIGURED, EndpointSource.MAPPED, EndpointSource.INTERFACE):
             self.crust.sources = (OwnEndpoint(Endpoint("7.7.7.7", 5483), source),)
             for dialable, dialled in ((Dialable.UNKNOWN, list(ENDPOINTS)), (Dialable.NO, [])):
                 self.crust.dialable = dialable

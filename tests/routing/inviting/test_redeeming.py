@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
-from routing_crust.crust.resolving.name_servers import Kind
+from routing_crust.crust.resolving.name_servers import RecordKind
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import JoinFailed, LinkClosed
 from routing_crust.hosts.contacts import NamedContact
@@ -187,7 +187,7 @@ class RedeemingTests(SynchronousTestCase):
         founder, _other = self.network_of(None, None)
         self.inviter(founder)
         host = self.named(founder)
-        for kind in Kind.A, Kind.AAAA:
+        for kind in RecordKind.A, RecordKind.AAAA:
             self.net.network.name_servers.records[host.host, kind] = None
         redeemer = self.newcomer(founder, [founder.endpoint], hosts=[host])
         _welcome, contact = self.net.result_of(redeemer.redeem())

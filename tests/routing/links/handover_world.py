@@ -18,7 +18,7 @@ from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, P
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
 from routing_crust.routing.links.handshake import PeerFacts
-from routing_crust.routing.links.peer import Accept, Peer, PeerListener
+from routing_crust.routing.links.peer import Peer, PeerListener, Permit
 from routing_crust.routing.links.registry import LinkRegistry
 from routing_crust.routing.node import Node
 from routing_crust.wire.framing import FrameKind
@@ -131,8 +131,8 @@ class End(PeerListener):
 
     # The policy.
 
-    def judge(self, link: ILink, facts: PeerFacts) -> Accept:
-        return Accept(LinkUse.DIRECT, link.initiator)
+    def judge(self, link: ILink, facts: PeerFacts) -> Permit:
+        return Permit(LinkUse.DIRECT, link.initiator)
 
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
         pass

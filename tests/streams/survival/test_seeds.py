@@ -8,7 +8,7 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.streams.multiplexing import resets
-from routing_crust.streams.survival.session import Session
+from routing_crust.streams.survival.session import StreamSession
 
 from .__main__ import main
 
@@ -27,7 +27,7 @@ class SeedTests(SynchronousTestCase):
 
     def test_seed_that_does_not_hold_is_named(self) -> None:
         """One frame too few is sent again."""
-        count = Session.count
-        self.patch(Session, "count", lambda session, size: count(session, size) and bool(size % 7))
+        count = StreamSession.count
+        self.patch(StreamSession, "count", lambda session, size: count(session, size) and bool(size % 7))
         self.assertEqual(main(["--seeds", "3", "--first", "10"]), 1)
         self.assertIn("seed 1", self.err.getvalue())

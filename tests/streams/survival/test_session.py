@@ -20,8 +20,8 @@ from routing_crust.streams.survival.session import (
     ACK_AFTER_BYTES,
     ACK_BESIDE_BYTES,
     FIRST_EPOCH,
-    Outcome,
-    Session,
+    ResumeOutcome,
+    StreamSession,
 )
 
 DATA = int(StreamFrame.DATA)
@@ -91,14 +91,14 @@ class JournalTests(SynchronousTestCase):
 class SessionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.link = Sink()
-        self.session = Session(MINE)
+        self.session = StreamSession(MINE)
         self.session.begin(self.link, new=True)
 
-    def resume(self, mine: int = THEIRS, yours: int = 0, epoch: int = 1, received: int = 0) -> Outcome:
+    def resume(self, mine: int = THEIRS, yours: int = 0, epoch: int = 1, received: int = 0) -> ResumeOutcome:
         return self.session.resume_received(Resume(mine, yours, epoch, received))
 
     def bind(self) -> None:
-        self.assertIs(self.resume(), Outcome.CONTINUED)
+        self.assertIs(self.resume(), ResumeOutcome.CONTINUED)
         self.link.take()
 
     def again(self, epoch: int = 2) -> None:
@@ -123,7 +123,7 @@ class SessionTests(SynchronousTestCase):
     def test_first_resume_sends_nothing_again(self) -> None:
         self.session.send(DATA, b"x")
         self.link.take()
-        self.assertIs(self.resume(), Outcome.CONTINUED)
+        self.assertIs(self.resume(), ResumeOutcome.CONTINUED)
         self.session.feed(1000)
         self.assertEqual(self.link.take(), [])
 
@@ -136,7 +136,7 @@ class SessionTests(SynchronousTestCase):
         self.session.send(DATA, b"d")
         self.assertEqual(self.session.feed(1000), 0)
         self.assertEqual(self.link.take(), [])
-        self.assertIs(self.resume(yours=MINE, epoch=2, received=2), Outcome.CONTINUED)
+        self.assertIs(self.resume(yours=MINE, epoch=2, received=2), ResumeOutcome.CONTINUED)
         self.assertTrue(self.link.hungry)
         self.session.send(DATA, b"e")
         self.assertGreater(self.session.feed(1000), 0)
@@ -167,8 +167,8 @@ class SessionTests(SynchronousTestCase):
         self.bind()
         self.session.send(DATA, b"a")
         self.again()
-        self.assertIs(self.resume(yours=MINE, epoch=1), Outcome.IGNORED)
-        self.assertIs(self.resume(yours=MINE, epoch=5), Outcome.CONTINUED)
+        self.assertIs(self.resume(yours=MINE, epoch=1), ResumeOutcome.IGNORED)
+        self.assertIs(self.resume(yours=MINE, epoch=5), ResumeOutcome.CONTINUED)
         self.session.feed(1000)
         self.assertEqual(
             self.link.take(),
@@ -180,14 +180,14 @@ class SessionTests(SynchronousTestCase):
         self.bind()
         self.session.send(DATA, b"a")
         self.link.take()
-        self.assertIs(self.resume(yours=MINE, epoch=2), Outcome.CONTINUED)
+        self.assertIs(self.resume(yours=MINE, epoch=2), ResumeOutcome.CONTINUED)
         self.session.feed(1000)
         self.assertEqual([kind for kind, _ in self.link.take()], [StreamFrame.RESUME, DATA])
 
     def test_peer_with_another_session_has_forgotten_this_one(self) -> None:
         self.bind()
         self.again()
-        self.assertIs(self.resume(mine=33, epoch=1), Outcome.FORGOTTEN)
+        self.assertIs(self.resume(mine=33, epoch=1), ResumeOutcome.FORGOTTEN)
 
     def test_numbers_that_cannot_be_end_the_session(self) -> None:
         self.bind()
@@ -195,15 +195,15 @@ class SessionTests(SynchronousTestCase):
         self.session.acknowledged(1)
         for received in (0, 2):
             self.again(epoch=2 + received // 2)
-            self.assertIs(self.resume(yours=MINE, epoch=9, received=received), Outcome.FALSE)
+            self.assertIs(self.resume(yours=MINE, epoch=9, received=received), ResumeOutcome.FALSE)
 
     def test_new_session_does_not_mind_what_the_peer_says_to_the_one_before(self) -> None:
-        self.assertIs(self.resume(yours=44, epoch=7, received=900), Outcome.IGNORED)
-        self.assertIs(self.resume(mine=33, yours=MINE, epoch=1), Outcome.CONTINUED)
+        self.assertIs(self.resume(yours=44, epoch=7, received=900), ResumeOutcome.IGNORED)
+        self.assertIs(self.resume(mine=33, yours=MINE, epoch=1), ResumeOutcome.CONTINUED)
 
     def test_successor_tells_the_peer_its_number(self) -> None:
         """And what was opened before its RESUME goes out after it."""
-        successor, link = Session(55), Sink()
+        successor, link = StreamSession(55), Sink()
         successor.send(DATA, b"early")
         successor.follow(Resume(THEIRS, 0, 3, 0), link)
         self.assertEqual(link.resumes(), [Resume(55, THEIRS, 3, 0)])
@@ -215,13 +215,13 @@ class SessionTests(SynchronousTestCase):
         """What we sent before was dropped there."""
         self.session.send(DATA, b"dropped")
         self.link.take()
-        self.assertIs(self.resume(epoch=2), Outcome.CONTINUED)
+        self.assertIs(self.resume(epoch=2), ResumeOutcome.CONTINUED)
         self.session.feed(1000)
         self.assertEqual([kind for kind, _ in self.link.take()], [StreamFrame.RESUME, DATA])
-        late, link = Session(55), Sink()
+        late, link = StreamSession(55), Sink()
         late.begin(link, new=False)
         self.assertEqual([each.epoch for each in link.resumes()], [FIRST_EPOCH + 1])
-        self.assertIs(late.resume_received(Resume(66, 0, FIRST_EPOCH + 1, 0)), Outcome.CONTINUED)
+        self.assertIs(late.resume_received(Resume(66, 0, FIRST_EPOCH + 1, 0)), ResumeOutcome.CONTINUED)
         self.assertEqual([each.yours for each in link.resumes()], [66])
 
     def test_received_frames_are_acknowledged_by_bytes(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from routing_crust.crust.resolving.name_servers import Kind
+from routing_crust.crust.resolving.name_servers import RecordKind
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.hosts.contacts import NamedContact
 from routing_crust.testing.memory.crust import MemoryCrust
@@ -47,7 +47,7 @@ class NamedContactTests(MemoryTestCase):
 
     def test_silent_name_server_holds_up_no_other_contact(self) -> None:
         other = self.crust()
-        for kind in (Kind.A, Kind.AAAA):
+        for kind in (RecordKind.A, RecordKind.AAAA):
             self.network.name_servers.records["silent.example.org", kind] = None
         one = self.joiner(
             NamedContact("silent.example.org", 5483), Contact(other.endpoints[0], other.identity.name)
@@ -56,7 +56,7 @@ class NamedContactTests(MemoryTestCase):
         self.assertEqual([each.peer for each in one.links], [other.identity.name])
 
     def test_attempt_waits_for_names_and_tells_why_they_are_of_no_use(self) -> None:
-        self.network.name_servers.records["silent.example.org", Kind.A] = None
+        self.network.name_servers.records["silent.example.org", RecordKind.A] = None
         one = self.joiner(
             NamedContact("silent.example.org", 5483),
             NamedContact("gone.example.org", 5483),
@@ -93,7 +93,7 @@ class NamedContactTests(MemoryTestCase):
         self.assertIn("answered instead of", problem)
 
     def test_stopping_calls_off_what_is_asked(self) -> None:
-        self.network.name_servers.records["silent.example.org", Kind.A] = None
+        self.network.name_servers.records["silent.example.org", RecordKind.A] = None
         one = self.joiner(NamedContact("silent.example.org", 5483))
         stopped = one.stop()
         self.network.settle(1)

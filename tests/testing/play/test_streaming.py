@@ -21,9 +21,9 @@ from routing_crust.testing.play.transfers import (
     NUMBER_BYTES,
     PLAIN,
     SIMPLE,
-    Ending,
     Flow,
     Transfer,
+    TransferEnding,
 )
 from routing_crust.testing.simulation import SimulatedNetwork
 
@@ -41,7 +41,7 @@ class DayTests(SynchronousTestCase):
             each
             for each in transfers
             if not each.done
-            and each.ending is Ending.HALF
+            and each.ending is TransferEnding.HALF
             and each.acceptor_manner.abort_at is None
             and each.opener is not None
             and each.protocol != SIMPLE  # of which as much is sent as a window holds
@@ -87,7 +87,7 @@ class TransferTests(SynchronousTestCase):
         """All manners come about; a plain transfer has none."""
         random = Random(1)
         drawn = [Transfer(number, random) for number in range(300)]
-        self.assertEqual({each.ending for each in drawn}, set(Ending))
+        self.assertEqual({each.ending for each in drawn}, set(TransferEnding))
         self.assertEqual({each.streaming for each in drawn}, {True, False})
         for manner in ("opener_manner", "acceptor_manner"):
             self.assertEqual({getattr(each, manner).abort_at is None for each in drawn}, {True, False})

@@ -25,7 +25,7 @@ class StreamLost(ClientError):
     """The stream has ended before both sides had sent all; the text says why."""
 
 
-class Carrier:
+class PipeCarrier:
     """
     One stream, from L{run} to its end.
 

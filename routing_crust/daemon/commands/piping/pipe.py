@@ -12,7 +12,7 @@ from ...control.session_messages import OpenCommand, OpenedReply
 from ...text import one_line
 from .. import EXIT_OK
 from ..here import connect
-from .carrying import Carrier
+from .carrying import PipeCarrier
 from .hints import explained
 from .progress import CarriedLine
 
@@ -27,7 +27,7 @@ def pipe(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         client = _connected(options, stack)
         _open(client, command)
-        carrier = Carrier(*client.becomes_a_stream(), sys.stdin.fileno(), sys.stdout.fileno())
+        carrier = PipeCarrier(*client.becomes_a_stream(), sys.stdin.fileno(), sys.stdout.fileno())
         with CarriedLine(carrier) if options.progress else nullcontext():
             carrier.run()
     return EXIT_OK

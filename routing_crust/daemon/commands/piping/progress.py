@@ -6,7 +6,7 @@ from time import monotonic
 
 from ...text import size_text
 from ...watching.progress_line import ProgressLine
-from .carrying import Carrier
+from .carrying import PipeCarrier
 
 
 class CarriedLine(ProgressLine):
@@ -14,7 +14,7 @@ class CarriedLine(ProgressLine):
 
     each_seconds = 1.0
 
-    def __init__(self, carrier: Carrier, began: float | None = None) -> None:
+    def __init__(self, carrier: PipeCarrier, began: float | None = None) -> None:
         """
         @param began: the time in seconds; without it, now.
         """

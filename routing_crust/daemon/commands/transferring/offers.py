@@ -13,7 +13,7 @@ from ...control.session_messages import IncomingStreamReply, RefuseCommand
 BUSY: Final = "it receives something else just now: try again later"
 
 
-class Offers:
+class IncomingOffers:
     """
     Reads the control connection on which the protocol is offered, in a thread: a peer that comes while
     another is served is refused at once, instead of waiting for nothing.

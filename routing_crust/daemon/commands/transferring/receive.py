@@ -25,7 +25,7 @@ from ...transfer.receiver import Declined, PeerGaveUp, Receiver
 from ...transfer.store import Store
 from .. import EXIT_OK
 from ..here import STATUS_TIMEOUT_SECONDS, connect, print_line
-from .offers import Offers
+from .offers import IncomingOffers
 from .progress import TransferLine
 from .reporting import finished_text, offer_text, print_digests, print_json, sums_fields
 
@@ -52,7 +52,7 @@ def receive(options: argparse.Namespace) -> int:
             else:
                 print_line("waiting for files; 'routing-crust send-file PATH NAME' sends them, with the name")
                 print_line(f"{offering.host} or the nickname of this node")
-            return _until_over(options, store, Offers(client))
+            return _until_over(options, store, IncomingOffers(client))
     except KeyboardInterrupt:
         if options.keep_going:
             return EXIT_OK
@@ -61,13 +61,13 @@ def receive(options: argparse.Namespace) -> int:
         store.close()
 
 
-def _until_over(options: argparse.Namespace, store: Store, offers: Offers) -> int:
+def _until_over(options: argparse.Namespace, store: Store, offers: IncomingOffers) -> int:
     while not _served(options, store, offers) or options.keep_going:
         offers.free()
     return EXIT_OK
 
 
-def _served(options: argparse.Namespace, store: Store, offers: Offers) -> bool:
+def _served(options: argparse.Namespace, store: Store, offers: IncomingOffers) -> bool:
     """
     Serve the next peer.
 

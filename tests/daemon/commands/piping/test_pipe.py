@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.commands import values
 from routing_crust.daemon.commands.piping import carrying, hints
-from routing_crust.daemon.commands.piping.carrying import Carrier
+from routing_crust.daemon.commands.piping.carrying import PipeCarrier
 from routing_crust.daemon.commands.piping.progress import CarriedLine
 from routing_crust.daemon.control.chunks import ChunkKind, ChunkReader, chunk_head
 from routing_crust.daemon.control.client import ClientError
@@ -226,8 +226,8 @@ class CarrierTests(SynchronousTestCase):
             self.addCleanup(os.close, descriptor)
         os.set_blocking(self.reading, False)
 
-    def carrier(self) -> Carrier:
-        return Carrier(self.mine, self.mine.makefile("rb"), self.reading, self.writing)
+    def carrier(self) -> PipeCarrier:
+        return PipeCarrier(self.mine, self.mine.makefile("rb"), self.reading, self.writing)
 
     def test_end_of_the_input_is_told(self) -> None:
         os.write(self.writing, b"all")
@@ -288,7 +288,7 @@ class TextTests(SynchronousTestCase):
             self.assertRaises(argparse.ArgumentTypeError, values.pipe_text, text)
 
     def test_line_of_progress_has_rates_since_the_one_before(self) -> None:
-        carrier = Carrier(socket.socket(), None, 0, 1)  # type: ignore[arg-type]
+        carrier = PipeCarrier(socket.socket(), None, 0, 1)  # type: ignore[arg-type]
         self.addCleanup(carrier._wire.close)
         line = CarriedLine(carrier, 10.0)
         carrier.sent, carrier.received = 2048, 10

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from routing_crust.daemon import cli
 from routing_crust.daemon.commands.transferring import receive as receiving
 from routing_crust.daemon.commands.transferring import send_file as sending
-from routing_crust.daemon.commands.transferring.offers import BUSY, Offers
+from routing_crust.daemon.commands.transferring.offers import BUSY, IncomingOffers
 from routing_crust.daemon.commands.transferring.progress import TransferLine, clock_text
 from routing_crust.daemon.control.client import ClientError
 from routing_crust.daemon.control.messages import Command, Reply, StatusReply
@@ -186,7 +186,7 @@ class ReceiveTests(TransferCommandCase):
     def test_second_sender_is_told_to_try_later(self) -> None:
         client = PlayedClient(self.mine, peers=2)
         replies: list[Reply] = [IncomingStreamReply(stream=n, name=str(ALICE)) for n in range(2)]
-        offers = Offers.__new__(Offers)
+        offers = IncomingOffers.__new__(IncomingOffers)
         client.replies = lambda: iter(())  # type: ignore[method-assign]
         offers.__init__(client)  # type: ignore[misc,arg-type]
         for each in replies:
