@@ -171,6 +171,10 @@ def _content(text: str) -> bytes:
             f"this is not an invitation: it does not begin with {PREFIX!r}; give the whole line that "
             "'routing-crust invite' has printed"
         )
+    # nothing after the prefix has a 1 in it
+    count = whole.count(PREFIX)
+    if count > 1:
+        raise InvalidInvitation(f"these are {count} invitations: give one of them")
     coded = whole[len(PREFIX) :]
     for at, each in enumerate(coded, len(PREFIX) + 1):
         if each not in ALPHABET:

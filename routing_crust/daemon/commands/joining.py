@@ -86,9 +86,9 @@ def join(options: argparse.Namespace) -> int:
 
 
 def _line(words: list[str]) -> str:
-    if words == ["-"]:
-        words = sys.stdin.read(MAX_LINE_BYTES).split()
+    text = sys.stdin.read(MAX_LINE_BYTES) if words == ["-"] else " ".join(words)
     # the whole command may have been pasted, or a line that a mail program has broken
+    words = text.split()
     if tuple(words[:2]) == _COMMAND:
         words = words[2:]
     return " ".join(words)

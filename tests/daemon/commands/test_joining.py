@@ -136,7 +136,9 @@ class GoodTests(JoinTestCase):
     def test_line_may_be_pasted_as_it_came(self) -> None:
         line = self.line()
         broken = f"{line[:40]} {line[40:90]}\n  {line[90:]}".upper()
-        for number, words in enumerate((["routing-crust", "join", line], broken.split(), [broken])):
+        for number, words in enumerate(
+            (["routing-crust", "join", line], [f"routing-crust join {line}"], broken.split(), [broken])
+        ):
             folder = str(self.folder / str(number))
             self.assertEqual(self.run_script("join", "--state-dir", folder, *words), 0, words)
         self.patch(sys, "stdin", io.StringIO(f"routing-crust join {line}\n"))
@@ -191,6 +193,12 @@ class BadTests(JoinTestCase):
         self.assertIn("torn: it has 100 characters", self.fails(line[:100]))
         self.assertIn("mistyped: look at characters 36 to 51", self.fails(mistyped))
         self.assertIn("this is not an invitation", self.fails("hello"))
+        self.assertEqual(self.asked, [])
+
+    def test_two_lines_at_once(self) -> None:
+        line, other = f"routing-crust join {self.line()}", self.line(expiry=100)
+        for words in ((line, other), tuple(f"{line} {line}".split()), (f"{line}\n{line}\n",)):
+            self.assertIn("these are 2 invitations: give one of them", self.fails(*words))
         self.assertEqual(self.asked, [])
 
     def test_one_that_has_expired(self) -> None:

@@ -101,6 +101,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.trust.test_roster.CountTests",),
     ),
     Mutant(
+        "two invitations are taken for a mistyped one",
+        "trust/invitation.py",
+        "    if count > 1:\n",
+        "    if False:\n",
+        ("tests.daemon.commands.test_joining.BadTests.test_two_lines_at_once",),
+    ),
+    Mutant(
         "an invitation is used again and again",
         "trust/ledger.py",
         "len(self.used_by) >= self.uses",
