@@ -15,15 +15,18 @@ from runner import Job
 
 SYSTEM = (
     *(
+        "ansible-core",
         "bind9-dnsutils",
         "conntrack",
         "curl",
         "dnsmasq-base",
         "haproxy",
         "iproute2",
+        "libnginx-mod-stream",
         "microsocks",
         "miniupnpd",
         "nftables",
+        "nginx-light",
         "tinyproxy",
     ),
     *("git", "openssh-client", "openssh-server", "postgresql", "rsync", "socat", "systemd"),
