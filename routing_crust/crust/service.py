@@ -28,7 +28,7 @@ from ..timing.shares import Account
 from .accept.gate import Gate
 from .accept.listening import ListeningPorts
 from .dial.bootstrapper import Bootstrapper, ContactsOfCrust
-from .dial.dial_back import DialBacks
+from .dial.dial_back import DialBacks, DialBacksOfCrust
 from .dial.dialler import Dialler
 from .dial.environment import DialEnvironment
 from .dial.limits import DialLimits
@@ -45,13 +45,12 @@ from .netstate.paths import DialPaths, PathsOfCrust
 from .platform import Platform
 from .proxying.ways_out import WaysOut
 from .punch.puncher import Puncher, PunchesOfCrust
-from .reachability import Knock
 from .resolving.contact_resolver import ContactResolver
 from .tunnel.dispatch import FIRST_KIND, LAST_KIND, TunnelDispatch, note_outcome
 
 
 @implementer(ICrust)
-class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCrust):
+class CrustService(AddressesOfCrust, ContactsOfCrust, DialBacksOfCrust, PathsOfCrust, PunchesOfCrust):
     """
     Makes links over TCP. See L{ICrust} for what it offers. It can be started again once L{stop} has fired.
     """
@@ -240,16 +239,6 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, PathsOfCrust, PunchesOfCru
 
     def carries_for(self, peer: Name) -> bool:
         return self._tunnels.carries_for(peer)
-
-    def dial_back(self, endpoints: Sequence[Endpoint], peer: Name, asked_by: Account) -> Deferred[Endpoint]:
-        if not self._ending.running:
-            return fail(ServiceStopped("crust is not running"))
-        return self._dial_backs.dial(endpoints, peer, asked_by)
-
-    def knock(self, endpoints: Sequence[Endpoint], peer: Name) -> tuple[Deferred[Knock], ...]:
-        if not self._ending.running:
-            return tuple(fail(ServiceStopped("crust is not running")) for _ in endpoints)
-        return self._dial_backs.knock(endpoints, peer)
 
     def obstacle(self, endpoint: Endpoint, peer: Name) -> tuple[str, float]:
         refusal = self._gate.rules.refusal_of_peer(peer, endpoint)

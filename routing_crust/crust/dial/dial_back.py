@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 
 from ...config import Settings
@@ -22,6 +22,7 @@ from ...endpoints import Direction, Endpoint, refusal_to_dial
 from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ...names import Name
 from ...timing.shares import OURSELVES, Account
+from ..ending import Ending
 from ..interfaces import ILink
 from ..link.plan import LinkPlan
 from ..link.reading import ReadingTurns
@@ -163,3 +164,23 @@ class DialBacks:
 
     def link_frame(self, link: ILink, kind: int, payload: bytes) -> None:
         """What is closed delivers nothing."""
+
+
+class DialBacksOfCrust:
+    """
+    The part of L{ICrust<routing_crust.crust.interfaces.ICrust>} that L{DialBacks} provides; a base class of
+    its implementations.
+    """
+
+    _dial_backs: DialBacks
+    _ending: Ending
+
+    def dial_back(self, endpoints: Sequence[Endpoint], peer: Name, asked_by: Account) -> Deferred[Endpoint]:
+        if not self._ending.running:
+            return fail(ServiceStopped("crust is not running"))
+        return self._dial_backs.dial(endpoints, peer, asked_by)
+
+    def knock(self, endpoints: Sequence[Endpoint], peer: Name) -> tuple[Deferred[Knock], ...]:
+        if not self._ending.running:
+            return tuple(fail(ServiceStopped("crust is not running")) for _ in endpoints)
+        return self._dial_backs.knock(endpoints, peer)

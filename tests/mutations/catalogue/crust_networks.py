@@ -46,7 +46,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a crust that was stopped still knocks",
-        "crust/service.py",
+        "crust/dial/dial_back.py",
         "        if not self._ending.running:\n            return tuple(fail(",
         "        if False:\n            return tuple(fail(",
         ("tests.crust.dial.test_dial_back.ServiceOutsideTests.test_stopped_crust_knocks_nowhere",),
