@@ -24,7 +24,7 @@ from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.account_rates import AccountRates
-from ...timing.shares import OURSELVES, Account
+from ...timing.shares import OURSELVES, Account, SharedWindow
 from ...wire.codec import decode, encode
 from ...wire.end_to_end import SealedPacket, SessionFlight, SessionUnknown
 from ...wire.messages import Envelope, EnvelopeKind
@@ -36,12 +36,12 @@ from .openings import ANY_WAY, Opening, Openings, SendFlight, WayBack
 from .session import Session, associated_data, make_session
 from .session_table import SessionTable
 
-OFFERS_PER_SECOND: Final = 20.0
-"""Handshakes of others that may begin by one link, on average: each costs a millisecond or so."""
-MAX_OFFERS_BURST: Final = 60
-"""Handshakes of others that may begin by one link at once."""
-
-
+MAX_OFFERS_BEGUN: Final = 100
+"""
+Handshakes of others that may begin within L{OFFERS_SECONDS}. Each costs a millisecond or so, in which nothing
+else is done; so all of them are counted, and no prefix gets more than is left for others.
+"""
+OFFERS_SECONDS: Final = 0.5
 MAX_LISTED: Final = 16
 """Sessions that the status tells of."""
 
@@ -79,7 +79,7 @@ class Sessions:
         self._offers = HandshakeOffers(clock)
         self._members = node.members
         self._openings = Openings(clock, send, self._flight)
-        self._offer_rates = AccountRates(OFFERS_PER_SECOND, MAX_OFFERS_BURST, clock.seconds)
+        self._begun = SharedWindow(MAX_OFFERS_BEGUN, OFFERS_SECONDS, clock.seconds)
         self._hint_rates = AccountRates(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, clock.seconds)
         self._stopped = False
 
@@ -304,8 +304,9 @@ class Sessions:
             self._openings.transmit(opening)
             return
         account = account_by_prefix(link)
-        if not self._offer_rates.take(account):
+        if not self._begun.may_take(account):
             return
+        self._begun.take(account)
         # before TLS, which costs more
         self._check_membership(source, flight)
         if opening is not None and not opening.handshake.is_complete:

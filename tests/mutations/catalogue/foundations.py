@@ -14,7 +14,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "self._links.take(account)",
         (
             "tests.timing.test_account_rates.AccountRatesTests.test_new_names_bring_a_prefix_no_more_than_it_may_do",
-            "tests.routing.sessions.test_sessions.HostileTests.test_links_of_one_prefix_begin_no_more_handshakes_than_it_may",
         ),
     ),
     Mutant(

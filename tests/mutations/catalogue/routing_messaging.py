@@ -25,8 +25,17 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "a new link brings new handshakes of sessions",
         "routing/sessions/sessions.py",
         "        self._openings.link_lost()\n",
-        "        self._openings.link_lost()\n        self._offer_rates._links._limits.clear()\n",
+        "        self._openings.link_lost()\n        self._begun._taken.clear()\n",
         ("tests.routing.sessions.test_sessions.HostileTests.test_new_link_brings_no_new_handshakes",),
+    ),
+    Mutant(
+        "each network has a rate of its own of handshakes of sessions",
+        "routing/sessions/sessions.py",
+        "if not self._begun.may_take(account):",
+        "if self._begun._held.most(account) >= MAX_OFFERS_BEGUN // 2:",
+        (
+            "tests.routing.sessions.test_sessions.HostileTests.test_many_networks_begin_no_more_handshakes_than_may_be_and_leave_some_to_others",
+        ),
     ),
     Mutant(
         "a message to the only other node says that there is no network",
@@ -387,7 +396,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "handshakes in free names are unlimited",
         "routing/sessions/sessions.py",
-        "if not self._offer_rates.take(account):",
+        "if not self._begun.may_take(account):",
         "if False:",
         (
             "tests.routing.sessions.test_sessions.HostileTests.test_handshakes_in_free_names_by_one_link_are_limited",

@@ -37,7 +37,7 @@ def arrives(end: End, envelope: Envelope) -> list[float]:
 
 def link_of(peer: Name, host: str = "10.0.0.1") -> ILink:
     """As much of a link as counts for who is held to account."""
-    connection = Connection(Protocol.TCP, Endpoint("10.9.9.9", 1), Endpoint(host, 1))
+    connection = Connection(Protocol.TCP, Endpoint(host, 1), Endpoint("10.9.9.9", 1))
     return cast(ILink, SimpleNamespace(peer=peer, connection=connection))
 
 

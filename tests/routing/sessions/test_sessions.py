@@ -18,7 +18,7 @@ from routing_crust.routing.members import Members, TurnedAway
 from routing_crust.routing.sessions.offers import MAX_OFFERS, OFFER_SECONDS
 from routing_crust.routing.sessions.openings import LEAST_REPEAT_SECONDS, MAX_REPEATS
 from routing_crust.routing.sessions.session_table import IDLE_SECONDS
-from routing_crust.routing.sessions.sessions import MAX_OFFERS_BURST
+from routing_crust.routing.sessions.sessions import MAX_OFFERS_BEGUN, OFFERS_SECONDS
 from routing_crust.wire.codec import decode, encode
 from routing_crust.wire.end_to_end import SessionFlight, SessionUnknown
 from routing_crust.wire.messages import Envelope, EnvelopeKind
@@ -339,14 +339,12 @@ class HostileTests(_Case):
         """Others that come by another link still get through; so does what is sent in sessions."""
         self.joined()
         link = link_of(self.small.name, "10.7.0.1")
-        crowd = [
-            End(World(), Identity.from_seed(bytes([9, each]) * 16)) for each in range(MAX_OFFERS_BURST + 40)
-        ]
+        crowd = [End(World(), Identity.from_seed(bytes([9, each]) * 16)) for each in range(MAX_OFFERS_BEGUN)]
         self.world.fate = lambda end, envelope: []
         for each in crowd:
             each.sessions.open(self.great.name)
             self.great.take(each.seen[0], each.name, link)
-        self.assertEqual(self.great.kinds(), ["1"] * MAX_OFFERS_BURST)
+        self.assertEqual(self.great.kinds(), ["1"] * (MAX_OFFERS_BEGUN // 2))
         self.assertLessEqual(self.great.sessions.under_way, MAX_OFFERS)
         self.world.fate = lambda end, envelope: [0.05]
         other = End(self.world, Identity.from_seed(bytes([6]) * 32))
@@ -367,17 +365,25 @@ class HostileTests(_Case):
     def test_new_link_brings_no_new_handshakes(self) -> None:
         self.world.fate = lambda end, envelope: []
         link = link_of(self.small.name, "10.7.0.1")
-        self.assertEqual(self.begun_by(MAX_OFFERS_BURST + 1, 1000, link), MAX_OFFERS_BURST)
+        self.assertEqual(self.begun_by(MAX_OFFERS_BEGUN, 1000, link), MAX_OFFERS_BEGUN // 2)
         self.great.sessions.link_lost()
         again = link_of(self.small.name, "10.7.0.1")
         self.assertEqual(self.begun_by(1, 2000, again), 0)
+        self.world.pass_time(2 * OFFERS_SECONDS)
+        self.assertEqual(self.begun_by(1, 3000, again), 1)
 
-    def test_links_of_one_prefix_begin_no_more_handshakes_than_it_may(self) -> None:
+    def test_many_networks_begin_no_more_handshakes_than_may_be_and_leave_some_to_others(self) -> None:
         self.world.fate = lambda end, envelope: []
-        names = [Identity.from_seed(bytes([8, each]) * 16).name for each in range(8)]
-        links = [link_of(each, f"10.7.0.{host}") for host, each in enumerate(names, 1)]
-        begun = [self.begun_by(MAX_OFFERS_BURST, 1000 * number, link) for number, link in enumerate(links, 1)]
-        self.assertEqual(begun, [MAX_OFFERS_BURST] * 4 + [0] * 4)
+        names = [Identity.from_seed(bytes([8, each]) * 16).name for each in range(32)]
+        links = [link_of(each, f"10.7.{number}.1") for number, each in enumerate(names)]
+        begun = sum(
+            self.begun_by(1, 1000 * number + turn, link)
+            for turn in range(8)
+            for number, link in enumerate(links, 1)
+        )
+        self.assertLess(begun, MAX_OFFERS_BEGUN)
+        honest = link_of(self.small.name, "10.8.0.1")
+        self.assertEqual(self.begun_by(1, 90_000, honest), 1)
 
     def test_new_link_brings_no_new_hints_about_unknown_sessions(self) -> None:
         self.joined()
