@@ -1,7 +1,8 @@
 """
 Acknowledging: how the acknowledgement of a message gets back to its sender.
 
-It goes over the sender's own link if we have one, otherwise sealed in envelopes. The first of them leaves by
+It goes over the sender's own link if we have one, unless the message took another way though we had that
+link: then the sender has probably lost it. Otherwise it goes sealed in envelopes. The first of them leaves by
 the link that the message came by, since that way is known to work. A repetition leaves by that link or by one
 of the table's entries nearest to the sender, at random, since the way of the first may have failed.
 
@@ -103,7 +104,7 @@ class Acknowledger:
         parts = _parts(id, status, body, self._part_size)
         size = len(body) + ACK_OVERHEAD_BYTES
         direct = self._links.link_to(sender.name)
-        if direct is not None:
+        if direct is not None and direct is not sender.unused:
             # dropped: a sender that gets none sends its message again
             if self._is_full(direct):
                 return None

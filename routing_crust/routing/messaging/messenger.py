@@ -318,9 +318,10 @@ class Messenger(PeerListener):
         """What was sealed for us in a session with C{source}."""
         kind, part = plaintext[0], plaintext[1:]
         if kind == FrameKind.MESSAGE:
-            self._inbox.received(
-                MessageSender(source, link, envelope.source_proxy), decode(MessagePart, part)
-            )
+            direct = self._links.link_to(source)
+            unused = None if direct is link else direct
+            sender = MessageSender(source, link, envelope.source_proxy, unused)
+            self._inbox.received(sender, decode(MessagePart, part))
         elif kind == FrameKind.ACK:
             self._outbox.acknowledged(source, decode(AckPart, part), link)
         else:

@@ -60,11 +60,13 @@ class MessageSender(NamedTuple):
     @ivar link: the link that it came by; C{None} if it is from ourselves.
     @ivar proxy: the sender's proxy; empty if it has none, and C{None} for a message that came bare, over the
         sender's own link.
+    @ivar unused: our link with the sender when the message came by another way. The sender may have lost it.
     """
 
     name: Name
     link: ILink | None
     proxy: bytes | None
+    unused: ILink | None = None
 
 
 class Acknowledge(Protocol):

@@ -72,6 +72,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "an acknowledgement goes over a link that its receiver has lost",
+        "routing/messaging/acknowledger.py",
+        "if direct is not None and direct is not sender.unused:",
+        "if direct is not None:",
+        (
+            "tests.routing.messaging.test_relayed.RouteTests.test_acknowledgement_comes_back_though_only_one_end_has_lost_the_link",
+        ),
+    ),
+    Mutant(
         "acknowledgement by the wrong signer",
         "routing/messaging/outgoing/outbox.py",
         "if message.destination != source:",

@@ -227,6 +227,16 @@ class RouteTests(Routed):
         self.successResultOf(sent)
         self.assertEqual(len(message_parts(direct)), 1)
 
+    def test_acknowledgement_comes_back_though_only_one_end_has_lost_the_link(self) -> None:
+        direct = self.net.link(self.one, self.four)
+        direct.open = False
+        direct.node.lost(direct)
+        for ask in (self.one.messenger.send, self.one.messenger.request):
+            asked = ask(self.four.name, b"x")
+            self.net.run()
+            self.assertTrue(asked.called)
+            asked.addErrback(lambda failure: failure.trap(RequestRefused))
+
     def test_direct_link_that_comes_later_is_used(self) -> None:
         self.lose_between(self.other, self.four)
         self.lose_between(self.three, self.four)
