@@ -73,4 +73,4 @@ class Members:
 
 
 OPEN: Final = Members()
-"""Those of every open network."""
+"""The rule of every open network."""

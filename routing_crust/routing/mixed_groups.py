@@ -27,12 +27,12 @@ QUARTER: Final = 4
 V4_NETWORK_BYTES: Final = 3
 V6_NETWORK_BYTES: Final = 6
 MIN_VOICES: Final = 2
-"""Networks whose nodes must say where a node is for that to be believed."""
+"""Networks that must agree on where a node is before they are believed."""
 
 Networks: TypeAlias = tuple[bytes, ...]
 UNCOUNTED: Final[Networks] = ()
 UNPLACED: Final[Networks] = (b"unplaced",)
-"""That of all nodes with which nobody who answers has a link but through others."""
+"""The network of all nodes to which none of those that answer has a direct link."""
 
 _Node = TypeVar("_Node")
 

@@ -42,11 +42,11 @@ LOOK_AGAIN_SECONDS: Final = 5.0
 """The same after a look that has proven nothing; it doubles with each."""
 MAX_LOOK_AGAIN_SECONDS: Final = 40.0
 WORD_SECONDS: Final = 1.7
-"""For the word of the close group; a member that is gone itself delays it by 1.5 s."""
+"""How long the close group is waited for; a member that is gone itself delays it by 1.5 s."""
 LOOK_SECONDS: Final = 3.4
-"""For a whole look: a host that is off is reported by the last router after 3 s."""
+"""How long a whole look takes at most: a host that is off is reported by the last router after 3 s."""
 FRESH_SECONDS: Final = 1.0
-"""For so long the outcome of a dial is not asked for again."""
+"""How long the outcome of a dial is used before the address is dialled again."""
 
 Gone = Callable[[PeerUnreachable], object]
 
@@ -66,7 +66,7 @@ class Look:
 
     @property
     def is_absence(self) -> bool:
-        """Whether by all of it the peer is gone."""
+        """Whether all of it together says that the peer is gone."""
         found = [each.presence for each in self.knocks if each.presence is not Presence.NO_WAY]
         if any(each is not Presence.GONE for each in found):
             return False

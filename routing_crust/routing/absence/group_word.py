@@ -2,7 +2,7 @@
 The word of a close group: whether the nodes nearest to a name know of a node or client that has it.
 
 Each of them would have a link with such a node, or the record of such a client, whose proxy is asked then.
-One that knows of it is enough to say that it exists; that it does not, more than half of them must say.
+One member that knows of it proves that it exists; that it does not takes the word of more than half of them.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class GroupWord:
         self._lookup = lookup
 
     async def ask(self, name: Name, seconds: float) -> Word:
-        """Ask the close group of a name for it; what is not said within this time is not waited for."""
+        """Ask the close group of a name for it; answers that take longer than this are not waited for."""
         word = Word()
         asking = Deferred.fromCoroutine(self._ask(name, word))
         with suppress(RoutingCrustError, TimeoutError):

@@ -33,7 +33,9 @@ MAX_ANSWERED_PER_PREFIX_PER_MINUTE: Final = 32
 MAX_ANSWERED_PER_LOCAL_ENDPOINT_PER_MINUTE: Final = 8
 """Dials of one local address and port because answers named it."""
 MAX_BY_TUNNEL_PER_MINUTE: Final = 120
-"""Addresses that may be dialled since peers to whom a tunnel leads named them in requests of their own."""
+"""
+Addresses that may be dialled because peers at the far ends of tunnels named them in requests of their own.
+"""
 
 
 class KnownPeers(Protocol):

@@ -40,7 +40,7 @@ from ..links.registry import LinkRegistry
 from ..node import Node
 
 HELPER_WAIT_SECONDS: Final = 2 * DIAL_TIMEOUT_SECONDS + 5
-"""What a helper is given: it may dial two endpoints one after the other."""
+"""How long a helper is waited for: it may dial two endpoints one after the other."""
 MAX_JOBS: Final = 24
 """Askers that are helped at once: as many as may begin in L{ALL_SECONDS}, so shares are kept here, too."""
 MAX_HELPERS: Final = 3

@@ -1,15 +1,15 @@
 """
-Relay choice: which nodes may relay a tunnel, decided at both ends of a request and at the relay itself.
+Relay choice: both ends of a request, and the relay itself, decide which nodes may relay a tunnel.
 
 Each end of a request names up to eight nodes that have a direct link with it and can be dialled by others.
 The end that opens the tunnel tries the nodes that both have a link with, then those that the other end named,
 then its own nearest to the other end. A relay whose tunnels to a peer have broken is tried after all others
 for that peer for a while, and not at all if they go on breaking.
 
-Of the nodes that both have a link with, that one is the first through which a round trip is the shortest: the
-sum of our own round trip to it, which we measure, and of the other end's, which that end tells. What a tunnel
-takes beyond that sum is what it waits at its relay, which is busy, or what the other end has told wrongly:
-it is remembered for this pair, and added. A peer that lies has a slow tunnel to us, and nobody else has.
+Of the nodes that both have a link with, the first is the one with the shortest round trip through it: the sum
+of our own round trip to it, which we measure, and of the other end's, which that end tells. A tunnel takes
+longer than that sum where its relay is busy, or where the other end has told a wrong time: the difference is
+remembered for this pair, and added. A peer that lies has a slow tunnel to us, and nobody else has.
 """
 
 from __future__ import annotations

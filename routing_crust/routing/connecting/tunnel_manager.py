@@ -44,7 +44,9 @@ JUDGE_SECONDS: Final = 10.0
 MEASURE_SECONDS: Final = 60.0
 """Between two measurements of each tunnel, and of the links to its possible relays, that need no traffic."""
 JUDGEMENTS: Final = 3
-"""How often in a row another relay must have been better; once more for the end with the greater name."""
+"""
+Judgements in a row that must have found another relay better; one more at the end with the greater name.
+"""
 OTHER_END_FIRST_SECONDS: Final = 1.0
 """Seconds that the end with the greater name leaves to the other when a tunnel has to be made again."""
 

@@ -26,11 +26,11 @@ from .relay_choice import RelayChoice
 MIN_MEMBERSHIP_WAIT_SECONDS: Final = 0.5
 MAX_MEMBERSHIP_WAIT_SECONDS: Final = 2.0
 """
-How old a request may be that is to make our proxy a member, for a tunnel through it to wait for that: as many
-round trips as it takes, but at least and at most so long.
+Bounds of the time for which a tunnel through our proxy waits for our request that makes the proxy a member.
+Between them it is as many round trips as that takes.
 """
 MEMBERSHIP_ROUND_TRIPS: Final = 4
-"""Of a request and its answer, a connection, TLS, and the agreement on the link."""
+"""What a membership takes: a request and its answer, a connection, TLS, and the agreement on the link."""
 TRY_SECONDS: Final = 3.0
 """Seconds that a link to a candidate, and then the tunnel through it, may take before the next is tried."""
 

@@ -59,13 +59,13 @@ from ..node import Node
 from .outgoing_calls import OutgoingCalls
 
 TRIES_PER_MINUTE: Final = 10.0
-"""Of one prefix; twice as many at once."""
+"""Tries of one prefix; twice as many at once."""
 MAX_PASSED_ON: Final = 64
 """Tries that wait for their inviter's answer at once."""
 WAIT_SECONDS: Final = 8.0
-"""For the inviter and the admins together: less than a link without a Hello lives."""
+"""How long the inviter and the admins together are waited for: less than a link without a Hello lives."""
 INVITER_WAIT_SECONDS: Final = 3.0
-"""For the inviter, before an admin is asked in its place, and for each of these."""
+"""How long the inviter is waited for before an admin is asked in its place, and then each admin."""
 SEND_AGAIN_SECONDS: Final = 1.5
 """An envelope may be lost; the inviter answers a try that comes twice as it did before."""
 

@@ -194,7 +194,7 @@ RECEIVING: Final = _table(
     _NOTHING,
     _REFUSE,
 )
-"""What comes of each input in each state of the receiving half."""
+"""The next state and action for each input in each state of the receiving half."""
 
 _CURRENT, _LEFT, _TOLD, _HEARD, _DONE = Sending
 
@@ -217,4 +217,4 @@ SENDING: Final = _table(
     SendingAction.NONE,
     SendingAction.REFUSE,
 )
-"""What comes of each input in each state of the sending half."""
+"""The next state and action for each input in each state of the sending half."""

@@ -43,9 +43,9 @@ AGAIN_AFTER_SECONDS: Final = 1.0
 DIAL_ALONE_SECONDS: Final = 0.5
 """A peer that does not answer where it was dialled is asked by other nodes after this time."""
 SPREAD_SECONDS: Final = 0.05
-"""For each one more, the time within which it is tried is so much longer,"""
+"""By how much the time within which a peer is tried grows with each peer before it."""
 MAX_SPREAD_SECONDS: Final = 4.0
-"""and no longer than this: doubt comes again."""
+"""The upper bound of that time: until then the doubt has been reported again."""
 
 
 class SecondLinks(PeerListener):

@@ -19,7 +19,7 @@ from ..state import State, StateCore, make_machine
 FIRST_RETRY_SECONDS: Final = 1.0
 """The upper bound of the wait after a first failed bootstrap."""
 CHANGED_SECONDS: Final = 5.0
-"""Where the network has changed within this time before the last link was lost, nothing is waited for."""
+"""If the network changed within this time before the last link was lost, bootstrapping begins at once."""
 MAX_RETRY_SECONDS: Final = 60.0
 """The upper bound of the wait after many failed bootstraps."""
 RETRY_FACTOR: Final = 1.5

@@ -154,7 +154,7 @@ class Neighbourhood:
         }
 
     def known_networks(self, name: Name) -> Networks | None:
-        """For which networks a node with which we have a link counts, or we do; C{None} of any other node."""
+        """The networks for which a linked node counts, or we ourselves; C{None} for any other node."""
         if name != self._node.name:
             peer = self._links.peer(name)
             return None if peer is None else counted_networks(*counted_by(peer.link))

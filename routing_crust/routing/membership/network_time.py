@@ -9,8 +9,8 @@ Names are free, so only members vote, and contacts that we have dialled ourselve
 Those of one address prefix have one voice together. Our own clock is a voice as well: the time moves when
 more than half of the voices say so. A node without members, which has just started or is a client, believes
 its proxy, on which it depends in any case. If the proxy was wrong, our clock and the first member are enough
-to put that right. Two nodes that know only each other, one with a wrong clock, learn it from the contacts
-that they probe: without those neither would get another member.
+to put that right. Two nodes that know only each other, one with a wrong clock, learn the time from the
+contacts that they probe: without those neither would get another member.
 """
 
 from __future__ import annotations

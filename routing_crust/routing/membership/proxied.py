@@ -69,7 +69,7 @@ class ProxiedPeers(PeerListener):
         return ""
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
-        """A node that has become attached has so long to join."""
+        """Begin the time within which a newly attached node should join."""
         if not is_proxied(peer) or peer.facts.is_client:
             self._joining.cancel(peer.name)
         elif before is None or not is_proxied(before):

@@ -3,8 +3,8 @@ The trial of our proxy: whether it leads anywhere, and what is done if it does n
 
 Anybody can let us in and forward nothing. So a proxy is believed for what comes of it: for a node a member of
 its table, for a client an answer that the proxy cannot have made itself, by a contact whose name we know.
-Until then other contacts are tried as well, beside it and less and less often; the first that lets us in is
-the next proxy, and the former one is tried last from then on.
+Until then other contacts are tried beside it, less and less often; the first that lets us in becomes the
+proxy, and the former one is tried last from then on.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Acknowledging: how the acknowledgement of a message gets back to its sender.
 It goes over the sender's own link if we have one, unless the message took another way though we had that
 link: then the sender has probably lost it. Otherwise it goes sealed in envelopes. The first of them leaves by
 the link that the message came by, since that way is known to work. A repetition leaves by that link or by one
-of the table's entries nearest to the sender, at random, since the way of the first may have failed.
+of the table's entries nearest to the sender, chosen at random, since the first way may have failed.
 
 The session that a message came in seals its acknowledgement too. An answer that comes so late that the
 session is gone waits for another one.

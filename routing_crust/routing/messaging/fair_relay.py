@@ -57,7 +57,7 @@ class _Flow(Generic[_Item]):
 
 class FairRelay(Generic[_Item]):
     """
-    Hands on what is relayed, no faster than allowed and in fair shares.
+    Passes on what is relayed, no faster than allowed and in fair shares.
 
     Made by the forwarder, fed with all that is not for this node, discarded after L{stop}. There
     is one delayed call while something waits, and none else.

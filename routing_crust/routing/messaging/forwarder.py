@@ -3,7 +3,7 @@ Forwarding: where an envelope goes next.
 
 Routing is greedy (Maymounkov and Mazieres, "Kademlia", 2002, by the XOR distance): each node passes an
 envelope to the destination if it has a link to it, else to an entry of its table that is nearer than itself:
-among those that are almost as near as the nearest to the one that is the soonest there (C{near_hops}). A
+of those that are almost as near as the nearest, to the one that is reached soonest (C{near_hops}). A
 destination that is in no table is reached through its proxy: the envelope names the proxy, or a node near the
 destination knows it from the client's record.
 
@@ -242,9 +242,8 @@ class Forwarder:
         """
         Put the nearest node that we can dial second, if the first two are at the ends of tunnels.
 
-        The nodes behind hard NATs that we have tunnels to have places for few others in their tables, by the
-        limits on tunnels through one prefix: the nearest of them may be a dead end. Who carries the tunnels
-        has a link with each.
+        Nodes behind hard NATs have room for few others in their tables, by the limits on tunnels through one
+        prefix: the nearest of them may be a dead end. Who carries the tunnels has a link with each.
         """
         if not links or any(link.path_kind is not PathKind.TUNNEL for link in links[:2]):
             return

@@ -24,7 +24,7 @@ from ...wire.end_to_end import AckPart, MessagePart
 PART_BYTES: Final = 20 * 1024
 """Messages are split into parts of this size."""
 MAX_REASSEMBLY_BYTES: Final = 32 * 1024 * 1024
-"""For messages of which parts are missing."""
+"""Memory for messages of which parts are missing."""
 
 LEAST_PART: Final = KIB
 """Bytes; all parts but the last are at least of this size. The setting C{PART_BYTES} cannot be less."""

@@ -117,7 +117,7 @@ class Inbox:
                 answering.new(key, sender, body, Name(part.group) if part.group else None)
 
     def _note(self, sender: MessageSender, part: MessagePart) -> Freshness:
-        """Note a message. Neither delivered nor acknowledged is one of which it is not known if it came."""
+        """Note a message. One that may or may not have come before is neither delivered nor acknowledged."""
         known = self._windows.note(sender.name.raw, part.id, account_by_prefix(sender.link))
         if known is Freshness.TOO_OLD:
             self._quiet.info(

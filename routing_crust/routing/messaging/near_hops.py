@@ -2,9 +2,9 @@
 Near hops: which of the nodes that lead to a name almost equally well is the next hop.
 
 Greedy routing takes the node whose name is nearest to the destination, wherever on earth that is. Of the
-nodes whose names are within C{NEAR_BITS} bits of it this takes the one that is the soonest there: by the
-round trip of its link, and C{BIT_SECONDS} for each bit by which its name is farther, since the hops that
-follow have that much more to do (proximity route selection; Gummadi and others, "The impact of DHT routing
+nodes whose names are within C{NEAR_BITS} bits of it this takes the one that an envelope reaches soonest: by
+the round trip of its link, and C{BIT_SECONDS} for each bit by which its name is farther, since that leaves
+more to the hops that follow (proximity route selection; Gummadi and others, "The impact of DHT routing
 geometry on resilience and proximity", 2003).
 
 Who is in the table and in the close group does not depend on round trips, lookups go by names alone, and
@@ -23,7 +23,7 @@ from ..membership.routing_table import RoutingTable
 NEAR_BITS: Final = 2
 """By how many bits a next hop's name may be farther from the destination than the nearest one's."""
 BIT_SECONDS: Final = 0.025
-"""How much longer a round trip may be for each bit that a name is nearer: what a bit of the way costs."""
+"""How much longer a round trip may be for each bit that a name is nearer."""
 UNMEASURED_SECONDS: Final = 0.15
 """What is assumed for the round trip of a link that was not measured yet."""
 DOUBTED_SECONDS: Final = 8.0

@@ -37,10 +37,10 @@ from ..node import Node
 from .transmission import Transmission
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
-"""For answers that are kept in case they are asked for again, and for those that wait for a link."""
+"""Memory for answers that are kept in case they are asked for again, and for those that wait for a link."""
 
 MAX_REQUEST_BYTES: Final = 64 * 1024 * 1024
-"""For requests that are being handled, with L{REQUEST_OVERHEAD_BYTES} for each."""
+"""Memory for requests that are being handled, with L{REQUEST_OVERHEAD_BYTES} for each."""
 REQUEST_OVERHEAD_BYTES: Final = 4 * 1024
 """Bytes that a request costs while it is handled, besides its own."""
 

@@ -103,7 +103,7 @@ class TransmissionQueues:
 
     def send_bare(self, link: ILink, kind: int, parts: Iterator[bytes], size: int = 0) -> Transmission:
         """
-        Send encoded parts over a link to the very peer that they are for, after what waits already.
+        Send encoded parts over a link to the peer that they are for, after what waits already.
 
         @param kind: the kind of frame.
         @param size: what they count for in L{waiting_bytes}.

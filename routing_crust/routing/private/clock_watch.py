@@ -1,6 +1,6 @@
 """
-The clock of this host, as far as certificates are concerned: they are judged by the network's time, and an
-operator should hear that the two are far apart.
+The clock watch: certificates are judged by the network's time, so an operator should hear when this host's
+clock is far from it.
 """
 
 from __future__ import annotations

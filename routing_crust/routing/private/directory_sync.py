@@ -38,13 +38,13 @@ from ..node import Node
 from .private_members import PrivateMembers
 
 NEWS_DELAY_SECONDS: Final = 1.0
-"""What becomes known in this time goes on together."""
+"""How long news is collected before it is passed on together."""
 NEWS_PEERS: Final = 6
 """Peers that are told of what is new."""
 COMPARE_EVERY_SECONDS: Final = 60.0
 """Between two comparisons with one of the peers."""
 COMPARED_LATELY_SECONDS: Final = 10.0
-"""A summary is not answered with ours if the peer has got ours within this time."""
+"""A summary is not answered with ours if the peer got ours within this time."""
 PULL_SECONDS: Final = 3.0
 """How long a peer has to send what it was asked for, before another one is asked."""
 IDS_IN_A_FRAME: Final = 4096

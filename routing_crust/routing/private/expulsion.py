@@ -1,8 +1,8 @@
 """
 Expulsion: a node that is no member any more loses its links and all that is kept for it, at once.
 
-What makes a member lose its standing: a statement of the roster, of which a ban is one; the ban of the member
-that has issued its certificate; or the end of its certificate, which is looked for now and then.
+A member loses its standing by a statement of the roster, such as a ban; by a ban of the member that issued
+its certificate; or when its certificate expires, which is checked now and then.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Expulsion:
         cancel(self._timer)
 
     def roster_changed(self) -> None:
-        """Close the links of all who are no members any more, and forget those who are newly banned."""
+        """Close the links of all that are no longer members, and forget the newly banned."""
         before, self._banned = self._banned, self._members.roster.banned
         # first: the parts that forget a member must find no link with it any more
         self.close_links()
@@ -75,7 +75,7 @@ class Expulsion:
                 forget(name, LinkClosed(CloseReason.BANNED, problem))
 
     def close_links(self) -> None:
-        """Close the links of all who are no members now."""
+        """Close the links of all that are not members now."""
         for name, shown in self._links.certificates():
             verdict = self._members.judge_again(name, shown)
             if verdict is not None:

@@ -1,8 +1,8 @@
 """
-Ledger sync: who may issue certificates tells its linked peers that may, too, of invitations and their uses,
-so that one of them can let somebody in while the inviter is gone (L{routing_crust.trust.ledger_sharing}).
+Ledger sync: members that may issue certificates tell each other of invitations and their uses, so that one of
+them can let somebody in while the inviter is gone (L{routing_crust.trust.ledger_sharing}).
 
-It is told when two get a link, and whenever something changes, once in a second at most.
+They do so when two of them get a link, and whenever something changes, at most once a second.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .private_members import PrivateMembers
 log = Logger()
 
 TELL_EVERY_SECONDS: Final = 1.0
-"""Between two tellings of all to all, however often something changes."""
+"""Between two reports to all peers, however often something changes."""
 
 
 class LedgerSync(PeerListener):

@@ -292,7 +292,7 @@ class PrivateMembers(Members):
             return Issuer(membership.authority)
         if last.may_issue or not self.own.certificate.may_issue:
             return None
-        # one who must not be here himself gives nothing to others
+        # an issuer that is not a member itself certifies nobody
         if self.rejection(self.own, self._identity.name) is not None:
             return None
         try:

@@ -3,7 +3,7 @@ Roster sync: all members of a private network hold the same statements.
 
 Each Hello shows the digest of its sender's roster. If two rosters differ when a link is confirmed, an end
 sends the ids of what it holds. The other one answers with the statements that are missing there and, if it
-lacks some itself, with its own ids. What is new to a node, it sends on to all its peers at once. So a
+lacks some itself, with its own ids. A node sends what is new to it on to all its peers at once. So a
 statement reaches every member that is not cut off from all honest ones, whatever others hold back.
 """
 

@@ -1,5 +1,5 @@
 """
-Why a peer has a link with us, or has none, in words that an operator understands.
+Explains to an operator why a peer has a link with us, or has none.
 
 Crust's L{History<routing_crust.history.History>} records what was tried; the state of the node decides what
 will be. This module puts both together for one peer, on request.

@@ -1,5 +1,5 @@
 """
-Flights on their way: by which link the envelopes go that make a session.
+Flight sending: the link by which each envelope of a handshake leaves.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class EnvelopeMaker(Protocol):
 
 class FlightSender:
     """
-    Sends what makes a session: first by the way that the other end's own envelopes have come, then by the
-    best first hops in turn, last over a link to that very end.
+    Sends the flights of handshakes: first by the way that the other end's own envelopes have come, then by
+    the best first hops in turn, last over a link to the other end itself.
 
     Made by the messenger, discarded with it.
     """

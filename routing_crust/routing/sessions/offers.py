@@ -1,8 +1,8 @@
 """
 Offers: handshakes that others have begun with us and that are not complete.
 
-To begin one takes no more than a name, which is free. So they are shared out among the links that they
-came by, and the link that holds most makes room by its oldest.
+Beginning one takes no more than a name, which is free. So their places are shared out among the links that
+they came by, and the link that holds most gives up its oldest.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ...wire.messages import Envelope
 from .handshake import Handshake
 
 MAX_OFFERS: Final = 128
-"""Each keeps a TLS session, of some 50 KB."""
+"""Handshakes of others at once. Each keeps a TLS session, of some 50 KB."""
 OFFER_SECONDS: Final = 30.0
-"""From the first flight to the last."""
+"""How long an offer may take from its first flight to its last."""
 MAX_EARLY_BYTES: Final = 64 * 1024
-"""Of packets that came before the last flight, for each offer."""
+"""Memory of each offer for packets that came before its last flight."""
 
 
 @dataclass(slots=True)

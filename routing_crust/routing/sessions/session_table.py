@@ -21,11 +21,11 @@ from .session import Session
 
 MAX_SESSIONS: Final = 1024
 RESERVED_SESSIONS: Final = 512
-"""Of these, for those that we have opened."""
+"""Places of these that are reserved for sessions that we have opened."""
 IDLE_SECONDS: Final = 600.0
-"""After which a session is forgotten that nothing was sealed or opened with."""
+"""How long a session is kept that seals and opens nothing."""
 LAST_USE_SECONDS: Final = 540.0
-"""After which nothing more is sealed with it, since the other end may forget it a little earlier than we."""
+"""How long such a session still seals: the other end may forget it a little earlier than we do."""
 SESSIONS_PER_PEER: Final = 2
 """The latest, and the one before, of which packets may still be on their way."""
 

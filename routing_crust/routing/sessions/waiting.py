@@ -13,7 +13,7 @@ from ...names import Name
 from ...timing.deadlines import Deadlines
 
 WAIT_SECONDS: Final = 60.0
-"""For a session, from the last item that was added for a peer."""
+"""How long a session is waited for, from the last item that was added for a peer."""
 
 _Item = TypeVar("_Item")
 
@@ -31,7 +31,7 @@ class Waiting(Generic[_Item]):
         self.held = 0
 
     def __len__(self) -> int:
-        """For how many peers something waits."""
+        """The number of peers for which something waits."""
         return len(self._items)
 
     def add(self, peer: Name, key: Hashable, item: _Item, size: int) -> None:

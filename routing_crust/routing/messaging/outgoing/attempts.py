@@ -1,8 +1,7 @@
 """
-By which way an attempt to send a message goes out.
-
-To a peer with a link a message goes bare over that link; to others sealed, in envelopes through the nearest
-entry of the table, once there is a session with it. A route that was not tried yet comes first.
+Attempts to send a message, and the route of each. A peer with a link gets the message bare over that link;
+others get it sealed, in envelopes through the nearest entry of the table, once there is a session with them.
+A route that was not tried yet comes first.
 """
 
 from __future__ import annotations

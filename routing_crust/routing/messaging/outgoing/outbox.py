@@ -2,7 +2,8 @@
 The outbox: our own messages, from C{send} to their acknowledgement.
 
 It bounds what waits by its bytes, gives each message its number and its C{Deferred}, and matches
-acknowledgements. How a message goes out says L{MessageAttempts}, and when it does so again L{MessageRetries}.
+acknowledgements. L{MessageAttempts} decides how a message goes out, and L{MessageRetries} when it goes out
+again.
 """
 
 from __future__ import annotations
