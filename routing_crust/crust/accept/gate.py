@@ -115,7 +115,7 @@ class Gate:
         return LinkClosed(reason, str(refusal))
 
     def settings_changed(self) -> tuple[tuple[ILink, str], ...]:
-        """Go by the settings of now. Returns the links that the lists are against, with the reasons."""
+        """Apply the present settings. Returns the links that the lists are against, with the reasons."""
         self.rules.change(self._settings.allow, self._settings.deny)
         self.handshakes.change(self._settings.max_handshakes_per_prefix)
         judged = [(link, self._refusal_by_rules(link)) for link in self._links]

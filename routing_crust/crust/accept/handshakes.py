@@ -58,7 +58,7 @@ class HandshakeTurns:
         self._serve()
 
     def change(self, per_prefix: float) -> None:
-        """Have another rate from now on. Those who wait keep their places, and the prefixes begin afresh."""
+        """Change the rate. Those who wait keep their places, and the prefixes begin afresh."""
         if per_prefix == self._per_prefix:
             # what a prefix has used must not be forgotten whenever some other setting changes
             return

@@ -19,13 +19,13 @@ from ..reachability import Presence
 from .race import DialFailed
 
 MAX_DIALS_PER_PEER: Final = 8
-"""At once."""
+"""Dials of one peer at once."""
 MAX_PROVEN: Final = 4096
 """Addresses at which a peer has answered that are remembered."""
 
 
 class DialLimits:
-    """Asked before each dial, and told of its begin and end."""
+    """Asked before each dial, and told of its beginning and end."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from ...timing.shares import Held, SharedWindow
 MAX_CHECKS_PER_SECOND: Final = 200
 MAX_PENDING: Final = 32
 ANSWERS_SECONDS: Final = 5.0
-"""Within which L{MAX_ANSWERS} are counted."""
+"""The time within which L{MAX_ANSWERS} are counted."""
 MAX_ANSWERS: Final = 50
 _ANSWERS_PER_HOST_AND_SECOND: Final = 2.0
 _ANSWERS_PER_HOST_AT_ONCE: Final = 10

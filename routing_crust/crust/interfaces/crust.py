@@ -1,5 +1,5 @@
 """
-L{ICrust}: what the layer above can have done by crust.
+L{ICrust}: what crust does for the layer above.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ MAX_KNOWN_CERTIFICATES: Final = 256
 MAX_EMPTY_BYTES: Final = 64 * 1024
 """Ciphertext in which no frames come, once the peer is verified. The largest record has 16 KiB."""
 HTTP: Final = b"HTTP/"
-"""What an answer begins with that a captive portal, or any web server, gives to what is not HTTP."""
+"""The beginning of the answer that a captive portal, or any web server, gives to what is not HTTP."""
 EMPTY_BYTES_PER_BYTE: Final = 8
 """Bytes of ciphertext that a byte of frames makes up for: the smallest frame has 4, its record 26."""
 

@@ -1,5 +1,5 @@
 """
-Mapped ports: routers are asked to hand on what comes to one of their ports to the one that we listen on.
+Mapped ports: routers are asked to forward one of their ports to the one that we listen on.
 
 L{PortMapper<routing_crust.crust.mapping.portmapper.PortMapper>} is what the rest of crust knows of it. It
 has a L{PortKeeper<routing_crust.crust.mapping.keeper.PortKeeper>} for each port, which asks the router over

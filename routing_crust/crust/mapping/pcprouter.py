@@ -24,7 +24,7 @@ MAX_ATTEMPTS: Final = 3
 _USELESS: Final = (Kind.NOBODY, Kind.LOOPBACK, Kind.METADATA)
 
 Nonces = Callable[[bytes], bytes]
-"""Makes of a text L{NONCE_BYTES} or more bytes that nobody else can guess, always the same."""
+"""Derives from a text L{NONCE_BYTES} or more bytes that nobody else can guess; the same ones each time."""
 
 
 class PcpRouter:

@@ -9,8 +9,8 @@ The proof that we are dialable is a connection from a host outside that we have 
 NAT or firewall has been opened for it (RFC 4787, section 5). Where all nodes are linked with each other there
 is no such host. To a global address of our own, which no NAT translates, a connection from another port than
 we have dialled is proof enough while nothing speaks against it: firewalls follow connections, not hosts. No
-peer's word is enough for that. That we are
-not dialable only others can tell us; so a single report is believed only as long as no proof contradicts it.
+peer's word is enough for that. Only others can tell us that we are not dialable, so a single report is
+believed as long as no proof contradicts it.
 
 The internet counts as outside; where C{private_dialling} is C{always} private addresses do too, for then the
 two cannot be told apart; the networks of our own interfaces never do.

@@ -30,15 +30,17 @@ from ..interfaces import ILink
 SILENCE_SECONDS: Final = 1.0
 """Between two looks whether anything has come from outside. A link is probed if nothing has."""
 ANSWER_SECONDS: Final = 0.5
-"""For anything to come from outside after such a probe, until all links are probed; longer on slow paths."""
+"""
+How long after such a probe nothing may come from outside before all links are probed; longer on slow paths.
+"""
 MAX_ANSWER_SECONDS: Final = 2.0
 BREAKS_WITHIN_SECONDS: Final = 10.0
 """Links to several networks that break within this time have broken for one reason."""
 ENOUGH_BREAKS: Final = 2
 ANSWER_AFTER_BREAKS_SECONDS: Final = 1.0
-"""For an answer by the others then: a link that is merely slow does not break."""
+"""How long the others have to answer then: a link that is merely slow does not break."""
 TIMERS_ROUND_SECONDS: Final = 0.1
-"""By how much less than a time an answer may have been owed when that time is over."""
+"""How much less than this an answer may have been owed when the time is over, since timers are rounded."""
 OWED_SECONDS: Final = ANSWER_AFTER_BREAKS_SECONDS - TIMERS_ROUND_SECONDS
 """A doubted link that has owed an answer for this long has had its time."""
 MIN_PROBES_INTERVAL_SECONDS: Final = 3.0

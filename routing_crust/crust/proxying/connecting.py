@@ -63,7 +63,7 @@ class ProxiedFactory(ClientFactory):
 
 
 class ProxyConversation(Protocol):
-    """Speaks with the proxy, and goes when the connection is there."""
+    """Speaks with the proxy until the connection is made."""
 
     transport: Any
 

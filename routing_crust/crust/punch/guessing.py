@@ -1,11 +1,11 @@
 """
-Guessing ports: how two nodes get a link one of which is behind a NAT with another port for each connection
-(symmetric), while the other's lets nothing in but from where it has dialled (port-restricted).
+Guessing ports: how two nodes get a link when the NAT of one uses another port for each connection
+(symmetric), and the NAT of the other lets nothing in but from where it has dialled (port-restricted).
 
-The one opens many ports of its NAT, by as many dials of the other's listening port. The other dials random
-ports of that NAT from its listening port. As soon as one of these is open, the two SYNs meet: with 256 ports
-open, half of all attempts are done after some 180 guesses (the birthday paradox). It is done only where both
-ends agree and a tunnel of theirs is in use, which stays until it is replaced.
+The symmetric end opens many ports of its NAT by as many dials of the other's listening port. The other end
+dials random ports of that NAT from its listening port. As soon as one of these is open, the two SYNs meet:
+with 256 ports open, half of all attempts are done after some 180 guesses (the birthday paradox). It is done
+only where both ends agree and a tunnel of theirs is in use, which stays until it is replaced.
 
 A guess goes to nobody's machine but a router at the address where the relay of the tunnel sees the peer,
 which the peer names as well. What a peer that lies together with the relay could have sent to somebody else
@@ -50,7 +50,7 @@ MAX_PER_PREFIX: Final = 4
 INTERVAL_SECONDS: Final = 20.0
 """Seconds between any two attempts."""
 DESCRIPTORS: Final = 512
-"""That must be left for an attempt to begin."""
+"""Descriptors that must be left for an attempt to begin."""
 _PORTS: Final = range(1024, 65536)
 
 

@@ -33,7 +33,7 @@ MAX_HOSTS_OF_DOMAIN: Final = 16
 MAX_NAMED: Final = 128
 """Contacts by name of which the last addresses are remembered."""
 MAX_CAME_BY_NAME: Final = 1024
-"""Addresses of which it is remembered by which host name they came."""
+"""Addresses that are remembered with the host name that they came by."""
 LOCALHOST: Final = "localhost"
 _FAMILIES: Final = (RecordKind.AAAA, RecordKind.A)
 
@@ -66,7 +66,7 @@ class ContactResolver:
         self._problems: BoundedDict[NamedContact, str] = BoundedDict(MAX_NAMED)
 
     def addresses(self, contacts: Iterable[AnyContact]) -> tuple[Contact, ...]:
-        """Contacts at addresses: of those by name, the addresses that they had last."""
+        """These contacts at addresses; those by name have the addresses that they had last."""
         return tuple(
             at
             for each in contacts

@@ -33,9 +33,9 @@ from ...timing.timers import cancel
 from .name_servers import Answer, NotResolved, Record, RecordKind
 
 SECONDS_FOR_ANSWER: Final = (1, 2)
-"""How long a server has to answer, and to answer when it is asked once more."""
+"""How long a server may take to answer, and again when it is asked once more."""
 SECONDS_IN_ALL: Final = 12.0
-"""Within this time one question is over."""
+"""How long one question may take with all servers."""
 MAX_SERVERS: Final = 3
 """As many as the C library asks."""
 MAX_SEARCH_DOMAINS: Final = 6

@@ -1,9 +1,7 @@
 """
-Two places of memory, one that records are read into and one that they are written to, for all sessions of the
-process: its user empties it within the same call.
-
-OpenSSL writes to them side by side, past pyOpenSSL, which makes an object of each record: of the time that
-TLS takes in Python, most was that.
+Two buffers that all TLS sessions of the process share: records are read into one and written to the other,
+and each user empties it within the same call. OpenSSL puts records there side by side; pyOpenSSL would make
+an object of each, which was most of the time that TLS took in Python.
 """
 
 from __future__ import annotations

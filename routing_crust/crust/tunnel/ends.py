@@ -46,7 +46,7 @@ MAX_END_WINDOWS_BYTES: Final = 32 * 1024 * 1024
 RENEWAL_SHARE: Final = 0.75
 """Share of a tunnel's lifetime after which more is requested."""
 ADDRESS_BYTES: Final = (4, 16)
-"""Of IPv4, of IPv6."""
+"""The lengths of an IPv4 and of an IPv6 address."""
 MIN_RENEWAL_SECONDS: Final = 10.0
 """Seconds between two renewals, at least, even if the relay grants a shorter lifetime."""
 

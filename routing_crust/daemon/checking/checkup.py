@@ -26,11 +26,11 @@ RELAYED: Final = "tunnel"
 MAX_CLOCK_OFFSET_SECONDS: Final = 10.0
 """Requests of a node whose clock is further off are refused for their age before long."""
 MIN_MTU_BYTES: Final = 1280
-"""What IPv6 needs, and with less of which many paths lose whole packets."""
+"""The least that IPv6 allows; with less, many paths lose whole packets."""
 SET_THE_CLOCK: Final = "set it: 'timedatectl set-ntp true'"
 NOT_YET: Final = "not_yet"
 EXPIRED: Final = "expired"
-"""What may be wrong with a certificate for a wrong clock alone."""
+"""Problems of a certificate that a wrong clock alone can cause."""
 ROOT: Final = 0
 MAX_HOSTS_SHOWN: Final = 3
 NO_PATHS: Final[Mapping[str, int]] = MappingProxyType({})

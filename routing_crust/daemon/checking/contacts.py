@@ -22,7 +22,7 @@ from ...hosts.contacts import AnyContact, NamedContact
 from ...hosts.proxies import Proxy, ProxyRules, is_placeholder, placeholder
 
 DIAL_SECONDS: Final = 3.0
-"""For a connection to one address."""
+"""How long a connection to one address may take."""
 READ_BYTES: Final = 4096
 DIRECT: Final = ProxyRules()
 

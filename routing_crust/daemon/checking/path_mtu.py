@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 DISCARD_PORT: Final = 9
-"""Nothing is sent, and yet the system wants to know a port."""
+"""Nothing is sent there, but the system wants to know a port."""
 _IP_MTU: Final = 14
 _IPV6_MTU: Final = 24
 """Options of Linux (ip(7), ipv6(7)), for which the module C{socket} has no names."""

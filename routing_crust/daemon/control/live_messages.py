@@ -14,7 +14,7 @@ Kind: TypeAlias = Literal["expose", "forward", "contacts"]
 
 
 class ReloadCommand(ControlLine, frozen=True, tag="reload"):
-    """Read the settings file again, and apply what it says."""
+    """Read the settings file again, and apply it."""
 
 
 class AddCommand(ControlLine, frozen=True, tag="add"):

@@ -11,7 +11,7 @@ from .line import ControlLine
 
 ROUTERS_SECONDS: Final = 15.0
 """
-For which an C{invite} soon after the start waits for routers; one that knows no protocol of ours takes 12.
+How long an C{invite} soon after the start waits for routers; one that knows no protocol of ours takes 12 s.
 """
 
 

@@ -26,7 +26,7 @@ from .connections import CarriedConnections
 from .reports import Reports
 
 FIND_SECONDS: Final = 10.0
-"""For which a connection waits until the nickname of its peer is known, once this node is in its network."""
+"""How long a connection waits for the nickname of its peer to be known, once this node is in its network."""
 FIND_AGAIN_SECONDS: Final = 0.5
 
 _ADVICE: Final = {

@@ -22,7 +22,7 @@ from ...timing.timers import cancel
 from .reports import Reports
 
 TELL_SECONDS: Final = 1.5
-"""After which a peer without a link is worth a line."""
+"""How long a peer is looked for before a line says so."""
 FIRST_RETRY_SECONDS: Final = 2.0
 MAX_RETRY_SECONDS: Final = 60.0
 MAX_TRIED: Final = 4

@@ -18,7 +18,7 @@ from ..control.messages import StatusCommand, StatusReply
 from .parsers import subparsers
 
 TIMEOUT_SECONDS: Final = 1.0
-"""For an answer of the daemon: somebody has pressed the tabulator, and waits."""
+"""How long the daemon may take to answer: somebody has pressed the Tab key, and waits."""
 _NAMES_OF_NODES: Final = ("NAME", "MEMBER")
 _NAMES_COMMAND: Final = f"routing-crust completion {COMPLETE_NAMES} 2>/dev/null"
 

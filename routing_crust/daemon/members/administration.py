@@ -37,7 +37,7 @@ from .listing import ban_text, member_table, member_tables
 from .withdrawal import loss_of_admin, withdraw
 
 MIN_PREFIX_CHARACTERS = 8
-"""Of a name, when it stands for the member."""
+"""Characters of a name that must be given when its beginning stands for the member."""
 
 
 class MemberError(RoutingCrustError):

@@ -52,7 +52,7 @@ from .surroundings import Credentials, Surroundings
 
 DEFAULT_ROLES: Final = frozenset((MemberRole.NODE, MemberRole.RELAY))
 OWN_ENDPOINTS: Final = 3
-"""Of those that an invitation names; the others are members that pass on to us."""
+"""Endpoints of this node that an invitation names; the others are those of members that pass on to us."""
 MAX_USERS_IN_A_LINE: Final = 16
 """Users of an invitation that a line of the log names."""
 ONLY_LOCAL: Final = (

@@ -29,7 +29,7 @@ MAX_STATES: Final = 400
 STATES_SECONDS: Final = 3600.0
 """For how long states are shown."""
 MAX_TEXT_CHARACTERS: Final = 300
-"""Of an event, which may quote what a peer sent."""
+"""Characters of an event, which may quote what a peer sent."""
 
 
 class EventJournal:

@@ -28,11 +28,11 @@ from .requests import HttpHandshake
 from .socks import VERSION, VERSION_4, SocksHandshake
 
 HANDSHAKE_SECONDS: Final = 30.0
-"""From the connection to where it wants to go; who says nothing is cut off."""
+"""How long a program may take to say where it wants to go."""
 LINGER_SECONDS: Final = 5.0
-"""In which a program may read why it was refused, before it is cut off."""
+"""How long a program has to read why it was refused."""
 EARLY_BYTES: Final = 64 * KIB
-"""Of what comes before the peer has answered; then the program has to wait."""
+"""What a program may send before the peer has answered; beyond that it has to wait."""
 _REASONS: Final = {
     StreamReason.NOT_OFFERED: HostProblem.NOT_OFFERED,
     StreamReason.NOT_ALLOWED: HostProblem.NOT_ALLOWED,

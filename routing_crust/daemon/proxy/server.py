@@ -20,7 +20,9 @@ from ..forward.registry import ForwardRegistry
 from .connection import ProxyConnection
 
 MAX_CONNECTIONS: Final = 512
-"""Of programs at once; for more, one makes room that has not said what it wants, or no more are taken."""
+"""
+Connections of programs at once. Beyond that one that has not said what it wants makes room, if there is any.
+"""
 REFUSALS_AT_ONCE: Final = 8
 """Lines of the log about hosts that one program asks for in vain: whoever looks for a mistake tries a few."""
 KIND: Final = "proxied"

@@ -20,7 +20,7 @@ from .messages import Message, data_head, message_frame
 
 _READ_BYTES: Final = 4 * MAX_CHUNK_BYTES
 _CLOSE_SECONDS: Final = 10.0
-"""For how long a daemon that is stuck is waited for."""
+"""How long a daemon that is stuck is waited for."""
 _HELD_BYTES: Final = 32 * KIB
 
 
@@ -44,7 +44,7 @@ class Channel:
         self._until: float | None = None
 
     def limit(self, seconds: float | None) -> None:
-        """Read for so long, from now on, and no longer; C{None} takes the limit away."""
+        """Stop reading this many seconds from now; C{None} lifts the limit."""
         self._until = None if seconds is None else monotonic() + seconds
         if seconds is None:
             self._wire.settimeout(self._usual)

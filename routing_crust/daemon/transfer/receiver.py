@@ -29,7 +29,10 @@ from .store import Item, Store
 from .sums import Sums
 
 OFFER_SECONDS: Final = 60.0
-"""For a sender to make its offer, which it has ready when it opens the stream; others wait for their turn."""
+"""
+How long a sender may take to make its offer, which is ready when it opens the stream: others wait for their
+turn.
+"""
 
 
 class Declined(TransferError):

@@ -20,9 +20,9 @@ from ..exposer import NOT_REACHED, Exposer
 from .session import DatagramSession
 
 MAX_SESSIONS_OF_PEER: Final = 128
-"""Sessions of one peer with one program; for more, its own that has been idle for longest ends."""
+"""Sessions of one peer with one program; beyond that, its own that has been idle longest ends."""
 MAX_SESSIONS: Final = 512
-"""Those of all peers; for more, one ends of the peer that has most in the /24 or /48 that has most."""
+"""Sessions of all peers; beyond that, one ends of the peer with most in the /24 or /48 with most."""
 OTHERS_NEED_IT: Final = "others need its place"
 OTHERS_HAVE_FEWER: Final = f"all peers together may have {MAX_SESSIONS} here, and no other has more"
 UNREACHABLE: Final = "port unreachable: no program takes datagrams there"

@@ -25,11 +25,11 @@ from .sockets import UdpPort
 
 MAX_SESSIONS: Final = 128
 """
-Sources of one port, but never more than half of C{max_streams}, so that connections have their share; for
-more, the one that has been idle for longest ends.
+Sources of one port, but never more than half of C{max_streams}, so that connections have their share. Beyond
+that, the one that has been idle longest ends.
 """
 HOLD_SECONDS: Final = 1.0
-"""After a stream was refused, for which no new one is opened: a source may send a thousand times a second."""
+"""How long after a refusal no new stream is opened: a source may send a thousand datagrams a second."""
 
 Source: TypeAlias = tuple[str, int]
 

@@ -23,9 +23,9 @@ from ..connections import CarriedConnections
 from .framing import MAX_DATAGRAM_BYTES, DatagramQueue, DatagramReader, frame
 
 ASKING_SECONDS: Final = 30.0
-"""Without a datagram, after which a session ends that was a question and an answer, as of DNS."""
+"""How long a session lasts without a datagram if it was one question and answer, as of DNS."""
 TALKING_SECONDS: Final = 180.0
-"""Likewise, of one that has had more than one each way; both as Linux has them for NAT."""
+"""The same for one with more datagrams each way. Linux has both times for NAT."""
 IDLE: Final = "no datagram came for a while"
 
 
