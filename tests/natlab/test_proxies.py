@@ -17,6 +17,7 @@ from ..daemon.fakes import temporary_directory
 from .home import ROUTER, HomeTestCase, run
 
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=")
+SCRIPT = (sys.executable, "-c", "from routing_crust.daemon.cli import main; main()")
 OUTSIDE = "5.5.5.1"
 SECRET = "s3cr3t"
 PROXY_PORT = 3128
@@ -90,6 +91,21 @@ class OutThroughProxyTests(ProxyLabTestCase):
         for child in (refused, inside):
             self.assertNotIn("wrong-secret", child.out)
             self.assertNotIn(SECRET, child.out)
+
+    async def test_machine_behind_a_proxy_becomes_a_member_and_its_node_joins(self) -> None:
+        home, laptop = (temporary_directory(self) / each for each in ("home", "laptop"))
+        self.on("outside", *SCRIPT, "init", "home", f"--state-dir={home}")
+        outside = self.spawn_on("outside", *TWISTD, "routing-node", f"--state-dir={home}")
+        await outside.wait_for(" contact: ")
+        at = ("--at", f"{OUTSIDE}:5483", f"--state-dir={home}")
+        line = self.on("outside", *SCRIPT, "invite", "laptop", *at)
+        await self.start_proxy()
+        through = ("env", f"HTTPS_PROXY=http://me:{SECRET}@{ROUTER}:{PROXY_PORT}")
+        join = (*through, *SCRIPT, "join", "--proxy=environment", f"--state-dir={laptop}")
+        joined = self.on("one", *join, *line.split())
+        self.assertIn("you are laptop in home; 1 member is reachable", joined)
+        inside = self.spawn_on("one", *through, *TWISTD, "routing-node", f"--state-dir={laptop}")
+        await inside.wait_for("connected .was bootstrapping")
 
     async def test_name_of_a_host_is_resolved_by_the_proxy(self) -> None:
         """This host has no name server, and the proxy's knows the address."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from ...endpoints import Contact, Endpoint
-from ...errors import ConfigurationError, JoinFailed
+from ...errors import ConfigurationError, InvalidEndpoint, JoinFailed
 from ...hosts.contacts import AnyContact
 from ...hosts.interfaces import Place
+from ...hosts.proxies import PROXY_VARIABLES, Proxy, ProxyRules
 from ...identity import Identity, write_identity
 from ...names import Name
 from ...trust.certificate import Ed25519Verifier, SignedCertificate
@@ -66,6 +68,7 @@ def join(options: argparse.Namespace) -> int:
     """Join a network."""
     invitation = invitation_from_text(_line(options.line))
     listen, external = endpoints_of(options)
+    proxy = _proxy(options.proxy)
     _check_room(options.state_dir)
     if isinstance(invitation, Invitation):
         _check_not_expired(invitation)
@@ -74,7 +77,10 @@ def join(options: argparse.Namespace) -> int:
     places = ", ".join(map(str, (*invitation.hosts, *invitation.endpoints)))
     if not options.json:
         sys.stderr.write(f"asking at {places} ...\n")
-    welcome, contact = redeem(invitation, identity, options.nickname or own_nickname(), listen)
+    try:
+        welcome, contact = redeem(invitation, identity, options.nickname or own_nickname(), listen, proxy)
+    except JoinFailed as error:
+        raise JoinFailed(f"{error}{_hint(options.proxy)}") from None
     signed = _certificate(welcome, invitation, identity)
     _check_new_here(options.state_dir, signed.certificate.network)
     contacts = _contacts(welcome, contact)
@@ -83,6 +89,23 @@ def join(options: argparse.Namespace) -> int:
         joined = replace(joined, members=start_daemon(joined.state_dir).members)
     _tell(options, joined)
     return EXIT_OK
+
+
+def _proxy(text: str) -> Proxy:
+    """
+    @raise ConfigurationError: it cannot be used.
+    """
+    try:
+        proxy = Proxy.from_text(text)
+        ProxyRules.of(proxy, os.environ)
+    except InvalidEndpoint as error:
+        raise ConfigurationError("proxy", str(error)) from None
+    return proxy
+
+
+def _hint(proxy: str) -> str:
+    named = next((each for each in PROXY_VARIABLES if os.environ.get(each)), "")
+    return f" ({named} names a proxy: --proxy environment goes through it)" if named and not proxy else ""
 
 
 def _line(words: list[str]) -> str:
@@ -180,6 +203,7 @@ def _write(
             where=where,
             role="node" if signed.certificate.may_be_node else "client",
             contacts=contacts,
+            proxy=options.proxy,
             listen=listen,
             external=external,
         )

@@ -130,6 +130,13 @@ def _add_join(add: Add) -> None:
         metavar="LINE",
         help="what 'routing-crust invite' has printed there; '-' reads it from the standard input",
     )
+    join.add_argument(
+        "--proxy",
+        default="",
+        metavar="URL",
+        help="the proxy to go out through: http://, socks5:// or socks5h:// and HOST:PORT; or 'environment' "
+        "for the one that HTTPS_PROXY names, where others do not see its password",
+    )
     _add_new(join, "; what the invitation says goes before")
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -18,6 +18,7 @@ from ...endpoints import Endpoint
 from ...errors import CannotListen
 from ...hosts.contacts import AnyContact
 from ...hosts.interfaces import Place
+from ...hosts.proxies import Proxy
 from ...identity import Identity
 from ...names import Name
 from ...routing.inviting.redeemer import Redeemer
@@ -25,14 +26,17 @@ from ...timing.steadyclock import steady
 from ...trust.redeeming import Redemption, Welcome
 from ...trust.short_invitation import AnyInvitation, ShortInvitation
 
+_Redeemed: TypeAlias = tuple[Welcome, AnyContact | None]
+
 
 def redeem(
-    invitation: AnyInvitation, identity: Identity, nickname: str, listen: Sequence[Place]
-) -> tuple[Welcome, AnyContact | None]:
+    invitation: AnyInvitation, identity: Identity, nickname: str, listen: Sequence[Place], proxy: Proxy
+) -> _Redeemed:
     """
     Redeem an invitation. It takes the process's reactor, so it can be called once.
 
     @param listen: where to listen meanwhile; empty is the usual port.
+    @param proxy: what to dial through.
     @return: the welcome, and where a member was dialled for it, if one was.
     @raise JoinFailed: nobody has let us in; the text says who was tried, and what to do.
     @raise KeyboardInterrupt: the process was interrupted.
@@ -42,7 +46,9 @@ def redeem(
     outcome: list[Any] = []
 
     def begin() -> None:
-        done = redeem_with(reactor, invitation, identity, nickname, listen)
+        settings = partial(Settings, proxy=proxy, lan_discovery=False, port_mapping=False)
+        attempt = partial(_attempt, reactor, invitation, identity, nickname)
+        done = Deferred.fromCoroutine(_redeem(attempt, settings, listen))
         done.addBoth(outcome.append).addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(begin)
@@ -52,33 +58,26 @@ def redeem(
         raise KeyboardInterrupt
     if isinstance(outcome[0], Failure):
         outcome[0].raiseException()
-    result: tuple[Welcome, AnyContact | None] = outcome[0]
+    result: _Redeemed = outcome[0]
     return result
 
 
-def redeem_with(
-    reactor: Any, invitation: AnyInvitation, identity: Identity, nickname: str, listen: Sequence[Place]
-) -> Deferred[tuple[Welcome, AnyContact | None]]:
-    """As L{redeem}, on a reactor that runs."""
-    return Deferred.fromCoroutine(_redeem(reactor, invitation, identity, nickname, listen))
-
-
 async def _redeem(
-    reactor: Any, invitation: AnyInvitation, identity: Identity, nickname: str, listen: Sequence[Place]
-) -> tuple[Welcome, AnyContact | None]:
+    attempt: Callable[[Settings], Deferred[_Redeemed]],
+    settings: Callable[..., Settings],
+    listen: Sequence[Place],
+) -> _Redeemed:
     places = tuple(listen) or (Endpoint("0.0.0.0", DEFAULT_PORT), Endpoint("::", DEFAULT_PORT))
     try:
-        settings = Settings(listen=places, lan_discovery=False, port_mapping=False)
-        return await _attempt(reactor, settings, invitation, identity, nickname)
+        return await attempt(settings(listen=places))
     except CannotListen:
         # another node has the port: then nobody dials us, and we may still dial
-        settings = Settings(role=Role.CLIENT, listen=(), lan_discovery=False, port_mapping=False)
-        return await _attempt(reactor, settings, invitation, identity, nickname)
+        return await attempt(settings(role=Role.CLIENT, listen=()))
 
 
 def _attempt(
-    reactor: Any, settings: Settings, invitation: AnyInvitation, identity: Identity, nickname: str
-) -> Deferred[tuple[Welcome, AnyContact | None]]:
+    reactor: Any, invitation: AnyInvitation, identity: Identity, nickname: str, settings: Settings
+) -> Deferred[_Redeemed]:
     clock = steady(reactor)
     crust = CrustService(settings, identity, SystemPlatform(reactor))
     attempt = _attempts(invitation, identity.name)

@@ -36,6 +36,10 @@ _CONTACTS: Final = """
 contacts = [
 {contacts}]
 """
+_PROXY: Final = """
+# What connections to the internet go out through.
+proxy = {proxy}
+"""
 _LISTEN: Final = """
 # Where it listens.
 listen = [{listen}]
@@ -72,6 +76,7 @@ def config_text(
     where: str = "",
     role: str = "node",
     contacts: Sequence[AnyContact] = (),
+    proxy: str = "",
     listen: Sequence[Place] = (),
     external: Sequence[Endpoint] = (),
 ) -> str:
@@ -95,6 +100,8 @@ def config_text(
     if contacts:
         rows = "".join(f"    {toml_text(str(each))},\n" for each in contacts)
         parts.append(_CONTACTS.format(contacts=rows))
+    if proxy:
+        parts.append(_PROXY.format(proxy=toml_text(proxy)))
     if role != "client":
         parts.append(_LISTEN.format(listen=_list(listen)) if listen else _DEFAULT_LISTEN)
         parts.append(_EXTERNAL.format(external=_list(external)) if external else _DEFAULT_EXTERNAL)

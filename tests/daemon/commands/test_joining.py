@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from routing_crust.daemon.members.starting import Started
 from routing_crust.daemon.options import Options
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import JoinFailed
+from routing_crust.hosts.proxies import Proxy
 from routing_crust.identity import Identity, load_identity
 from routing_crust.trust.certificate import Ed25519Verifier, MemberRole
 from routing_crust.trust.codec import encode_certificate
@@ -41,6 +43,7 @@ AT = Endpoint("192.0.2.7", 5483)
 class JoinTestCase(CliTestCase):
     """
     @ivar asked: the nicknames with which an invitation was redeemed.
+    @ivar proxies: what was dialled through for each.
     @ivar invited: the nickname that the invitation says; empty if it leaves it open.
     @ivar outcome: what comes of it: an exception, or changes to the welcome.
     """
@@ -52,15 +55,17 @@ class JoinTestCase(CliTestCase):
         self.patch(joining, "redeem", self.redeem)
         self.patch(joining, "own_nickname", lambda: "host")
         self.asked: list[str] = []
+        self.proxies: list[str] = []
         self.outcome: BaseException | dict[str, Any] = {}
         self.roles: tuple[MemberRole, ...] = (MemberRole.NODE,)
         self.invited = ""
         self.begin = time.time() - 60
 
     def redeem(
-        self, invitation: AnyInvitation, identity: Identity, nickname: str, listen: object
+        self, invitation: AnyInvitation, identity: Identity, nickname: str, listen: object, proxy: object
     ) -> tuple[Welcome, Contact | None]:
         self.asked.append(nickname)
+        self.proxies.append(str(proxy))
         if isinstance(self.outcome, BaseException):
             raise self.outcome
         name = identity.name
@@ -112,6 +117,13 @@ class GoodTests(JoinTestCase):
         self.assertEqual(self.run_script("join", ShortInvitation.at(AT).text), 1)
         self.assertIn("this machine is a member of that network already", self.err.getvalue())
         self.assertEqual(self.left(), ["home"])
+
+    def test_proxy_is_dialled_through_and_stands_in_the_settings(self) -> None:
+        url = "http://me:secret@192.0.2.1:3128"
+        self.assertEqual(self.run_script("join", "--proxy", url, self.line()), 0)
+        self.assertEqual(self.proxies, ["http://192.0.2.1:3128"])
+        self.assertEqual(self.settings(self.folder / "home").proxy, Proxy.from_text(url))
+        self.assertNotIn("secret", self.out.getvalue() + self.err.getvalue())
 
     def test_last_line_says_who_one_is(self) -> None:
         self.assertEqual(self.run_script("join", "--nickname=laptop", self.line()), 0)
@@ -210,6 +222,21 @@ class BadTests(JoinTestCase):
     def test_refusals_and_silence_are_one_line(self) -> None:
         self.outcome = JoinFailed("the invitation is not accepted: used up")
         self.assertEqual(self.fails(self.line()), "routing-crust: the invitation is not accepted: used up")
+
+    def test_proxy_that_the_environment_names_is_spoken_of(self) -> None:
+        self.outcome = JoinFailed("nobody has answered")
+        self.patch(os, "environ", {"HTTPS_PROXY": "proxy.example:3128"})
+        self.assertIn(
+            "nobody has answered (HTTPS_PROXY names a proxy: --proxy environment goes through it)",
+            self.fails(self.line()),
+        )
+        self.assertNotIn("HTTPS_PROXY", self.fails("--proxy=environment", self.line()))
+
+    def test_proxy_that_cannot_be_used(self) -> None:
+        self.assertIn("is not a proxy: write http://", self.fails("--proxy=ftp://192.0.2.1", self.line()))
+        self.patch(os, "environ", {"HTTPS_PROXY": "https://proxy.example"})
+        self.assertIn("HTTPS_PROXY", self.fails("--proxy=environment", self.line()))
+        self.assertEqual(self.asked, [])
 
     def test_clock_that_is_a_day_off(self) -> None:
         self.begin = time.time() + 3 * 86400

@@ -8,6 +8,13 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a machine joins through a proxy that its node knows nothing of",
+        "daemon/commands/joining.py",
+        "            proxy=options.proxy,\n",
+        "",
+        ("tests.daemon.commands.test_joining.GoodTests",),
+    ),
+    Mutant(
         "a short invitation names another member",
         "daemon/members/invitation_desk.py",
         "self._endpoints(only_own=True)",
