@@ -18,13 +18,13 @@ from .names import NAME_CHARACTERS, Name
 from .plain_errors import InvalidName, InvalidPairing
 
 MAX_PROTOCOL_CHARACTERS: Final = 64
-"""In the name of a protocol; it bounds the frame that opens a stream."""
+"""Characters in the name of a protocol; they bound the frame that opens a stream."""
 EVERYONE: Final = "*"
 """Stands for every node of the network."""
 DATAGRAMS: Final = "+udp"
-"""After the name of a protocol that is spoken over UDP, where a stream with its datagrams is opened."""
+"""What follows the name of a protocol over UDP when a stream with its datagrams is opened."""
 TAG_PREFIX: Final = "tag:"
-"""Before a tag, which stands for every member that has it in its certificate."""
+"""What stands before a tag, which means every member that has it in its certificate."""
 MAX_SUGGESTIONS: Final = 3
 """Words that are like one that nobody knows."""
 _PORT: Final = re.compile(r"\d{1,5}", re.ASCII)

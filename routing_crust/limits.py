@@ -11,17 +11,17 @@ MIB: Final = 1024 * KIB
 DAY_SECONDS: Final = 24 * 3600
 
 DIAL_TIMEOUT_SECONDS: Final = 10.0
-"""For one dial, from its start to the end of the TLS handshake."""
+"""How long one dial may take, from its start to the end of the TLS handshake."""
 DIAL_STAGGER_SECONDS: Final = 0.25
 """Between the starts of dials that race (RFC 8305)."""
 PUNCH_TIMEOUT_SECONDS: Final = 6.0
 """How long both ends dial each other at the same time to open their NATs."""
 BOOTSTRAP_TIMEOUT_SECONDS: Final = 60.0
-"""For one bootstrap attempt."""
+"""How long one bootstrap attempt may take."""
 EXPECTED_TIMEOUT_SECONDS: Final = 90.0
 """How long to wait for an expected connection."""
 UNREACHABLE_SECONDS: Final = 90.0
-"""After which a peer counts as unreachable, whether a link, a stream, a message or a request waits for it."""
+"""How long a link, a stream, a message or a request waits for a peer before that counts as unreachable."""
 MAX_KEEP_SECONDS: Final = 604800.0
 """The longest that connections may wait for a link when theirs is lost."""
 MAX_DRAIN_SECONDS: Final = 3600.0

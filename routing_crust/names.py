@@ -21,9 +21,9 @@ NAME_BYTES: Final = 32
 NAME_BITS: Final = 8 * NAME_BYTES
 NAME_CHARACTERS: Final = 52
 MIN_PREFIX_CHARACTERS: Final = 8
-"""Of a name, to stand for one that is known."""
+"""Characters of a name that can stand for a known one."""
 PRIVATE_PREFIX: Final = "key:"
-"""Before the name of its authority, the id of a private network."""
+"""What stands before the authority's name in the id of a private network."""
 _ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
 _SPARE_BITS: Final = 5 * NAME_CHARACTERS - NAME_BITS
 _DIGITS: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")

@@ -22,9 +22,11 @@ FIRST_INTERVAL_SECONDS: Final = 1.0
 MAX_INTERVAL: Final = 60.0
 """Seconds between two lines while more and more are left out. After twice as long all is as at first."""
 MAX_PREFIXES: Final = 1024
-"""Causes and prefixes that are remembered; of more the oldest are forgotten."""
+"""Causes and prefixes that are remembered; beyond that the oldest are forgotten."""
 TRACEBACKS_AT_ONCE: Final = 16
-"""For a log of what an application's own code raises: a programmer wants to see the first ones."""
+"""
+Lines at once in a log of what an application's own code raises: a programmer wants to see the first ones.
+"""
 PREFIXES_AT_ONCE: Final = 8
 """Prefixes whose lines a cause may have at once; in the long run it has one line a second."""
 

@@ -27,7 +27,9 @@ from .statement import (
 
 MEMBER_LIFETIME_SECONDS: Final = 90 * DAY_SECONDS
 ISSUER_LIFETIME_SECONDS: Final = 730 * DAY_SECONDS
-"""Of the certificates of admins and inviters: the authority that renews them may be offline for long."""
+"""
+How long certificates of admins and inviters last: the authority that renews them may be offline for long.
+"""
 
 
 class Issuer:

@@ -29,15 +29,15 @@ from .ledger import MAX_OPEN_INVITATIONS, Ledger, LedgerEntry
 
 MAX_SHARED_IN_A_FRAME: Final = 32
 MAX_USERS_IN_AN_ENTRY: Final = 256
-"""Of those who have redeemed an invitation; the others follow in further entries."""
+"""Users of an invitation that one entry may name; the others follow in further entries."""
 USERS_TOLD_AT_ONCE: Final = 48
-"""In an entry, so that a frame of the longest entries is none that a link refuses."""
+"""Users that we put into an entry, so that links take a frame of the longest entries."""
 MAX_INVITERS: Final = 16
-"""Of whose invitations an admin keeps copies."""
+"""Inviters of whose invitations an admin keeps copies."""
 MAX_OVERUSES: Final = 64
 """Users of a copy beyond its uses, which admins that cannot reach each other may add."""
 MAX_USERS_OF_AN_INVITER: Final = 16 * 1024
-"""In all copies of its invitations: more than one may have uses."""
+"""Users in all copies of an inviter's invitations: more than one of these may have uses."""
 
 
 class SharedInvitation(WireMessage, frozen=True):

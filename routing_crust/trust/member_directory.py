@@ -24,7 +24,7 @@ from .codec import encode_certificate
 from .judging import RENEWAL_GRACE_SECONDS
 
 MAX_CERTIFICATES: Final = 8192
-"""Of all members together; of 1 KiB each at most."""
+"""Certificates of all members together, each of 1 KiB at most."""
 CERTIFICATE_ID_BYTES: Final = 8
 BUCKETS: Final = 64
 """Parts of a directory that are compared with those of others, by the first bits of the names."""

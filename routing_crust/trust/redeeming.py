@@ -38,7 +38,9 @@ from .invitation import invitation_id
 
 MAX_REDEEM_BYTES: Final = 512
 MAX_WELCOME_BYTES: Final = 3 * 1024
-"""So that the answer fits into the largest frame before a Hello, and into a control envelope."""
+"""
+The longest welcome: its answer must fit into the largest frame before a Hello, and into a control envelope.
+"""
 MAX_ANSWER_BYTES: Final = MAX_WELCOME_BYTES + 256
 PROOF_BYTES: Final = 32
 MAX_BINDING_BYTES: Final = 64

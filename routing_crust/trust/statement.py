@@ -37,7 +37,7 @@ STATEMENT_LABEL: Final = "statement"
 MAX_STATEMENT_BYTES: Final = 1536
 MAX_NOTE_CHARACTERS: Final = 60
 ID_BYTES: Final = 16
-"""Of the hash that identifies a statement."""
+"""The length of the hash that identifies a statement."""
 
 
 class StatementKind(IntEnum):

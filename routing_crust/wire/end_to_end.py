@@ -18,7 +18,7 @@ MAX_FLIGHTS: Final = 8
 SEAL_BYTES: Final = 16
 """What sealing adds to a plaintext."""
 MAX_DETAIL_CHARACTERS: Final = 200
-"""Of the reason that a handler gives for a refusal."""
+"""Characters of the reason that a handler gives for a refusal."""
 Part = Annotated[int, Meta(ge=0, lt=MAX_MESSAGE_PARTS)]
 Parts = Annotated[int, Meta(ge=1, le=MAX_MESSAGE_PARTS)]
 

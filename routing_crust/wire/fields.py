@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 NONCE_BYTES: Final = 16
 MAX_WIRE_NUMBER: Final = (1 << 63) - 1
 MAX_CERTIFICATE_BYTES: Final = 1024
-"""Of a member's certificate with that of its issuer, so that both fit into a Hello."""
+"""The size of a member's certificate with that of its issuer: both must fit into a Hello."""
 ROSTER_DIGEST_BYTES: Final = 32
 MAX_NETWORK_ID_CHARACTERS: Final = 64
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 from .fields import Certificate, MaybeName, Seconds, WireMessage
 
 MAX_STATEMENTS_IN_A_FRAME: Final = 16
-"""Of a roster: to check them takes some milliseconds."""
+"""Statements of a roster in one frame: checking them takes some milliseconds."""
 MAX_CERTIFICATES_IN_A_FRAME: Final = 16
 SUMMARY_BYTES: Final = 512
 """Of a directory of members: 8 for each of its 64 parts."""

@@ -19,9 +19,9 @@ from ...errors import WireError
 from ..frames import MAX_WINDOW_BYTES
 
 CREDIT_BYTES: Final = 64 * 1024
-"""Worth a CREDIT of its own; so is a quarter of the window."""
+"""Read bytes that are worth a CREDIT of their own; so is a quarter of the window."""
 OVERDUE_BYTES: Final = 512 * 1024
-"""Sent at once, as half of the window is; less may wait until nothing more comes."""
+"""Credit that is sent at once, as half of the window is; less may wait until nothing more comes."""
 
 
 class Phase(Enum):

@@ -26,11 +26,13 @@ from .reconnection import Reconnection
 MAX_SUSPENDED_PEERS: Final = 1024
 """Peers whose streams are suspended."""
 MAX_SUSPENDED_BYTES: Final = 256 * MIB
-"""What is kept for suspended streams of all peers. Of more, the oldest of the peer with most are ended."""
+"""
+What is kept for suspended streams of all peers. Beyond that, the oldest of the peer with most are ended.
+"""
 MAX_LAID_ASIDE: Final = 256
 """
-Peers without a link and without a stream that waits, of whose sessions something is kept. For one more the
-oldest goes of the prefix that has most: each link has a session, and links come and go with free keys.
+Peers without a link and without a stream that waits, of whose sessions something is kept. Beyond that, the
+oldest of the prefix with most goes: each link has a session, and links come and go with free keys.
 """
 MAX_LAID_ASIDE_BYTES: Final = 64 * KIB
 """What is kept for each of them."""

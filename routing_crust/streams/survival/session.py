@@ -27,13 +27,13 @@ from .journal import Journal
 ACK_AFTER_BYTES: Final = 512 * 1024
 """Received bytes after which the peer is told at once how many frames have come."""
 ACK_BESIDE_BYTES: Final = ACK_AFTER_BYTES // 2
-"""With so much, it is told as soon as a frame goes there anyway."""
+"""Received bytes after which the peer is told as soon as a frame goes to it anyway."""
 ACK_AFTER_SECONDS: Final = 1.0
 """With less, the peer is told after this time, so that it need not keep the frames of idle streams."""
 MAX_UNACKNOWLEDGED_FRAMES: Final = 65_536
 """A peer that takes this number of frames and acknowledges none means to fill our memory."""
 FIRST_EPOCH: Final = 1
-"""In which nothing can have been lost."""
+"""The epoch in which nothing can have been lost yet."""
 _FRAME_COST: Final = 64
 """Bytes that keeping a frame costs beside its payload, about."""
 

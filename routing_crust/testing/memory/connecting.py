@@ -69,7 +69,7 @@ class Exchange(Protocol):
         A SYN comes to where it gets to.
 
         @return: who takes it; C{None} if nothing comes back.
-        @raise Refused: it is refused.
+        @raise DialRefused: it is refused.
         """
 
     def join(self, connector: MemoryConnector, other: Host, arrival: Arrival) -> MemoryTransport:
