@@ -112,7 +112,7 @@ class Settings:
         Permission, (), "who may have what is exposed, as protocol=name, with * for every node of the network; nobody else may"
     )
     forward: tuple[Forward, ...] = _several(
-        Forward, (), "protocols of peers to be had at local ports, as endpoint=name/protocol, such as tcp:2222=backup/ssh or udp:5353=home/dns, with 'keep 1h' after it for how long they wait for a lost link; on 127.0.0.1 unless the endpoint has an interface"
+        Forward, (), "local ports that lead to protocols of peers, as endpoint=name/protocol, such as tcp:2222=backup/ssh or udp:5353=home/dns, with 'keep 1h' after it for how long they wait for a lost link; on 127.0.0.1 unless the endpoint has an interface"
     )
     state_dir: Path | None = _plain(
         None, "the folder for the key, the saved contacts and the control socket; none keeps nothing"
@@ -151,18 +151,18 @@ class Settings:
     group_size: int = _number(8, 1, 64, "", "how many nodes nearest to a name are its close group")
     bucket_size: int = _number(8, 1, 64, "", "how many nodes a bucket of the routing table is filled up to")
     max_links: int = _number(256, 1, 65536, "", "links in all")
-    max_unverified_links: int = _number(128, 1, 65536, "", "accepted connections whose link is not confirmed; of more the oldest of the most crowded prefix goes")
+    max_unverified_links: int = _number(128, 1, 65536, "", "accepted connections whose link is not confirmed; beyond that the oldest of the most crowded prefix goes")
     max_handshakes_per_prefix: float = _number(20, 0.1, 65536, "/s", "TLS handshakes begun for one /24 or /48; others wait for their turn")
     max_dials: int = _number(160, 1, 4096, "", "dials at once")
-    max_expected: int = _number(256, 1, 65536, "", "expected connections in all; a quarter is for our own requests, and of those of others, when there are more, the oldest of the peer that asks most goes")
+    max_expected: int = _number(256, 1, 65536, "", "expected connections in all; a quarter is kept for our own requests; when others need more, the oldest of the peer that asks most goes")
     max_clients: int = _number(64, 0, 65536, "", "clients and joining nodes that this node speaks for")
     max_same_prefix_in_bucket: int = _number(2, 1, 1024, "", "nodes of one /24 or /48 in a bucket; does not count for loopback and private addresses")
-    max_same_prefix_in_table: int = _number(10, 1, 65536, "", "nodes of one /24 or /48 in the routing table; likewise")
+    max_same_prefix_in_table: int = _number(10, 1, 65536, "", "nodes of one /24 or /48 in the routing table; does not count for loopback and private addresses")
     max_requests: int = _number(4096, 1, 1_000_000, "", "requests of others that are being handled; more are ignored, so they are asked again")
-    max_requests_per_peer: int = _number(1024, 1, 1_000_000, "", "of these from one peer")
+    max_requests_per_peer: int = _number(1024, 1, 1_000_000, "", "requests of one peer that are being handled")
     max_streams: int = _number(256, 1, 4096, "", "streams that a peer may have opened, and as many that we have opened to it")
     stranger_dials: float = _number(12, 1, 10_000, "/min", "dials to addresses that strangers gave and that have not proven themselves")
-    stranger_dials_per_prefix: float = _number(3, 1, 10_000, "/min", "of these to one /24 or /48; does not count for loopback and private addresses")
+    stranger_dials_per_prefix: float = _number(3, 1, 10_000, "/min", "such dials to one /24 or /48; does not count for loopback and private addresses")
 
     # fmt: on
 

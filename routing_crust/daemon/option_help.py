@@ -86,7 +86,7 @@ _HINTS: Final = {
     "those to NAME.crust to what the peer exposes; on 127.0.0.1 unless the endpoint has an interface",
     "status_page": "show a page of the node's state, links and streams, and metrics there, such as tcp:8053; "
     "on 127.0.0.1 unless the endpoint has an interface, and then with a token",
-    "log_level": f"log nothing that matters less: {', '.join(LEVELS)} (default info)",
+    "log_level": f"the lowest level that is logged: {', '.join(LEVELS)} (default info)",
     "log_format": "how to write a line of the log: text, or json, an object on each line (default text)",
     "help": "show this and exit",
     "version": "show the version and exit",

@@ -131,7 +131,7 @@ class LinksByName(MessagesByName):
         @raise ValueError: there is one.
         """
         if self.stream_layer is not None:
-            raise ValueError("this service has a layer of streams")
+            raise ValueError("this service has a layer of streams already")
         self.stream_layer = layer
         if self._core is not None and self._started:
             self._core.set_stream_layer(layer)

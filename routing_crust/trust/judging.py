@@ -41,12 +41,12 @@ class Problem(Enum):
     OTHER_NAME = "its certificate is another member's"
     BANNED = "it is banned"
     BAD_SIGNATURE = "its certificate is forged or damaged"
-    ISSUER = "who signed its certificate may not issue it"
+    ISSUER = "its certificate comes from somebody who may not issue it"
     NOT_YET = "its certificate is not valid yet"
     EXPIRED = "its certificate has expired"
     REVOKED = "its certificate is revoked"
-    ISSUER_BANNED = "who signed its certificate is banned"
-    ISSUER_REVOKED = "the certificate of who signed its certificate is revoked"
+    ISSUER_BANNED = "the issuer of its certificate is banned"
+    ISSUER_REVOKED = "the certificate of its issuer is revoked"
 
 
 RENEWABLE: Final = frozenset(

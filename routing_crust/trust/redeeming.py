@@ -85,9 +85,11 @@ class RedeemRefusal(IntEnum):
 
 _TEXTS: Final = {
     RedeemRefusal.NONE: "it was redeemed",
-    RedeemRefusal.UNKNOWN: "it is not known there: ask who gave it to you for a new one",
-    RedeemRefusal.EXPIRED: "it has expired: ask who gave it to you for a new one",
-    RedeemRefusal.USED_UP: "it has been used as often as it may be: ask who gave it to you for a new one",
+    RedeemRefusal.UNKNOWN: "it is not known there: ask the person who gave it to you for a new one",
+    RedeemRefusal.EXPIRED: "it has expired: ask the person who gave it to you for a new one",
+    RedeemRefusal.USED_UP: (
+        "it has been used as often as it may be: ask the person who gave it to you for a new one"
+    ),
     RedeemRefusal.NICKNAME_TAKEN: (
         "another member has this nickname: choose another with --nickname, or, if the invitation says it, "
         "ask for a new one"
@@ -97,7 +99,7 @@ _TEXTS: Final = {
     RedeemRefusal.TOO_MANY: "too many tries have come from your network: wait a minute",
     RedeemRefusal.CANNOT_ISSUE: "your inviter cannot let anybody in: the log there says why",
     RedeemRefusal.OTHER_NETWORK: "the node there is of another network",
-    RedeemRefusal.VOID: "who gave it to you has taken it back: ask for a new one",
+    RedeemRefusal.VOID: "the person who gave it to you has taken it back: ask for a new one",
 }
 
 

@@ -136,7 +136,7 @@ class JudgingTests(SynchronousTestCase):
                 "clock",
                 {"membership": {"problem_kind": "not_yet"}},
                 WARN,
-                "by it the certificate of this node is of the future",
+                "by this clock the certificate of this node is not valid yet",
             ),
             ("clock", {"clock_offset_seconds": 9.0}, OK, "it agrees with that of the peers"),
             ("clock", {}, OK, "not known: there is no peer to compare it with"),

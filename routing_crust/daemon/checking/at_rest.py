@@ -88,5 +88,5 @@ def _of_clock(signed: SignedCertificate, roster: Roster, now: float) -> list[Fin
     lead = max(times) - now
     if lead <= MAX_LEAD_SECONDS:
         return []
-    text = f"it is {duration(lead)} behind, or more: the files here have been signed after what it says"
+    text = f"it is {duration(lead)} behind, or more: files here were signed later than it shows"
     return [Finding(CLOCK, WARN, text, SET_THE_CLOCK)]

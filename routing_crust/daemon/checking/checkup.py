@@ -294,7 +294,9 @@ def _clock(status: Mapping[str, Any]) -> Finding:
     ahead = status.get("clock_offset_seconds")
     if status.get("membership", {}).get("problem_kind") == NOT_YET:
         # a node that accepts nobody's certificate compares its clock with nobody's
-        return Finding(CLOCK, WARN, "by it the certificate of this node is of the future", SET_THE_CLOCK)
+        return Finding(
+            CLOCK, WARN, "by this clock the certificate of this node is not valid yet", SET_THE_CLOCK
+        )
     if ahead is None:
         return Finding(CLOCK, OK, "not known: there is no peer to compare it with")
     if abs(ahead) > MAX_CLOCK_OFFSET_SECONDS:

@@ -165,7 +165,7 @@ def _certificate(welcome: Welcome, invitation: AnyInvitation, identity: Identity
         return signed
     if found.problem in (Problem.NOT_YET, Problem.EXPIRED):
         raise JoinFailed(f"the certificate that came does not hold ({found}): set the clock of this machine")
-    raise JoinFailed(f"the certificate that came does not hold: {found}. Tell who has invited you")
+    raise JoinFailed(f"the certificate that came does not hold: {found}. Tell the person who invited you")
 
 
 def _contacts(welcome: Welcome, proven: AnyContact | None) -> tuple[AnyContact, ...]:

@@ -29,7 +29,7 @@ AT_ONCE: Final = {
     "max_same_prefix_in_bucket": "those that are in a bucket stay",
     "max_same_prefix_in_table": "those that are in the table stay",
     "max_streams": "for peers that get a link from then on and have no streams",
-    "max_unverified_links": "of more the oldest of the most crowded prefix goes with the next that comes",
+    "max_unverified_links": "beyond it the oldest of the most crowded prefix goes with the next that comes",
     "nicknames": "wherever a name is asked for from then on, and in the forwards and permissions of the file",
     "outbox_memory": "what waits stays",
     "port_guessing": "from the next attempt on",

@@ -77,7 +77,7 @@ def _of_node(status: Status) -> Iterator[Family]:
     version = str(status.get("version", ""))
     yield gauge("build_info", "The version of routing-crust; always 1.", ((version,), 1), labels=("version",))
     if "uptime" in status:
-        yield _number("uptime_seconds", "Since the start of the daemon.", status["uptime"])
+        yield _number("uptime_seconds", "Seconds since the start of the daemon.", status["uptime"])
     state = status.get("state")
     yield gauge(
         "state",
@@ -160,7 +160,9 @@ def _of_relay(status: Status) -> Iterator[Family]:
     if relay is None:
         return
     yield _number("relay_waiting_messages", "Messages of others that wait to be relayed.", relay["waiting"])
-    yield _number("relay_waiting_bytes", "What these take.", relay["waiting_bytes"])
+    yield _number(
+        "relay_waiting_bytes", "Bytes of messages of others that wait to be relayed.", relay["waiting_bytes"]
+    )
     yield _counter(
         "relay_dropped_messages",
         "Messages of others that were dropped because too much was waiting.",
@@ -180,7 +182,7 @@ def _of_streams(status: Status) -> Iterator[Family]:
     )
     yield _number(
         "streams_suspended",
-        "Those that wait for another link.",
+        "Open connections of local programs that wait for another link.",
         sum(bool(each["suspended"]) for each in streams),
     )
     carried = [(kind, status["carried"].get(kind, {})) for kind in STREAM_KINDS]
@@ -192,7 +194,7 @@ def _of_streams(status: Status) -> Iterator[Family]:
     )
     yield _counter(
         "stream_bytes",
-        "What they have carried.",
+        "Bytes that connections of local programs have carried since the start.",
         (
             ((kind, direction), float(each.get(direction, 0)))
             for kind, each in carried

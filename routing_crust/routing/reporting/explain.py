@@ -120,7 +120,7 @@ def explain(
     @param reason: why the tunnel to it has its relay; empty if there is none.
     """
     if name == node.name:
-        return Explanation(str(name), False, "this is the name of this very node")
+        return Explanation(str(name), False, "this is this node's own name")
     history = node.crust.history.of(name)
     peer = links.peer(name)
     now = node.clock.seconds()

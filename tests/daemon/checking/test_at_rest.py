@@ -89,7 +89,7 @@ class CredentialsTests(CliTestCase):
         wrong = Finding(
             "clock",
             WARN,
-            "it is 5 h 0 min behind, or more: the files here have been signed after what it says",
+            "it is 5 h 0 min behind, or more: files here were signed later than it shows",
             SET_THE_CLOCK,
         )
         self.assertEqual(self.found(NOW - 5 * 3600, runs=True), [wrong])

@@ -163,7 +163,7 @@ class ExplainTests(SynchronousTestCase):
         self.net.heal()
 
     def test_stopped_service_and_own_name_are_explained(self) -> None:
-        self.assertEqual(self.explain(self.one, self.one).summary, "this is the name of this very node")
+        self.assertEqual(self.explain(self.one, self.one).summary, "this is this node's own name")
         self.net.stop()
         self.assertEqual(self.explain(self.one, self.two).summary, "this node is not running")
 
