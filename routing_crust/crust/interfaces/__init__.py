@@ -6,7 +6,7 @@ and whether it is allowed, the layer above decides by a Hello, before it calls L
 the link is limited to C{hello_timeout} seconds and C{MAX_UNVERIFIED_BYTES} bytes.
 """
 
-from .account import account_of
+from .account import account_by_prefix, account_of, prefix_of
 from .crust import Guess, ICrust, Rendezvous
 from .events import ICrustEvents
 from .link import ANSWER_WITHIN_SECONDS, ILink, IRoundTrip
@@ -19,5 +19,7 @@ __all__ = [
     "ILink",
     "IRoundTrip",
     "Rendezvous",
+    "account_by_prefix",
     "account_of",
+    "prefix_of",
 ]

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final, Protocol
 
-from ...crust.interfaces import ILink
+from ...crust.interfaces import ILink, account_by_prefix
 from ...endpoints import Direction, is_local_only
 from ...names import Name
 from ...wire.messages import Envelope, LinkUse
-from ..accounts import account_by_prefix
 from ..links.peer import Peer
 from ..mixed_groups import UNCOUNTED, Networks, network_of
 from ..node import Node

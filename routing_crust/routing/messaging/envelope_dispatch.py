@@ -12,7 +12,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from ...config import names_in
-from ...crust.interfaces import ILink
+from ...crust.interfaces import ILink, account_by_prefix, prefix_of
 from ...errors import WireError
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
@@ -20,7 +20,6 @@ from ...quietlog import QuietLog
 from ...timing.account_rates import AccountRates
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import Envelope, EnvelopeKind, Signed
-from ..accounts import account_by_prefix, prefix_of
 from ..control import EnvelopeHandler
 from ..node import Node
 from .envelopes import SELF_PROVING, holds

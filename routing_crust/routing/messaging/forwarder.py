@@ -27,7 +27,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec.structs import replace
 from twisted.logger import Logger
 
-from ...crust.interfaces import ILink
+from ...crust.interfaces import ILink, account_by_prefix, prefix_of
 from ...endpoints import PathKind
 from ...errors import WireError
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_ATTEMPTS, MAX_CONTROL_BURST
@@ -37,7 +37,6 @@ from ...timing.account_rates import AccountRates
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
-from ..accounts import account_by_prefix, prefix_of
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, DuplicateFilter

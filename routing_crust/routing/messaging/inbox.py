@@ -16,11 +16,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ...crust.interfaces import account_by_prefix, prefix_of
 from ...errors import WireError
 from ...names import NAME_BYTES, Name
 from ...quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ...wire.end_to_end import AckStatus, Flavour, MessagePart
-from ..accounts import account_by_prefix, prefix_of
 from ..events import Message
 from ..node import Node
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, Freshness, SenderWindows

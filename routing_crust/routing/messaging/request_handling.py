@@ -22,7 +22,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...crust.interfaces import ILink
+from ...crust.interfaces import ILink, account_by_prefix
 from ...errors import RefusalReason, RequestRefused
 from ...limits import MAX_ATTEMPTS, MAX_EXTENDED_WAIT_SECONDS
 from ...names import Name
@@ -31,7 +31,6 @@ from ...timing.deadlines import Deadlines
 from ...timing.shares import Account, Amounts
 from ...wire.codec import encode
 from ...wire.end_to_end import MAX_DETAIL_CHARACTERS, AckStatus, Refusal, Working
-from ..accounts import account_by_prefix
 from ..events import Request
 from ..node import Node
 from .transmission import Transmission

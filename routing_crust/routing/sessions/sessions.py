@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from twisted.logger import Logger
 
-from ...crust.interfaces import ILink
+from ...crust.interfaces import ILink, account_by_prefix, prefix_of
 from ...crust.key_agreement import KeyAgreementFailed
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
@@ -28,7 +28,6 @@ from ...timing.shares import OURSELVES, Account, SharedWindow
 from ...wire.codec import decode, encode
 from ...wire.end_to_end import SealedPacket, SessionFlight, SessionUnknown
 from ...wire.messages import Envelope, EnvelopeKind
-from ..accounts import account_by_prefix, prefix_of
 from ..node import Node
 from .handshake import Flight, Handshake
 from .offers import HandshakeOffer, HandshakeOffers

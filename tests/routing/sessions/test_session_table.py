@@ -7,9 +7,9 @@ from typing import cast
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust.crust.interfaces import account_by_prefix
 from routing_crust.crust.key_agreement import IKeyAgreement
 from routing_crust.names import Name
-from routing_crust.routing.accounts import account_by_prefix
 from routing_crust.routing.sessions import offers, session_table
 from routing_crust.routing.sessions.handshake import Handshake
 from routing_crust.routing.sessions.keys import OpeningKeys, SealingKeys

@@ -15,14 +15,13 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
 from ....config import OUTBOX_OVERHEAD_BYTES
-from ....crust.interfaces import ILink
+from ....crust.interfaces import ILink, account_by_prefix, prefix_of
 from ....errors import LimitReached, NotConnected, ServiceStopped, WireError
 from ....names import Name
 from ....quietlog import QuietLog
 from ....timing.eventual import EventualQueue
 from ....timing.timers import cancel
 from ....wire.end_to_end import AckPart, AckStatus, Flavour, MessagePart
-from ...accounts import account_by_prefix, prefix_of
 from ...node import Node
 from ..fragmentation import Reassembler
 from .attempts import MessageAttempts
