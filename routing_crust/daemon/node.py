@@ -20,7 +20,6 @@ from .. import __version__
 from ..config import Settings
 from ..crust.accept.descriptors import raise_descriptor_limit
 from ..errors import RoutingCrustError
-from ..identity import load_or_create_identity
 from ..routing.service import RoutingService
 from ..trust.state_files import load_authority
 from .control.inbox import DaemonInbox
@@ -35,7 +34,7 @@ from .live.drain import Drain
 from .live.source import Configuration, SettingsSource
 from .logs import LoggingService
 from .members.administration import Administration
-from .members.credentials import certified_settings, load_membership
+from .members.credentials import certified_settings, load_membership, own_or_new_identity
 from .members.invitation_desk import InvitationDesk
 from .members.member_book import MemberBook
 from .members.moving_in import discard_unfinished
@@ -45,7 +44,7 @@ from .operator_log import OperatorLog
 from .page.snapshot import NodeSource, Served
 from .proxy.server import ProxyServer
 from .signals import DaemonSignals
-from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
+from .state_directory import StateLock, prepare_state_dir, socket_path
 from .systemd.supervision import Supervision, Systemd
 
 
@@ -149,7 +148,7 @@ class NodeService(LoggingService):
         self._signals = DaemonSignals(self._reactor)
         path = socket_path(self._state_dir)
         self._lock = StateLock(self._state_dir)
-        identity = load_or_create_identity(key_path(self._state_dir))
+        identity = own_or_new_identity(self._state_dir)
         network = self.settings.network
         book = self._book = MemberBook(self._state_dir, network, self._clock)
         membership = load_membership(self._state_dir, network, identity, book)

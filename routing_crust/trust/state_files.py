@@ -57,7 +57,8 @@ _MAX_ROSTER_FILE_BYTES: Final = (
     * MAX_STATEMENT_BYTES
     * (MAX_STATEMENTS_OF_THE_AUTHORITY + MAX_ADMINS_IN_ROSTER * MAX_STATEMENTS_OF_AN_ADMIN)
 )
-_ADVICE: Final = "restore it from a copy, or have this machine invited again"
+INVITED_AGAIN: Final = "have this machine invited again"
+_ADVICE: Final = f"restore it from a copy, or {INVITED_AGAIN}"
 
 
 def read_certificate(state_dir: Path, verifier: Verifier) -> SignedCertificate:

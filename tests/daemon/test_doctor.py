@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import __version__
 from routing_crust.daemon.checking import contacts
+from routing_crust.daemon.checking.at_rest import of_key
 from routing_crust.daemon.checking.checkup import (
     FAIL,
     OK,
@@ -26,7 +27,7 @@ from routing_crust.daemon.checking.checkup import (
     finding_text,
     of_contacts,
     of_descriptors,
-    of_files,
+    of_file,
     of_interfaces,
     of_membership,
     of_status,
@@ -209,21 +210,41 @@ class JudgingTests(SynchronousTestCase):
 
 
 class FilesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = temporary_directory(self)
+        self.key = self.folder / "key.pem"
+
     def test_files_that_others_may_read_are_failures_with_the_command_that_helps(self) -> None:
-        folder = temporary_directory(self)
-        missing = of_files(folder, os.geteuid())
-        self.assertEqual([each.verdict for each in missing], [OK, FAIL])
-        create_identity(folder / "key.pem")
-        self.assertEqual([each.verdict for each in of_files(folder, os.geteuid())], [OK, OK])
-        (folder / "key.pem").chmod(0o640)
-        _, key = of_files(folder, os.geteuid())
-        self.assertEqual((key.verdict, key.advice), (FAIL, f"run 'chmod 600 {folder}/key.pem'"))
+        self.assertEqual(of_file("state directory", self.folder, os.geteuid()).verdict, OK)
+        create_identity(self.key)
+        self.assertEqual(of_key(self.folder, os.geteuid()).verdict, OK)
+        self.key.chmod(0o640)
+        found = of_key(self.folder, os.geteuid())
+        self.assertEqual((found.verdict, found.advice), (FAIL, f"run 'chmod 600 {self.key}'"))
 
     def test_files_of_another_user_are_failures(self) -> None:
-        folder = temporary_directory(self)
-        found, _ = of_files(folder, os.geteuid() + 1)
+        found = of_file("state directory", self.folder, os.geteuid() + 1)
         self.assertEqual((found.verdict, "another user's" in found.text), (FAIL, True))
-        self.assertEqual(of_files(folder, 0)[0].verdict, OK, "root may look at anybody's")
+        found = of_file("state directory", self.folder, 0)
+        self.assertEqual(found.verdict, OK, "root may look at anybody's")
+
+    def failure_of_key(self) -> str:
+        found = of_key(self.folder, os.geteuid())
+        self.assertEqual(found.verdict, FAIL)
+        return found.text
+
+    def test_key_that_is_damaged_or_gone_is_a_failure_with_what_helps(self) -> None:
+        self.assertIn("there is no key file", self.failure_of_key())
+        self.assertIn("start the daemon once", self.failure_of_key())
+        self.key.touch(0o600)
+        self.assertIn("is damaged", self.failure_of_key())
+        self.assertIn("start under a new name", self.failure_of_key())
+        # a new key would be no help to a member
+        (self.folder / "certificate").touch()
+        self.assertIn("is damaged", self.failure_of_key())
+        self.assertIn("have this machine invited again", self.failure_of_key())
+        self.key.unlink()
+        self.assertIn("restore it from a copy, or have this machine invited", self.failure_of_key())
 
 
 class DoctorTests(CliTestCase):

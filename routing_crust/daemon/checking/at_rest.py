@@ -20,12 +20,26 @@ from ...trust.judging import judge, standing
 from ...trust.networks import is_private
 from ...trust.roster import Roster
 from ...trust.state_files import load_certificate, load_roster
+from ..members.credentials import own_identity
 from ..state_directory import key_path
 from ..text import duration
-from .checkup import CLOCK, FAIL, OK, SET_THE_CLOCK, WARN, Finding, of_membership
+from .checkup import CLOCK, FAIL, OK, SET_THE_CLOCK, WARN, Finding, of_file, of_membership
 
 MAX_LEAD_SECONDS: Final = 60.0
 """By how much an admin's clock may be ahead of ours before one of the two is called wrong."""
+
+
+def of_key(state_dir: Path, user: int) -> Finding:
+    """The key file: whose it is, who may read it, and whether the daemon can use it."""
+    path = key_path(state_dir)
+    found = of_file("key file", path, user)
+    if found.verdict == FAIL and path.exists():
+        return found
+    try:
+        own_identity(state_dir)
+    except KeyFileError as error:
+        return Finding("key file", FAIL, str(error))
+    return found
 
 
 def of_credentials(state_dir: Path, network: str, now: float, daemon_runs: bool) -> list[Finding]:

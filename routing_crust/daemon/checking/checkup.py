@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ...limits import DAY_SECONDS
-from ..state_directory import key_path
 from ..text import duration, network_text
 
 OK: Final = "ok"
@@ -67,31 +66,25 @@ class Interface(NamedTuple):
     mtu: int
 
 
-def of_files(state_dir: Path, user: int) -> list[Finding]:
+def of_file(check: str, path: Path, user: int) -> Finding:
     """
-    The state directory and the key file: whose they are, and who may read them.
+    A file or folder of the daemon: whose it is, and who may read it.
 
     @param user: who looks. Root may look at anybody's.
     """
-    found = []
-    for check, path in (("state directory", state_dir), ("key file", key_path(state_dir))):
-        try:
-            status = path.stat()
-        except OSError as error:
-            problem = f"{path}: {error.strerror}"
-            found.append(Finding(check, FAIL, problem, "start the daemon once, or say --state-dir"))
-            continue
-        mode = stat.S_IMODE(status.st_mode)
-        # its mode may be right, and yet the daemon could not read it
-        if user not in (status.st_uid, ROOT):
-            text = f"{path} is another user's"
-            found.append(Finding(check, FAIL, text, "run this as that user, or chown it"))
-        elif mode & 0o077:
-            advice = f"run 'chmod {'700' if stat.S_ISDIR(status.st_mode) else '600'} {path}'"
-            found.append(Finding(check, FAIL, f"{path} has mode {mode:04o}: others may read it", advice))
-        else:
-            found.append(Finding(check, OK, f"{path}, mode {mode:04o}"))
-    return found
+    try:
+        status = path.stat()
+    except OSError as error:
+        advice = "start the daemon once, or say --state-dir"
+        return Finding(check, FAIL, f"{path}: {error.strerror}", advice)
+    mode = stat.S_IMODE(status.st_mode)
+    # its mode may be right, and yet the daemon could not read it
+    if user not in (status.st_uid, ROOT):
+        return Finding(check, FAIL, f"{path} is another user's", "run this as that user, or chown it")
+    if mode & 0o077:
+        advice = f"run 'chmod {'700' if stat.S_ISDIR(status.st_mode) else '600'} {path}'"
+        return Finding(check, FAIL, f"{path} has mode {mode:04o}: others may read it", advice)
+    return Finding(check, OK, f"{path}, mode {mode:04o}")
 
 
 def of_status(

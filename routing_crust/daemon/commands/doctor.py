@@ -14,6 +14,7 @@ from typing import Any, Final
 from ... import __version__
 from ...endpoints import Endpoint
 from ...plain_errors import ConfigurationError
+from ..checking.at_rest import of_credentials, of_key, of_ports
 from ..checking.checkup import (
     CLOCK,
     FAIL,
@@ -25,7 +26,7 @@ from ..checking.checkup import (
     finding_text,
     of_contacts,
     of_descriptors,
-    of_files,
+    of_file,
     of_interfaces,
     of_membership,
     of_status,
@@ -47,7 +48,8 @@ _MULTICAST: Final = 0x1000
 def doctor(options: argparse.Namespace) -> int:
     """Print the findings."""
     state_dir = state_dir_of(options)
-    found, runs = of_files(state_dir, os.geteuid()), True
+    user, runs = os.geteuid(), True
+    found = [of_file("state directory", state_dir, user), of_key(state_dir, user)]
     try:
         with connect(options) as client:
             found += _of_daemon(client)
@@ -127,7 +129,6 @@ def _of_settings(config: Path, state_dir: Path, daemon_runs: bool) -> list[Findi
     # loads all that settings are made of, for which the other commands need not wait
     from ...config import Settings
     from ...hosts.proxies import ProxyRules
-    from ..checking.at_rest import of_credentials, of_ports
     from ..checking.contacts import check_contacts
 
     settings = Settings.from_toml(config)

@@ -5,6 +5,7 @@ change.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Final, TypeVar
 from twisted.logger import Logger
 
 from ...config import Role, Settings
-from ...identity import Identity
+from ...errors import KeyFileError
+from ...identity import Identity, create_identity, load_identity
 from ...routing.private.membership import Keepers, Membership
 from ...trust.networks import is_private
 from ...trust.roster import Roster
 from ...trust.state_files import (
     BEACON_FILE,
+    CERTIFICATE_FILE,
+    INVITED_AGAIN,
     load_authority,
     load_beacon_secret,
     load_certificate,
@@ -28,10 +32,40 @@ from ...trust.state_files import (
     save_certificate,
     save_roster,
 )
+from ..state_directory import key_path
 from .member_book import MemberBook
 
+_START_OR_SAY: Final = "start the daemon once, or say --state-dir"
 _log: Final = Logger(namespace="routing_crust.daemon.members")
 _Value = TypeVar("_Value")
+
+
+def own_identity(state_dir: Path) -> Identity:
+    """
+    The key of a node that has started before.
+
+    @raise KeyFileError: the key is gone, or cannot be used.
+    """
+    path, is_member = key_path(state_dir), _is_member(state_dir)
+    if not os.path.lexists(path):
+        advice = f"restore it from a copy, or {INVITED_AGAIN}" if is_member else _START_OR_SAY
+        raise KeyFileError(f"there is no key file {path}: {advice}")
+    return load_identity(path, if_lost=INVITED_AGAIN) if is_member else load_identity(path)
+
+
+def own_or_new_identity(state_dir: Path) -> Identity:
+    """
+    The key of a node, made if there is none; but beside a certificate, which is for one key, none is made.
+
+    @raise KeyFileError: the key is gone, cannot be used, or cannot be written.
+    """
+    path = key_path(state_dir)
+    is_new = not os.path.lexists(path) and not _is_member(state_dir)
+    return create_identity(path) if is_new else own_identity(state_dir)
+
+
+def _is_member(state_dir: Path) -> bool:
+    return os.path.lexists(state_dir / CERTIFICATE_FILE)
 
 
 def load_membership(

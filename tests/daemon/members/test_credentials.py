@@ -8,10 +8,11 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
 from routing_crust import Role, Settings
-from routing_crust.daemon.members.credentials import certified_settings, load_membership
+from routing_crust.daemon.members.credentials import certified_settings, load_membership, own_or_new_identity
 from routing_crust.daemon.members.member_book import WRITE_DELAY_SECONDS, MemberBook
+from routing_crust.daemon.state_directory import key_path
 from routing_crust.endpoints import Endpoint
-from routing_crust.errors import TrustFileError
+from routing_crust.errors import KeyFileError, TrustFileError
 from routing_crust.identity import Identity
 from routing_crust.routing.private.membership import Membership
 from routing_crust.trust.certificate import MemberRole
@@ -56,6 +57,14 @@ class CredentialsTests(CliTestCase):
         membership = load_membership(self.folder, self.network, self.identity)
         assert membership is not None
         return membership
+
+    def test_no_new_key_is_made_beside_a_certificate(self) -> None:
+        error = self.assertRaises(KeyFileError, own_or_new_identity, self.folder)
+        self.assertIn("restore it from a copy, or have this machine invited again", str(error))
+        self.assertFalse(key_path(self.folder).exists())
+        (self.folder / "certificate").unlink()
+        made = own_or_new_identity(self.folder)
+        self.assertEqual(own_or_new_identity(self.folder).name, made.name)
 
     def test_open_network_needs_no_credentials(self) -> None:
         self.assertIsNone(load_membership(self.folder, "home", self.identity))

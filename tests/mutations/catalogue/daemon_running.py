@@ -15,6 +15,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.commands.test_joining.GoodTests",),
     ),
     Mutant(
+        "a member without its key gets a new one",
+        "daemon/members/credentials.py",
+        "not os.path.lexists(path) and not _is_member(state_dir)",
+        "not os.path.lexists(path)",
+        (
+            "tests.daemon.members.test_credentials.CredentialsTests.test_no_new_key_is_made_beside_a_certificate",
+        ),
+    ),
+    Mutant(
         "a short invitation names another member",
         "daemon/members/invitation_desk.py",
         "self._endpoints(only_own=True)",
@@ -341,8 +350,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the doctor finds keys well that others may read",
         "daemon/checking/checkup.py",
-        "elif mode & 0o077:",
-        "elif False:",
+        "if mode & 0o077:",
+        "if False:",
         ("tests.daemon.test_doctor.FilesTests",),
     ),
     Mutant(
