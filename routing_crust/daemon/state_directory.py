@@ -121,7 +121,7 @@ class StateLock:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # who held it may have removed it just before we locked it; then the name is free again
+                # its holder may have removed it just before we locked it; then the name is free again
                 if self._is_there(descriptor):
                     os.ftruncate(descriptor, 0)
                     os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)

@@ -61,8 +61,8 @@ class RoutingService(LinksByName, Service):
     @ivar node_name: the node's L{Name}. (C{name} is what Twisted calls the service.)
     @ivar clock: the clock that was given, as a L{SteadyClock<routing_crust.timing.steadyclock.SteadyClock>}.
     @ivar random: the source of all randomness.
-    @ivar incarnation: the number of the last start. It grows with each, so that peers notice a restart; who
-        keeps it elsewhere than in C{state_dir} may set it before a start.
+    @ivar incarnation: the number of the last start. It grows with each, so that peers notice a restart; a
+        program that keeps it elsewhere than in C{state_dir} may set it before a start.
     """
 
     def __init__(

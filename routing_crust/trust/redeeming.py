@@ -75,7 +75,7 @@ class RedeemRefusal(IntEnum):
     """The inviter may issue no certificates, or cannot write its list of invitations."""
     OTHER_NETWORK = 9
     VOID = 10
-    """Who has made it has taken it back."""
+    """Its inviter has taken it back."""
 
     @property
     def text(self) -> str:

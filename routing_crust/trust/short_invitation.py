@@ -1,10 +1,10 @@
 """
 Short invitations, to be read out and typed: 18 characters for an IPv4 address with the usual port.
 
-They say one address of the inviter, and 50 random bits; who redeems one learns everything else there, proven
-by the secret that scrypt makes of these bits. The inviter keeps that secret, as that of any other invitation.
-They can be guessed at the inviter only, which counts tries; who answers at its address in its place sees a
-proof, and would have to run scrypt 2^49 times before the invitation ends.
+They say one address of the inviter, and 50 random bits; the node that redeems one learns everything else
+there, proven by the secret that scrypt makes of these bits. The inviter keeps that secret, as that of any
+other invitation. They can be guessed at the inviter only, which counts tries; an impostor at its address sees
+a proof, and would have to run scrypt 2^49 times before the invitation ends.
 
 The characters are base32, in any case and with any dashes and spaces: the 4 or 16 bytes of the address, the 2
 of a port other than the usual one, the 50 bits, and at least 6 bits that check them. The length says which.

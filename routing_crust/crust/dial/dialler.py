@@ -136,7 +136,7 @@ class Dialler:
 
     def _race(self, shared: _SharedRace, peer: Name | None, token: bytes) -> Race:
         def dial(endpoint: Endpoint) -> Deferred[ILink]:
-            # who has just told us to dial is there, whatever happened before
+            # a peer that has just told us to dial is there, whatever happened before
             wait = 0.0 if token else self._backoff.wait(endpoint, peer)
             if wait > 0:
                 raise DialFailed(f"it failed recently and is left alone for {wait:.1f} s more")

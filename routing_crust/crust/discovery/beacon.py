@@ -3,8 +3,8 @@ The beacon: finds nodes on the local network, and lets them find us, by multicas
 
 A node that looks for others sends a SEEK, less and less often, until it is in the network; the others send an
 ANSWER after a short random wait, so that they do not answer all at once, and none when enough others have
-answered already. A SEEK that is repeated shows that those answers did not help: who kept silent answers it.
-L{routing_crust.crust.discovery.packet} has the format. A host without multicast has no beacon.
+answered already. A SEEK that is repeated shows that those answers did not help: nodes that kept silent answer
+it. L{routing_crust.crust.discovery.packet} has the format. A host without multicast has no beacon.
 
 Keys are free, so everything here is limited by the address that a datagram came from
 (L{routing_crust.crust.discovery.beacon_limits}).

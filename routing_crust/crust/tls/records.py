@@ -1,8 +1,9 @@
 """
 Counts the records in the ciphertext of a TLS session, by the lengths in their headers, which are in clear.
 
-Who knows how many whole records OpenSSL has been given need not ask it for more than there is. A header that
-no record of application data can have counts at once: OpenSSL has to see it, whatever length it names.
+With the number of whole records that OpenSSL has been given, it need not be asked for more than there is. A
+header that no record of application data can have counts at once: OpenSSL has to see it, whatever length it
+names.
 """
 
 from __future__ import annotations

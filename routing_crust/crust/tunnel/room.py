@@ -2,9 +2,9 @@
 The room for carried tunnels: how much memory they may take, and which of them makes room for another one.
 
 A tunnel is on the account of the peer that asked for it, by the link that it asked by. Its far end is chosen
-by that peer, so it counts for nothing: who opens tunnels to a node takes none of that node's share. When the
-memory is taken, the account that holds most makes room. Within its own share a peer may have a tunnel for
-which somebody waits replace one that is idle, or that its routing table merely likes to have.
+by that peer, so it counts for nothing: tunnels that are opened to a node take nothing of that node's share.
+When the memory is taken, the account that holds most makes room. Within its own share a peer may have a
+tunnel for which somebody waits replace one that is idle, or that its routing table merely likes to have.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ def add_administration_commands(add: Add, add_where: Callable[[argparse.Argument
         "role",
         "change what a member of the private network may do",
         "A greater role includes the smaller ones: node, relay, invite, admin. Only where the authority key "
-        "is, members are made inviters or admins, or lose that. Who loses a role cannot show its old "
-        "certificate any more.",
+        "is, members are made inviters or admins, or lose that. A member that loses a role cannot show "
+        "its old certificate any more.",
     )
     role.add_argument("member", metavar="MEMBER", help=_WHO)
     role.add_argument("roles", nargs="+", choices=ROLES, metavar="ROLE", help=f"one of {', '.join(ROLES)}")

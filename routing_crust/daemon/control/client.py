@@ -160,7 +160,8 @@ class ControlClient:
 
     def _wait(self, timeout: float, waiting: Callable[[float], object]) -> None:
         began = monotonic()
-        # not select(), which knows no descriptor above 1,023: who starts us may have left many open
+        # not select(), which knows no descriptor above 1,023: the program that starts us may have left many
+        # open
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         while not poll.poll(1000 * min(TELL_SECONDS, timeout)):

@@ -121,7 +121,7 @@ def plain_uri(uri: bytes) -> bytes:
 
 def _located(address: bytes) -> Callable[[IResponse], IResponse]:
     def resolve(response: IResponse) -> IResponse:
-        # who follows a redirect knows the URI that it asked for, and no rules for its scheme
+        # a program that follows a redirect knows the URI that it asked for, and no rules for its scheme
         found = response.headers.getRawHeaders(b"location")
         if found:
             response.headers.setRawHeaders(b"location", [urljoin(address, each) for each in found])

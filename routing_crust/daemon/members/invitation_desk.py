@@ -283,7 +283,7 @@ class InvitationDesk:
             return RedeemAnswer(RedeemRefusal.UNKNOWN)
         inviter = self._own if entry.inviter is None else entry.inviter
         attempt = Redemption(redeem.network, inviter, entry.secret, name, binding)
-        # the same answer as above: who has no secret must not learn which invitations there are
+        # the same answer as above: nobody without the secret may learn which invitations there are
         if not attempt.is_asked_by(redeem):
             self._refused(name, RedeemRefusal.UNKNOWN)
             return RedeemAnswer(RedeemRefusal.UNKNOWN)
@@ -303,7 +303,7 @@ class InvitationDesk:
             return RedeemRefusal.VOID
         if name not in entry.used_by and entry.is_expired(self._now()):
             return RedeemRefusal.EXPIRED
-        # who was banned may still have the line, and another key costs nothing
+        # a banned member may still have the line, and another key costs nothing
         is_void = any(map(self._surroundings.is_banned, (*entry.used_by, name)))
         if is_void or entry.is_used_up_for(name):
             return RedeemRefusal.USED_UP

@@ -23,8 +23,8 @@ def places_from_texts(texts: tuple[str, ...]) -> tuple[tuple[NamedContact, ...],
         contact = contact_from_text(text)
         if contact.name is not None:
             raise InvalidInvitation(
-                f"leave {contact.name}@ out of --address {text}: who redeems an invitation asks any member "
-                "there, whatever its name, and knows the inviter by the line"
+                f"leave {contact.name}@ out of --address {text}: a machine that redeems an invitation "
+                "asks any member there, whatever its name, and knows the inviter by the line"
             )
         if isinstance(contact, Contact):
             endpoints.append(contact.endpoint)

@@ -107,7 +107,7 @@ def watch_status(
     @raise ClientError: the daemon does not answer, and nobody looks at a terminal; or not even at the start.
     """
     asking = Asking(connect)
-    # who has mistyped a folder wants to know it, and not to wait for a daemon there
+    # a mistyped folder is an error, and no place to wait for a daemon
     asking.status()
     show = Lines(sys.stdout) if as_json else screen_of(sys.stdout)
     watch = StatusWatch(asking.status, show, as_json)

@@ -121,7 +121,7 @@ class CandidateExchange:
         """
         crust = self._crust
         networks = crust.on_link_networks
-        # who claims our address in vain has us dial what is in our carrier's network, and nothing of ours
+        # a false claim to our address has us dial into our carrier's network, and nothing of ours
         if {from_wire(each).host for each in given} & {each.host for each in crust.outside}:
             networks += crust.inner_networks
         # proven or configured for this very peer; another's word for it would not do

@@ -1,10 +1,10 @@
 """
 Outgoing calls: an inviter that nobody can dial dials the places where somebody waits with its invitation.
 
-Order of messages: we are the TLS client, so we say Hello, for a purpose that the other end does not know. Who
-waits with an invitation answers with a L{Redeem<routing_crust.trust.redeeming.Redeem>} in place of a Hello,
-which goes to the doorkeeper. Once it is a member, its node starts, at the same place as a rule: it is dialled
-there until there is a link, since it cannot dial us.
+Order of messages: we are the TLS client, so we say Hello, for a purpose that the other end does not know. The
+node that waits with an invitation answers with a L{Redeem<routing_crust.trust.redeeming.Redeem>} in place of
+a Hello, which goes to the doorkeeper. Once it is a member, its node starts, at the same place as a rule: it
+is dialled there until there is a link, since it cannot dial us.
 """
 
 from __future__ import annotations

@@ -112,7 +112,8 @@ class MembershipPolicy:
     def _moves(self, link: ILink, use: LinkUse) -> bool:
         """
         Whether a tunnel is to take the place of one through another relay: of the two ends one has found it
-        to be faster. Not soon after the last, since each costs a handover, and who asks may be wrong.
+        to be faster. Not soon after the last, since each costs a handover, and the end that asks may be
+        wrong.
         """
         peer = self._links.peer(link.peer)
         if peer is None or link.path_kind is not PathKind.TUNNEL or peer.link.path_kind is not link.path_kind:

@@ -242,7 +242,7 @@ class Forwarder:
         Put the nearest node that we can dial second, if the first two are at the ends of tunnels.
 
         Nodes behind hard NATs have room for few others in their tables, by the limits on tunnels through one
-        prefix: the nearest of them may be a dead end. Who carries the tunnels has a link with each.
+        prefix: the nearest of them may be a dead end. The relay of the tunnels has a link with each.
         """
         if not links or any(link.path_kind is not PathKind.TUNNEL for link in links[:2]):
             return

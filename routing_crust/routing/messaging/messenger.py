@@ -118,7 +118,7 @@ class Messenger(PeerListener):
 
     def look_out_by(self, lookout: Lookout) -> None:
         """
-        Have destinations looked for by this. It cannot be an argument of the constructor: who looks for them
+        Have destinations looked for by this. It cannot be an argument of the constructor: what looks for them
         sends control messages.
         """
         self._outbox.look_out_by(lookout)

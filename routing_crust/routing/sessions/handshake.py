@@ -56,7 +56,7 @@ class Handshake:
         body = self._agreement.advance(flight.body)
         self._expected += 2
         self.is_complete = self._agreement.is_complete
-        # who ends the handshake has nothing to say any more, nor to repeat
+        # the end that completes the handshake has nothing more to say, nor to repeat
         self.last = Flight(flight.number + 1, body) if body else None
         return self.last
 

@@ -3,8 +3,8 @@ Keys: what seals and opens the packets of one direction of a session.
 
 A packet is sealed with AES-256-GCM under a key of its epoch. The nonce is the counter of the packet, which is
 never used twice in a direction, combined with the salt of the epoch (as in RFC 8446, section 5.3). The next
-epoch's secret follows from this one's by HKDF (RFC 5869), and the old one is forgotten: who gets hold of a
-key cannot open what was sealed before its epoch.
+epoch's secret follows from this one's by HKDF (RFC 5869), and the old one is forgotten: a stolen key does not
+open what was sealed before its epoch.
 """
 
 from __future__ import annotations
