@@ -424,6 +424,14 @@ class WordTests(SynchronousTestCase):
         there = {f"{each.parent.relative_to(package)}/" for each in package.rglob("__init__.py")} - {"./"}
         self.assertEqual(there - folders, set())
 
+    def test_every_file_that_a_page_names_is_there(self) -> None:
+        """Its name alone, or with the folders around it."""
+        folders = (".ci", "benchmarks", "docs", "examples", "routing_crust", "tests")
+        there = [f"/{file.relative_to(ROOT)}" for each in folders for file in (ROOT / each).rglob("*.py")]
+        named = {(name, file) for name, text in pages() for file in re.findall(r"``([\w./-]*\w\.py)``", text)}
+        lost = {each for each in named if not any(path.endswith(f"/{each[1]}") for path in there)}
+        self.assertEqual(lost, set())
+
     def test_quoted_refusals_and_log_lines_are_in_the_code(self) -> None:
         """What the page says that the daemon says, it says: ... stands for what differs."""
         joined = re.sub(r'"\s*\n\s*f?"', "", self.source())
