@@ -74,6 +74,7 @@ class RoutingCore(NodeParts):
                 self.stream_layer,
                 self.connector,
                 self.second_links,
+                self.faster_paths,
                 self.validator,
                 # What they send is of no use to a peer that another part has just dropped.
                 *(self.private.listeners if self.private is not None else ()),
@@ -143,6 +144,7 @@ class RoutingCore(NodeParts):
             self.publisher.stop,
             self.tunnels.stop,
             self.second_links.stop,
+            self.faster_paths.stop,
             self.absence.stop,
             self.connector.stop,
             self.validator.stop,
@@ -268,6 +270,7 @@ class RoutingCore(NodeParts):
         # before the joiner wakes: it leaves out nodes that the connector lets cool down
         self.connector.network_changed()
         self.reachability.network_changed()
+        self.faster_paths.network_changed()
         self.tunnels.wake()
         if self.state is State.CONNECTED and not self.is_client:
             self.joiner.wake()

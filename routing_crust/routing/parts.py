@@ -14,6 +14,7 @@ from .connecting.candidates import CandidateExchange
 from .connecting.connect_request_validator import ConnectRequestValidator
 from .connecting.connector import Connector
 from .connecting.direct_links import DirectLinks
+from .connecting.faster_paths import FasterPaths
 from .connecting.reachability_checks import ReachabilityChecks
 from .connecting.relay_choice import RelayChoice
 from .connecting.responder import ConnectResponder
@@ -78,14 +79,11 @@ class NodeParts:
         send = self.messenger.send_control
         self.lookup = CloseGroupLookup(node, self.neighbourhood, send, network_time)
         self.search = CloseGroupSearch(node, self.neighbourhood, self.links, self.lookup)
-        self.attempts = Attempts(
-            node,
-            self.links,
-            lambda name: self.idle.is_ours(name) or self.stream_layer.in_use(name),
-        )
+        self.attempts = Attempts(node, self.links, self._in_use)
         self.candidates = candidates = CandidateExchange(node, self.links)
         self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)
         self.second_links = SecondLinks(node, self.links, self.connector.request_beside)
+        self.faster_paths = FasterPaths(node, self.links, candidates, self._in_use)
         self.responder = ConnectResponder(node, self.attempts, candidates, send, relays)
         self.absence = watch_for_absence(
             node, self.neighbourhood, self.search, self.lookup, candidates, self.connector.has_answered
@@ -134,6 +132,10 @@ class NodeParts:
         )
         self.private = private_network(node, self.links, when_banned, self.doorkeeper)
         self.denial = Denial(node, self.links, when_banned)
+
+    def _in_use(self, name: Name) -> bool:
+        """Whether an application or a stream uses the link with a peer."""
+        return self.idle.is_ours(name) or self.stream_layer.in_use(name)
 
     def _drop_idle(self, name: Name) -> None:
         self.direct_links.drop_idle(name)

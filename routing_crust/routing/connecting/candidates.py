@@ -113,6 +113,12 @@ class CandidateExchange:
         dialled = self._links.dialled_at(peer)
         return configured if dialled is None else [dialled, *configured]
 
+    def places(self, peer: Peer) -> tuple[Endpoint, ...]:
+        """Where a peer with a link can be dialled now: by its Hello, by an operator, and where we have."""
+        said = [each for each in peer.facts.listening if self.refusal(peer.name, each) is None]
+        found = dict.fromkeys((*self._known_at(peer.name), *said))
+        return self.affordable(peer.name, tuple(found)[:MAX_CANDIDATES])
+
     def refusal(self, peer: Name, endpoint: Endpoint, given: Sequence[WireEndpoint] = ()) -> str | None:
         """
         Why an address that a peer has given is not dialled; C{None} if it is.

@@ -8,6 +8,69 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a link stays on the longer way",
+        "routing/connecting/faster_paths.py",
+        "await self._move(peer, endpoint)",
+        "pass",
+        (
+            "tests.routing.connecting.test_faster_paths.MovingTests.test_link_of_a_stream_moves_to_the_nearer_address_and_loses_nothing",
+        ),
+    ),
+    Mutant(
+        "addresses are dialled for links that nobody uses",
+        "routing/connecting/faster_paths.py",
+        " and self._in_use(peer.name)",
+        "",
+        (
+            "tests.routing.connecting.test_faster_paths.MovingTests.test_link_that_nobody_uses_stays_and_nobody_is_dialled_for_it",
+        ),
+    ),
+    Mutant(
+        "a link moves for a small gain",
+        "routing/connecting/faster_paths.py",
+        "now - max(MIN_GAIN_SECONDS, MIN_GAIN_SHARE * now)",
+        "now",
+        (
+            "tests.routing.connecting.test_faster_paths.MovingTests.test_small_gain_or_a_short_one_moves_nothing",
+        ),
+    ),
+    Mutant(
+        "an address without an answer is nearest",
+        "routing/connecting/faster_paths.py",
+        "if answered else inf",
+        "if answered else 0.0",
+        (
+            "tests.routing.connecting.test_faster_paths.MovingTests.test_address_that_does_not_answer_is_no_path",
+        ),
+    ),
+    Mutant(
+        "a link moves though its own address cannot be compared",
+        "routing/connecting/faster_paths.py",
+        "-inf if isinf(now) else",
+        "inf if isinf(now) else",
+        (
+            "tests.routing.connecting.test_faster_paths.MovingTests.test_link_stays_where_its_own_address_does_not_answer_any_more",
+        ),
+    ),
+    Mutant(
+        "a link that has become slower waits for its turn",
+        "routing/connecting/faster_paths.py",
+        " or each.is_slower",
+        "",
+        (
+            "tests.routing.connecting.test_faster_paths.MovingTests.test_link_that_has_become_slower_is_judged_at_once",
+        ),
+    ),
+    Mutant(
+        "addresses are dialled every half minute for as long as a stream is open",
+        "routing/connecting/faster_paths.py",
+        "self._node.clock.seconds() + watched.waits.next_wait()",
+        "0.0",
+        (
+            "tests.routing.connecting.test_faster_paths.MovingTests.test_quiet_links_are_judged_less_and_less_often",
+        ),
+    ),
+    Mutant(
         "an observer that does not answer after a change is dialled ten minutes later",
         "routing/connecting/reachability_checks.py",
         "                self._check_soon(PAUSE_SECONDS)\n",
