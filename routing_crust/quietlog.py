@@ -19,7 +19,7 @@ from .timing.ratelimit import TokenBucket
 
 FIRST_INTERVAL_SECONDS: Final = 1.0
 """Seconds between two lines of one cause and prefix, at first."""
-MAX_INTERVAL: Final = 60.0
+MAX_INTERVAL_SECONDS: Final = 60.0
 """Seconds between two lines while more and more are left out. After twice as long all is as at first."""
 MAX_PREFIXES: Final = 1024
 """Causes and prefixes that are remembered; beyond that the oldest are forgotten."""
@@ -113,14 +113,16 @@ class QuietLog:
         if 0 <= since < lines.wait or not self._cause_may(cause):
             lines.left_out += 1
             return False
-        if since < 0 or since >= (2 if lines.left_out else 1) * MAX_INTERVAL:
+        if since < 0 or since >= (2 if lines.left_out else 1) * MAX_INTERVAL_SECONDS:
             lines.said, lines.wait = 0, 0.0
         lines.said += 1
         lines.last = now
         if lines.said >= self._burst:
             # it grows only while there is more to say than is said
             lines.wait = (
-                min(MAX_INTERVAL, 2 * lines.wait) if lines.left_out and lines.wait else FIRST_INTERVAL_SECONDS
+                min(MAX_INTERVAL_SECONDS, 2 * lines.wait)
+                if lines.left_out and lines.wait
+                else FIRST_INTERVAL_SECONDS
             )
         if lines.left_out:
             fields["left_out"] = lines.left_out

@@ -7,7 +7,7 @@ from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.quietlog import MAX_INTERVAL, MAX_PREFIXES, PREFIXES_AT_ONCE, QuietLog
+from routing_crust.quietlog import MAX_INTERVAL_SECONDS, MAX_PREFIXES, PREFIXES_AT_ONCE, QuietLog
 
 
 class QuietLogTests(SynchronousTestCase):
@@ -59,7 +59,7 @@ class QuietLogTests(SynchronousTestCase):
             lines += self.knock("192.0.2.0/24", 10)
         self.assertLess(lines, 70)
         self.assertGreater(lines, 55)
-        self.clock.advance(2 * MAX_INTERVAL)
+        self.clock.advance(2 * MAX_INTERVAL_SECONDS)
         self.knock("192.0.2.0/24")
         self.clock.advance(1)
         self.assertEqual(self.knock("192.0.2.0/24"), 1)

@@ -12,7 +12,7 @@ from math import exp, fsum, sqrt
 from random import Random
 from typing import Final
 
-LONGEST = 2.0
+LONGEST_SECONDS = 2.0
 """In seconds: nothing is drawn that is longer."""
 
 
@@ -36,8 +36,8 @@ class Uniform(Latency):
     high: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.low <= self.high <= LONGEST:
-            raise ValueError(f"{self} is no latency: it goes from 0 to {LONGEST:g} s")
+        if not 0 <= self.low <= self.high <= LONGEST_SECONDS:
+            raise ValueError(f"{self} is no latency: it goes from 0 to {LONGEST_SECONDS:g} s")
 
     def draw(self, random: Random) -> float:
         return self.low + (self.high - self.low) * random.random()
@@ -66,8 +66,8 @@ class ByPair(Latency):
 
         @param seconds: one way.
         """
-        if not 0 <= seconds <= LONGEST:
-            raise ValueError(f"{seconds:g} s is no latency: it goes from 0 to {LONGEST:g} s")
+        if not 0 <= seconds <= LONGEST_SECONDS:
+            raise ValueError(f"{seconds:g} s is no latency: it goes from 0 to {LONGEST_SECONDS:g} s")
         self._pairs[frozenset((one, two))] = seconds
 
 
@@ -75,7 +75,7 @@ class ByPair(Latency):
 class LongTailed(Latency):
     """
     Mostly near a median, seldom many times as much, as on the internet: a log-normal distribution, cut off at
-    L{LONGEST}.
+    L{LONGEST_SECONDS}.
 
     @ivar median: in seconds.
     @ivar spread: the standard deviation of the logarithm; 0.5 makes one in forty longer than 2.7 medians.
@@ -85,14 +85,16 @@ class LongTailed(Latency):
     spread: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (0 < self.median <= LONGEST and 0 <= self.spread <= 3):
-            raise ValueError(f"{self} is no latency: the median is at most {LONGEST:g} s, the spread 3")
+        if not (0 < self.median <= LONGEST_SECONDS and 0 <= self.spread <= 3):
+            raise ValueError(
+                f"{self} is no latency: the median is at most {LONGEST_SECONDS:g} s, the spread 3"
+            )
 
     def draw(self, random: Random) -> float:
         # the sum of twelve even numbers is near enough to a normal one, and needs no logarithm of a chance
         # sum() rounds in another way from Python 3.12 on
         deviation = fsum([random.random() for _ in range(12)]) - 6.0
-        return min(LONGEST, self.median * exp(self.spread * deviation))
+        return min(LONGEST_SECONDS, self.median * exp(self.spread * deviation))
 
 
 class Regions(Latency):

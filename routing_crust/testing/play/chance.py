@@ -30,7 +30,7 @@ from .faults import (
 
 SILENCE_SECONDS: Final = 60.0
 """Seconds after which a half-open link is noticed."""
-QUIET_AGAIN: Final = 0.03
+QUIET_LATENCY_SECONDS: Final = 0.03
 """The median latency after a schedule, in seconds."""
 # a schedule is drawn before there are links: the number is taken modulo their count when the fault happens
 _SOME_LINK: Final = 1000
@@ -55,7 +55,7 @@ def random_schedule(random: Random, hosts: int, seconds: float, faults: int, nat
         at = _rounded(random.random() * seconds * 0.9)
         draw = random.choices(chances, weights)[0][1]
         found += draw(random, at, hosts, seconds)
-    end = [Heal(seconds), LoseDials(seconds, 0.0), ChangeLatency(seconds, QUIET_AGAIN)]
+    end = [Heal(seconds), LoseDials(seconds, 0.0), ChangeLatency(seconds, QUIET_LATENCY_SECONDS)]
     return Schedule([*found, *end, *(Restart(seconds, host) for host in range(hosts))])
 
 

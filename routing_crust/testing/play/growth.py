@@ -19,7 +19,7 @@ NEWCOMERS: Final = 10
 """Further nodes that join one after the other; their costs are averaged."""
 WATCHED_SECONDS: Final = 30.0
 """For how many seconds each is watched."""
-SETTLED: Final = 180.0
+SETTLED_SECONDS: Final = 180.0
 """Seconds after the last one has joined until the network is at rest."""
 LOOK_UPS: Final = 500
 
@@ -42,7 +42,7 @@ def measure(nodes: int, seed: int = 0) -> tuple[float, ...]:
         network.node()
     network.run_until(network.joined, 300, every=1.0)
     # frames of a network that still settles would be counted as the newcomers'
-    network.run_for(SETTLED)
+    network.run_for(SETTLED_SECONDS)
     frames, dials = network.network.frames, network.network.dials
     network.run_for(WATCHED_SECONDS)
     rest = (network.network.frames - frames) / WATCHED_SECONDS

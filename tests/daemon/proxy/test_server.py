@@ -15,7 +15,7 @@ from routing_crust.daemon.proxy.connection import EARLY_BYTES, HANDSHAKE_SECONDS
 from routing_crust.daemon.proxy.server import ProxyServer
 from routing_crust.errors import CannotListen, ConfigurationError
 from routing_crust.forwarding_rules import Exposure
-from routing_crust.quietlog import MAX_INTERVAL
+from routing_crust.quietlog import MAX_INTERVAL_SECONDS
 from routing_crust.routing.naming.directory import PeerDirectory
 from routing_crust.streams import streams_of
 from tests.daemon.control.wires import Program, Wire
@@ -170,7 +170,7 @@ class RefusalTests(ProxyCase):
             (b"GET http://example.com/ HTTP/1.1\r\n\r\n", "the host is not of this network"),
         ):
             # a few lines a minute at most come of this, however many requests there are
-            self.net.settle(2 * MAX_INTERVAL)
+            self.net.settle(2 * MAX_INTERVAL_SECONDS)
             self.answered(data)
             self.assertIn(f"proxy: refused a program: {reason}", self.lines[-1])
             told = len(self.lines)
