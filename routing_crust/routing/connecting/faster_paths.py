@@ -47,7 +47,7 @@ JUDGEMENTS: Final = 3
 
 
 @dataclass(slots=True)
-class _Watched:
+class _JudgedLink:
     """
     A link that is no tunnel.
 
@@ -67,7 +67,7 @@ class _Watched:
     @property
     def is_slower(self) -> bool:
         """Whether a round trip takes clearly longer than when it was judged last."""
-        now = self.link.round_trip.smoothed or 0.0
+        now = self.link.round_trip.smoothed_or(0.0)
         return now > self.round_trip + max(MIN_GAIN_SECONDS / 2, MIN_GAIN_SHARE * self.round_trip)
 
 
@@ -90,7 +90,7 @@ class FasterPaths(PeerListener):
         self._links = links
         self._candidates = candidates
         self._in_use = in_use
-        self._watched: dict[Name, _Watched] = {}
+        self._watched: dict[Name, _JudgedLink] = {}
         self._timer: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
 
@@ -101,7 +101,7 @@ class FasterPaths(PeerListener):
             return
         self._watched.pop(peer.name, None)
         if peer.link.path_kind is not PathKind.TUNNEL:
-            self._watched[peer.name] = _Watched(peer.link)
+            self._watched[peer.name] = _JudgedLink(peer.link)
             self._look_later()
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
@@ -146,11 +146,11 @@ class FasterPaths(PeerListener):
                 if peer is not None and peer.link is watched.link and self._in_use(peer.name):
                     await self._judge(peer, watched)
 
-    async def _judge(self, peer: Peer, watched: _Watched) -> None:
+    async def _judge(self, peer: Peer, watched: _JudgedLink) -> None:
         endpoint = await self._nearest(peer)
         if self._links.link_to(peer.name) is not watched.link:
             return
-        watched.round_trip = watched.link.round_trip.smoothed or inf
+        watched.round_trip = watched.link.round_trip.smoothed_or(inf)
         watched.times = watched.times + 1 if endpoint == watched.better else 1
         watched.better = endpoint
         watched.due = 0.0
