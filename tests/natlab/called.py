@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -32,10 +32,11 @@ class Called:
     @ivar contact: what others need to find it.
     """
 
-    def __init__(self, lab: Lab, place: str, listen: str, *contacts: str, call: str = "") -> None:
+    def __init__(self, lab: Lab, place: str, listen: Sequence[str], *contacts: str, call: str = "") -> None:
         """
         Start it, and wait until it is there.
 
+        @param listen: its endpoints.
         @param call: the name of the node that it is to ask for a link.
         @raise NothingCame: it does not start.
         """
@@ -43,7 +44,7 @@ class Called:
         self._said: list[dict[str, Any]] = []
         self._looked_at = 0
         self._lines: SimpleQueue[str] = SimpleQueue()
-        command = [sys.executable, "-m", "tests.natlab.caller", listen, *contacts]
+        command = [sys.executable, "-m", "tests.natlab.caller", ",".join(listen), *contacts]
         self._process = lab.popen(
             place,
             *command,
@@ -82,6 +83,19 @@ class Called:
             self._process.wait()
         self._reader.join()
 
+    def send_again(self, seconds: float = PATIENCE) -> dict[str, Any]:
+        """
+        Have it send another message to the node that it has called.
+
+        @return: what it says when that is acknowledged.
+        @raise NothingCame: it is not, within C{seconds}.
+        """
+        assert self._process.stdin is not None
+        self._process.stdin.write("again\n")
+        self._process.stdin.flush()
+        said = len(self._said)
+        return self.wait_for(lambda each: each["what"] == "again", seconds, since=said)
+
     def wait(self, what: str, **values: object) -> dict[str, Any]:
         """
         Wait until it says something, unless it has.
@@ -93,9 +107,15 @@ class Called:
         wanted = {"what": what, **values}
         return self.wait_for(lambda each: wanted.items() <= each.items())
 
-    def wait_for(self, is_it: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE) -> dict[str, Any]:
-        """The same, with a test."""
-        for each in self._said:
+    def wait_for(
+        self, is_it: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE, since: int = 0
+    ) -> dict[str, Any]:
+        """
+        The same, with a test.
+
+        @param since: how many of the things that it has said are not looked at.
+        """
+        for each in self._said[since:]:
             if is_it(each):
                 return each
         end = time.monotonic() + seconds

@@ -3,8 +3,9 @@ A node that is measured: C{python -m tests.natlab.caller LISTEN [CONTACT ...] [-
 
 It says what happens, a line of JSON each: C{node} with its contact once it is there, C{connected} with what
 it believes of its NAT when it is and each time that this changes, C{link} with the path kind and the seconds
-since its start, and C{message} with the seconds until the first message was acknowledged. It ends when its
-standard input does.
+since its start, and C{message} with the seconds until the first message was acknowledged. For each line of
+its standard input it sends another message, and says C{again} with the seconds that this took and the path
+kind of the link by then. It ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
 from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, globalLogBeginner
+from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from routing_crust import Contact, Endpoint, Name, Role, RoutingService, Settings
@@ -35,11 +36,11 @@ AGAIN = 0.5
 class Caller:
     """A service that reports its events, and those of one link if it is to make one."""
 
-    def __init__(self, listen: Endpoint, contacts: Sequence[Contact], callee: Name | None) -> None:
+    def __init__(self, listen: Sequence[Endpoint], contacts: Sequence[Contact], callee: Name | None) -> None:
         self._callee = callee
         settings = Settings(
             role=Role.NODE if contacts else Role.FIRST,
-            listen=(listen,),
+            listen=tuple(listen),
             contacts=tuple(contacts),
             lan_discovery=False,
             port_mapping=False,
@@ -58,6 +59,16 @@ class Caller:
         self._reachable()
         if self._callee is not None:
             await self._call(self._callee)
+            say("message", seconds=reactor.seconds() - self._began)
+
+    async def again(self) -> None:
+        """Send another message to the node that was called."""
+        assert self._callee is not None
+        began = reactor.seconds()
+        await self._call(self._callee)
+        seconds = reactor.seconds() - began
+        link = await self.service.connect(self._callee)
+        say("again", seconds=seconds, path_kind=link.path_kind.value)
 
     async def _call(self, callee: Name) -> None:
         while not await self._has_sent(callee):
@@ -70,11 +81,10 @@ class Caller:
         except RoutingCrustError as problem:
             say("problem", text=str(problem))
             return False
-        say("message", seconds=reactor.seconds() - self._began)
         return True
 
     def _reachable(self) -> None:
-        say("connected", nat=self.service.status()["nat"])
+        say("connected", nat=self.service.status()["nat"], seconds=reactor.seconds() - self._began)
 
     def _linked(self, link: LinkFacts) -> None:
         if self._callee in (None, link.name):
@@ -90,8 +100,16 @@ class Caller:
             say("lost", peer=str(link.name), path_kind=link.path_kind.value, reason=reason)
 
 
-class _Orders(Protocol):
-    """Standard input: its end is the only one."""
+class _Orders(LineOnlyReceiver):
+    """Standard input."""
+
+    delimiter = b"\n"
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def lineReceived(self, line: bytes) -> None:
+        _report_failure(Deferred.fromCoroutine(self._caller.again()))
 
     def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
         reactor.stop()
@@ -102,6 +120,10 @@ def say(what: str, **values: object) -> None:
     print(json.dumps({"what": what, **values}), flush=True)
 
 
+def _report_failure(running: Deferred[None]) -> None:
+    running.addErrback(lambda failure: say("error", text=failure.getTraceback()))
+
+
 def _complain(event: Any) -> None:
     if event["log_level"] >= LogLevel.error:
         say("error", text=repr(event.get("log_failure") or event.get("log_format")))
@@ -109,15 +131,14 @@ def _complain(event: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.natlab.caller")
-    parser.add_argument("listen", type=Endpoint.from_text)
+    parser.add_argument("listen", type=lambda text: [Endpoint.from_text(each) for each in text.split(",")])
     parser.add_argument("contacts", type=Contact.from_text, nargs="*")
     parser.add_argument("--call", type=Name.from_text)
     options = parser.parse_args()
     globalLogBeginner.beginLoggingTo([_complain], redirectStandardIO=False)
     caller = Caller(options.listen, options.contacts, options.call)
-    StandardIO(_Orders())
-    running = Deferred.fromCoroutine(caller.run())
-    running.addErrback(lambda failure: say("error", text=failure.getTraceback()))
+    StandardIO(_Orders(caller))
+    _report_failure(Deferred.fromCoroutine(caller.run()))
     reactor.run()
 
 

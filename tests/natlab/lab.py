@@ -178,6 +178,11 @@ class Lab:
             self._set_rules(place)
         self.namespace(place).forget_connections()
 
+    def forget_all_connections(self) -> None:
+        """Clear the table of each router."""
+        for router in self._layout.names:
+            self.forget_connections(router)
+
     def change_nat(self, router: Router, nat: Nat, *, forget: bool = True) -> None:
         """
         Change the kind of a router.
@@ -232,6 +237,18 @@ class Lab:
         if up:
             self._restore_routes(node.name)
 
+    def leave(self, host: str) -> None:
+        """A host leaves its network, so that its system takes device and address away."""
+        node = self._node(host)
+        self.link(host, up=False)
+        self.namespace(host).batch([f"addr flush dev {node.outwards}"])
+
+    def come_back(self, host: str) -> None:
+        """A host that has left is in its network again, with the same address."""
+        node = self._node(host)
+        self.namespace(host).batch([f"addr add {node.address}/24 dev {node.outwards}"])
+        self.link(host, up=True)
+
     def add_uplink(self, host: str, router: Router) -> str:
         """
         A host gets a second way to the internet, through a router that has other hosts behind it. Its system
@@ -258,8 +275,7 @@ class Lab:
         Silently lose packets larger than this beyond the device of a place, in both directions: the network
         there has a smaller MTU, and no router says so.
         """
-        node, end = self._node(place), self._layout.wires[self._name(place)]
-        for space, device in ((self.namespace(place), node.outwards), (self._spaces[end.upstream], end.port)):
+        for space, device in ((self.namespace(place), self._node(place).outwards), self.far_end(place)):
             space.command("nft", "-f", "-", given=SILENT_RULES)
             space.batch([f"link set {device} mtu {mtu}"])
 
@@ -273,9 +289,14 @@ class Lab:
         """Undo L{cut}."""
         self._at_far_end(place, mend_ruleset)
 
-    def _at_far_end(self, place: str | Router, rules: Callable[[str], str]) -> None:
+    def far_end(self, place: str | Router) -> tuple[Namespace, str]:
+        """The namespace and the device at the other end of a place's wire towards the internet."""
         end = self._layout.wires[self._name(place)]
-        self._spaces[end.upstream].command("nft", "-f", "-", given=rules(end.port))
+        return self._spaces[end.upstream], end.port
+
+    def _at_far_end(self, place: str | Router, rules: Callable[[str], str]) -> None:
+        space, port = self.far_end(place)
+        space.command("nft", "-f", "-", given=rules(port))
 
     # ---- How it is built.
 

@@ -8,7 +8,8 @@ newcomer has to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations_with_replacement
@@ -18,7 +19,7 @@ from routing_crust.endpoints import PathKind
 
 from .called import Called, NothingCame
 from .lab import Lab
-from .layout import RENDEZVOUS
+from .layout import RENDEZVOUS, RENDEZVOUS_ADDRESSES
 from .router import Nat, Router, Stray
 
 PORT: Final = 5483
@@ -107,25 +108,29 @@ class Try:
         return self.path_kind in expected and in_time and not self.problem
 
 
+EVERYWHERE: Final = tuple((f"{each}:{PORT}",) for each in RENDEZVOUS_ADDRESSES)
+"""Where the nodes on the internet listen, unless said otherwise."""
+
+
 class Meeting:
-    """Two places, and two nodes on the internet, in a laboratory that the caller ends."""
+    """
+    Two nodes on the internet of a laboratory, by which others find each other.
 
-    def __init__(self, pair: Pair, stray: Stray, delay: float) -> None:
+    @ivar lab: the laboratory, which is there.
+    """
+
+    def __init__(
+        self, lab: Lab, expected: frozenset[PathKind], endpoints: Sequence[Sequence[str]] = EVERYWHERE
+    ) -> None:
         """
-        @param delay: of each access to the internet, one way, in seconds.
+        @param expected: the path kinds that are good enough.
+        @param endpoints: where each of the two nodes listens.
         """
-        self._expected = pair.expected
-        one = pair.one.router(stray)
-        other = one if pair.same_lan else pair.other.router(stray)
-        self._routers = [each for each in (one, other) if each is not None]
-        self.lab = Lab({"alice": one, "bob": other}, delay=delay)
-
-    def __enter__(self) -> Meeting:
-        self.lab.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.lab.stop()
+        self.lab = lab
+        self._expected = expected
+        self._endpoints = endpoints
+        self._contacts: list[str] = []
+        self._known: list[Called] = []
 
     def start(self) -> None:
         """
@@ -133,30 +138,46 @@ class Meeting:
 
         @raise NothingCame: they did not come up.
         """
-        first, second = (f"{each}:{PORT}" for each in self.lab.rendezvous)
-        self._known = [Called(self.lab, RENDEZVOUS, first)]
-        self._known.append(Called(self.lab, RENDEZVOUS, second, self._known[0].contact))
-        self._known[1].wait("link")
+        for each in self._endpoints:
+            node = Called(self.lab, RENDEZVOUS, each, *self._contacts)
+            self._known.append(node)
+            self._contacts += [f"{node.name}@{endpoint}" for endpoint in each]
+        self._known[-1].wait("link")
 
     def once(self) -> Try:
         """Start the two nodes, and wait for their link."""
-        for router in self._routers:
-            self.lab.forget_connections(router)
-        contacts = [each.contact for each in self._known]
-        with Called(self.lab, "alice", f"0.0.0.0:{PORT}", *contacts) as alice:
-            try:
-                for known in self._known:
-                    alice.wait("link", peer=known.name)
-                # it does not always learn its NAT, and must get its link all the same
-                alice.wait_or_go_on(
-                    lambda each: each["what"] == "connected" and each["nat"] != "unknown", _SETTLED
-                )
-                with Called(self.lab, "bob", f"0.0.0.0:{PORT}", *contacts, call=alice.name) as bob:
-                    return self._watch(bob)
-            except NothingCame as problem:
-                return Try(problem=str(problem))
+        self.lab.forget_all_connections()
+        try:
+            with self.pair() as (_, bob):
+                return self.watch(bob)
+        except NothingCame as problem:
+            return Try(problem=str(problem))
 
-    def _watch(self, bob: Called) -> Try:
+    @contextmanager
+    def pair(
+        self, listen: tuple[str, str] = (f"0.0.0.0:{PORT}", f"0.0.0.0:{PORT}")
+    ) -> Iterator[tuple[Called, Called]]:
+        """
+        Two nodes, I{alice} and I{bob}, the second of which asks for a link with the first.
+
+        @param listen: where the one and the other listens.
+        """
+        with self.node("alice", listen[0]) as alice:
+            for known in self._known:
+                alice.wait("link", peer=known.name)
+            # it does not always learn its NAT, and must get its link all the same
+            alice.wait_or_go_on(
+                lambda each: each["what"] == "connected" and each["nat"] != "unknown", _SETTLED
+            )
+            with self.node("bob", listen[1], call=alice.name) as bob:
+                yield alice, bob
+
+    def node(self, host: str, listen: str, call: str = "") -> Called:
+        """Start another node, which knows those on the internet."""
+        return Called(self.lab, host, [listen], *self._contacts, call=call)
+
+    def watch(self, bob: Called) -> Try:
+        """Wait for the link and the first message of the node that asks."""
         message = float(bob.wait("message")["seconds"])
         try:
             link = bob.wait_for(
@@ -175,7 +196,10 @@ def measure(pair: Pair, stray: Stray, delay: float = 0.010, tries: int = 3) -> l
     @param delay: of each access to the internet, one way, in seconds.
     @raise LabError: none can be built here.
     """
-    with Meeting(pair, stray, delay) as meeting:
+    one = pair.one.router(stray)
+    other = one if pair.same_lan else pair.other.router(stray)
+    with Lab({"alice": one, "bob": other}, delay=delay) as lab:
+        meeting = Meeting(lab, pair.expected)
         try:
             meeting.start()
         except NothingCame as problem:

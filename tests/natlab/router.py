@@ -72,6 +72,8 @@ class Router:
     @ivar behind: the carrier's router that this one is behind; C{None} is the internet.
     @ivar pool: whether it has a second address outside, by which hosts go to other networks than that of the
         rendezvous.
+    @ivar ports: how many ports outside it has for all its hosts, and how many connections it lets them have
+        at once; 0 is as many as there are.
     @ivar lets_out: the ports outside that hosts may dial over TCP, and nothing else; empty is all.
     """
 
@@ -84,3 +86,4 @@ class Router:
     behind: Router | None = None
     lets_out: tuple[int, ...] = ()
     pool: bool = False
+    ports: int = 0

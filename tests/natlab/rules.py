@@ -16,6 +16,9 @@ from .router import Nat, Router, Stray
 PROTOCOLS = ("tcp", "udp")
 _TABLE = "lab"
 _MEMORY = "flags dynamic,timeout; timeout 10m; size 65535;"
+_EPHEMERAL = "32768-60999"
+FIRST_PORT = 40960
+"""Of a router that has few."""
 _ENDPOINT = "ipv4_addr . inet_service"
 
 UPNP_RULES = """
@@ -109,6 +112,7 @@ def _arriving(router: Router, outside: str) -> Iterator[str]:
 
 
 def _leaving(router: Router, outside: str, second: str) -> Iterator[str]:
+    ports = f"{FIRST_PORT}-{FIRST_PORT + router.ports - 1}" if router.ports else ""
     if router.pool:
         yield f'oifname "wan0" ip daddr != {DIALABLE} snat to {second}'
     if router.nat.one_port:
@@ -117,7 +121,10 @@ def _leaving(router: Router, outside: str, second: str) -> Iterator[str]:
         for protocol in PROTOCOLS:
             same = f"snat ip to ip saddr . {protocol} sport map @{protocol}_outside_of"
             yield f'iifname "lan0" oifname {devices} {same}'
-            yield f'oifname "wan0" {protocol} sport @{protocol}_taken masquerade to :32768-60999 fully-random'
+            another = f"masquerade to :{ports or _EPHEMERAL} fully-random"
+            yield f'oifname "wan0" {protocol} sport @{protocol}_taken {another}'
+    for protocol in PROTOCOLS if ports else ():
+        yield f'oifname "wan0" meta l4proto {protocol} masquerade to :{ports}'
     yield 'oifname "wan0" masquerade' + (" fully-random" if router.nat.random_port else "")
     if router.hairpin:
         yield f'iifname "lan0" oifname "lan0" snat to {outside}'
@@ -131,6 +138,9 @@ def _through(router: Router) -> Iterator[str]:
     to = f" ip daddr {DIALABLE}" if router.nat is Nat.BLOCKED else ""
     if router.lets_out:
         to += f" tcp dport {{ {', '.join(map(str, router.lets_out))} }}"
+    if router.ports:
+        # the kernel gives a port to several connections, to other hosts each
+        yield f'iifname "lan0" oifname "wan0" ct state new ct count over {router.ports} drop'
     yield f'iifname "lan0" oifname "wan0"{to} ct state new accept'
     if router.stray is Stray.REJECT:
         yield from _reject('iifname "wan0" ')

@@ -6,9 +6,10 @@ import errno
 import socket
 import struct
 
+from .ipv6 import RENDEZVOUS_ADDRESSES, only_ipv6
 from .layout import RENDEZVOUS
 from .namespaces import PATIENCE
-from .peers import PORT, Address, Peers, PeersTestCase
+from .peers import PORT, Address, Peers, PeersTestCase, outcome
 from .router import Nat, Router, Stray
 
 
@@ -154,6 +155,38 @@ class HostTests(PeersTestCase):
         peers.lab.link(home, up=True)
         own.sendto(b"yes", near.getsockname())
         self.assertEqual(near.recv(99), b"yes")
+
+    def test_host_that_left_its_network_comes_back_with_its_address(self) -> None:
+        peers = self.build({"open": None})
+        near, _ = peers.rendezvous(socket.SOCK_DGRAM)
+        peers.lab.leave("open")
+        with self.assertRaises(OSError):
+            peers.udp("open", peers.lab.address("open"))
+        peers.lab.come_back("open")
+        peers.udp("open", peers.lab.address("open")).sendto(b"yes", near.getsockname())
+        self.assertEqual(near.recv(99), b"yes")
+
+    def test_host_with_ipv6_alone_dials_and_is_not_dialled(self) -> None:
+        peers = self.build({"six": None})
+        only_ipv6(peers.lab, "six")
+        near, stranger, *own = (
+            peers.enter_context(
+                peers.lab.namespace(place).inside(lambda: socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
+            )
+            for place in (RENDEZVOUS, RENDEZVOUS, "six", "six")
+        )
+        near.bind((RENDEZVOUS_ADDRESSES[0], PORT))
+        near.listen()
+        own[0].connect(near.getsockname()[:2])
+        _, address = peers.accept(near)
+        stranger.setblocking(False)
+        stranger.connect_ex((address[0], PORT))
+        # what arrives next shows that the stranger was not answered
+        own[1].connect(near.getsockname()[:2])
+        peers.accept(near)
+        self.assertFalse(outcome(stranger))
+        with self.assertRaises(OSError):
+            peers.dialling("six", (peers.lab.rendezvous[0], PORT))
 
     def test_cut_loses_everything_without_an_error(self) -> None:
         """This holds with delay too."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from .layout import RENDEZVOUS
 from .peers import PORT, Address, Peers, PeersTestCase, outcome
 from .router import Nat, Router, Stray
+from .rules import FIRST_PORT
 
 CONES = (Nat.FULL_CONE, Nat.RESTRICTED, Nat.PORT_RESTRICTED)
 
@@ -157,6 +158,20 @@ class FilteringTests(PeersTestCase):
             self.refused(peers, RENDEZVOUS, (peers.lab.public("host"), PORT))
             peers.listener("open")
             peers.dial(RENDEZVOUS, (peers.lab.public("open"), PORT))
+
+    def test_router_with_few_ports_lets_so_many_connections_be_open_at_once(self) -> None:
+        for nat in (Nat.RESTRICTED, Nat.SYMMETRIC):
+            peers = self.build({"host": Router(nat, ports=3), "open": None})
+            listener = peers.listener("open")
+            to = (peers.lab.address("open"), PORT)
+            for number in range(3):
+                peers.dial("host", to, port=PORT + number)
+                self.assertIn(peers.accept(listener)[1][1], range(FIRST_PORT, FIRST_PORT + 3))
+            fourth = peers.dialling("host", to, port=PORT + 3)
+            # what arrives next shows that the fourth was lost, and is not late
+            peers.dial(RENDEZVOUS, to)
+            self.assertEqual(peers.accept(listener)[1][0], peers.lab.rendezvous[0])
+            self.assertFalse(outcome(fourth))
 
 
 class StrayTests(PeersTestCase):

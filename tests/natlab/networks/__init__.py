@@ -1,0 +1,1 @@
+"""Networks that are hard on nodes: what two of them have there, and how soon after something happens."""
