@@ -234,4 +234,4 @@ class SimulatedNode:
         service = self.service
         joined = "joined" if self.joined else "not joined"
         links = len(self.crust.links)
-        return f"{self.name.short} at {self.host}: {service.state.value}, {joined}, {links} links"
+        return f"{self.name.short} at {self.host}: {service.state.value}, {joined}, links: {links}"

@@ -302,7 +302,7 @@ class SimulatedNetwork:
     def report(self) -> str:
         """How everybody is, in words, for an error."""
         lines = [
-            f"at {self.clock.now - START:.3f} s of the seed {self.seed}, {len(self.network.links)} links:"
+            f"at {self.clock.now - START:.3f} s of the seed {self.seed}, links: {len(self.network.links)}"
         ]
         # a thousand lines would hide the one that matters
         lines += [f"  {each}" for each in self._nodes[:SHOWN]]
