@@ -9,15 +9,14 @@ further use is counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from secrets import token_bytes
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from ...endpoints import Contact, Endpoint, is_local_only
+from ...endpoints import Endpoint
 from ...errors import InvalidCertificate, InvalidInvitation, NotAuthorized, TrustFileError
 from ...forwarding_rules import is_nickname
 from ...identity import Identity
@@ -25,7 +24,7 @@ from ...names import Name
 from ...quietlog import QuietLog
 from ...trust.certificate import ISSUING_ROLES, Certificate, MemberRole, SignedCertificate
 from ...trust.codec import encode_certificate
-from ...trust.invitation import MAX_INVITATION_ENDPOINTS, SECRET_BYTES, Invitation, endpoints_beside
+from ...trust.invitation import Invitation
 from ...trust.issuing import Issuer
 from ...trust.ledger import Ledger, LedgerEntry
 from ...trust.ledger_file import load_ledger, save_ledger
@@ -40,25 +39,18 @@ from ...trust.redeeming import (
     Welcome,
     encode,
 )
-from ...trust.short_invitation import AnyInvitation, ShortInvitation
 from ...trust.state_files import load_beacon_secret
 from ...wire.codec import to_wire
 from ...wire.messages import WireContact
 from ..control.member_messages import InvitationsCommand, InvitationsReply, InviteCommand, InvitedReply
 from ..control.messages import Reply
-from .invitation_places import places_from_texts
+from .invitation_writer import InvitationWriter
 from .listing import INVITATION_ID_CHARACTERS, invitation_table
 from .surroundings import Credentials, Surroundings
 
 DEFAULT_ROLES: Final = frozenset((MemberRole.NODE, MemberRole.RELAY))
-OWN_ENDPOINTS: Final = 3
-"""Endpoints of this node that an invitation names; the others are those of members that pass on to us."""
 MAX_USERS_IN_A_LINE: Final = 16
 """Users of an invitation that a line of the log names."""
-ONLY_LOCAL: Final = (
-    "this works in this local network only: a member that passes it on can be dialled from outside, and an "
-    "invitation without --short names it"
-)
 
 
 class InvitationDesk:
@@ -88,6 +80,7 @@ class InvitationDesk:
         self._own = identity.name
         self._credentials = credentials
         self._surroundings = surroundings
+        self._writer = InvitationWriter(credentials.network, identity.name, surroundings)
         self._now = now
         self._quiet = QuietLog(self.log, now)
         self._ledger: Ledger = load_ledger(state_dir, credentials.network)
@@ -103,7 +96,7 @@ class InvitationDesk:
             L{ServiceStopped<routing_crust.errors.ServiceStopped>}.
         """
         ready: Deferred[None] = succeed(None)
-        if not command.addresses and not command.at and _warning(self._endpoints(command.short)):
+        if self._writer.needs_a_router(command):
             ready = self._surroundings.when_routers_asked()
         return ready.addCallback(lambda _: self.invite(command))
 
@@ -128,7 +121,7 @@ class InvitationDesk:
         self._issue(self._own, command.nickname or "somebody", roles, frozenset(command.tags))
         at = tuple(Endpoint.from_text(each) for each in command.at)
         expiry = int(now + command.lifetime)
-        made = self._made_short(command) if command.short else self._made(command, expiry)
+        made = self._writer.written(command, expiry)
         entry = LedgerEntry(
             made.secret if isinstance(made, Invitation) else made.secret(),
             expiry,
@@ -151,36 +144,9 @@ class InvitationDesk:
             line=made.text,
             expires=float(expiry),
             endpoints=tuple(map(str, (*made.hosts, *made.endpoints))),
-            warning="" if at or command.addresses else self._warning(made),
+            warning=self._writer.warning(command, made),
             not_exposed=tuple(each for each in command.allow if not self._surroundings.is_exposed(each)),
         )
-
-    def _warning(self, made: AnyInvitation) -> str:
-        if isinstance(made, ShortInvitation) and not _warning(self._endpoints()):
-            return ONLY_LOCAL if is_local_only(made.endpoint) else ""
-        return _warning(made.endpoints)
-
-    def _made(self, command: InviteCommand, expiry: int) -> Invitation:
-        hosts, named = places_from_texts(command.addresses)
-        known = self._endpoints()
-        doors = endpoints_beside(hosts, tuple(dict.fromkeys((*named, *known))))
-        if len(doors) < len(named):
-            raise InvalidInvitation("an invitation has no place for so many addresses beside these hosts")
-        secret = token_bytes(SECRET_BYTES)
-        return Invitation(self._credentials.network, self._own, doors, secret, expiry, command.uses, hosts)
-
-    def _made_short(self, command: InviteCommand) -> ShortInvitation:
-        hosts, named = places_from_texts(command.addresses)
-        if hosts or len(named) > 1:
-            raise InvalidInvitation("a short invitation has room for one address, and for no host name")
-        found = named or self._endpoints(only_own=True)
-        if not found:
-            raise InvalidInvitation(
-                "a short invitation says where this node itself can be dialled, and it cannot be: leave "
-                "--short out, and members that can be dialled are named"
-            )
-        # IPv4 is shorter, and what can be dialled from outside can mostly be dialled from inside
-        return ShortInvitation.at(min(found, key=lambda each: (is_local_only(each), each.is_v6)))
 
     def invitations(self, command: InvitationsCommand) -> InvitationsReply:
         """
@@ -316,7 +282,7 @@ class InvitationDesk:
         signed = self._issue(name, nickname, entry.roles, entry.tags)
         contacts = tuple(
             WireContact(each.name.raw, to_wire(each.endpoint))
-            for each in self._doors()[:MAX_WELCOME_CONTACTS]
+            for each in self._writer.doors()[:MAX_WELCOME_CONTACTS]
             if each.name is not None
         )
         welcome = encode(
@@ -347,15 +313,6 @@ class InvitationDesk:
             issuer = Issuer(self._identity, self._credentials.certificate)
         return issuer.issue(name, nickname, roles, self._now(), tags=tags)
 
-    def _doors(self) -> tuple[Contact, ...]:
-        own, found = self._own, self._surroundings.doors()
-        mine = [each for each in found if each.name == own][:OWN_ENDPOINTS]
-        others = [each for each in found if each.name != own]
-        return tuple((mine + others)[:MAX_INVITATION_ENDPOINTS])
-
-    def _endpoints(self, only_own: bool = False) -> tuple[Endpoint, ...]:
-        return tuple(each.endpoint for each in self._doors() if each.name == self._own or not only_own)
-
     def _check_free(self, nickname: str) -> None:
         if self._is_taken(nickname, None):
             raise InvalidInvitation(f"another member is called {nickname!r} already: choose another nickname")
@@ -383,19 +340,3 @@ class InvitationDesk:
             name=name,
             reason=refusal.name.lower().replace("_", " "),
         )
-
-
-def _warning(doors: Sequence[Endpoint]) -> str:
-    """What keeps an invitation with these endpoints from being redeemed."""
-    if not doors:
-        return (
-            "nobody can dial this node: it listens nowhere, and it has no link with a member that does. "
-            "Say with --at where it can dial the other machine"
-        )
-    if all(is_local_only(each) for each in doors):
-        return (
-            "this works in this local network only: no address of this node, or of a member that it has a "
-            "link with, can be dialled from outside. If the other machine has such an address, give it "
-            "with --at"
-        )
-    return ""

@@ -25,7 +25,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a short invitation names another member",
-        "daemon/members/invitation_desk.py",
+        "daemon/members/invitation_writer.py",
         "self._endpoints(only_own=True)",
         "self._endpoints()",
         (
