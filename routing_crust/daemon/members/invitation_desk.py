@@ -9,7 +9,7 @@ further use is counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -22,13 +22,11 @@ from ...forwarding_rules import is_nickname
 from ...identity import Identity
 from ...names import Name
 from ...quietlog import QuietLog
-from ...trust.certificate import ISSUING_ROLES, Certificate, MemberRole, SignedCertificate
+from ...trust.certificate import ISSUING_ROLES, MemberRole, SignedCertificate
 from ...trust.codec import encode_certificate
 from ...trust.invitation import Invitation
 from ...trust.issuing import Issuer
-from ...trust.ledger import Ledger, LedgerEntry
-from ...trust.ledger_file import load_ledger, save_ledger
-from ...trust.ledger_sharing import frames_for, taking
+from ...trust.ledger import LedgerEntry
 from ...trust.redeeming import (
     MAX_LABEL_CHARACTERS,
     MAX_WELCOME_CONTACTS,
@@ -45,12 +43,11 @@ from ...wire.messages import WireContact
 from ..control.member_messages import InvitationsCommand, InvitationsReply, InviteCommand, InvitedReply
 from ..control.messages import Reply
 from .invitation_writer import InvitationWriter
+from .kept_ledger import KeptLedger
 from .listing import INVITATION_ID_CHARACTERS, invitation_table
 from .surroundings import Credentials, Surroundings
 
 DEFAULT_ROLES: Final = frozenset((MemberRole.NODE, MemberRole.RELAY))
-MAX_USERS_IN_A_LINE: Final = 16
-"""Users of an invitation that a line of the log names."""
 
 
 class InvitationDesk:
@@ -83,8 +80,8 @@ class InvitationDesk:
         self._writer = InvitationWriter(credentials.network, identity.name, surroundings)
         self._now = now
         self._quiet = QuietLog(self.log, now)
-        self._ledger: Ledger = load_ledger(state_dir, credentials.network)
-        self._is_saved = True
+        self._kept = kept = KeptLedger(state_dir, credentials, surroundings.describe, now)
+        self.told_to, self.take, self.save = kept.told_to, kept.take, kept.save
         self._beacon_secret = load_beacon_secret(state_dir)
 
     def invite_when_known(self, command: InviteCommand) -> Deferred[Reply]:
@@ -131,7 +128,7 @@ class InvitationDesk:
             frozenset(command.tags),
             command.allow,
         )
-        self._keep(self._ledger.adding(entry, now))
+        self._kept.keep(self._kept.ledger.adding(entry, now))
         self._surroundings.invitations_changed()
         if at:
             self._surroundings.call_on(at, expiry)
@@ -154,19 +151,19 @@ class InvitationDesk:
 
         @raise InvalidInvitation: there is none with this id, there are several, or it cannot be used anyway.
         """
-        found = self._ledger.entries[::-1]
+        found = self._kept.ledger.entries[::-1]
         if command.void:
             entry = self._find(command.void)
-            self._keep(self._ledger.voiding(entry.id))
+            self._kept.keep(self._kept.ledger.voiding(entry.id))
             self._surroundings.invitations_changed()
             self.log.info("the invitation {id} is taken back", id=entry.id.hex()[:INVITATION_ID_CHARACTERS])
-            found = tuple(each for each in self._ledger.entries if each.id == entry.id)
+            found = tuple(each for each in self._kept.ledger.entries if each.id == entry.id)
         own, now = self._credentials.certificate.certificate, self._now()
         describe = self._surroundings.describe
         return InvitationsReply(tuple(invitation_table(each, own, describe, now) for each in found))
 
     def _find(self, beginning: str) -> LedgerEntry:
-        found = [each for each in self._ledger.entries if each.id.hex().startswith(beginning.lower())]
+        found = [each for each in self._kept.ledger.entries if each.id.hex().startswith(beginning.lower())]
         if not found:
             raise InvalidInvitation(
                 f"no invitation is known here whose id begins with {beginning!r}: see "
@@ -182,68 +179,18 @@ class InvitationDesk:
 
     def has(self, which: bytes) -> bool:
         """Whether there is a copy here of this invitation, by somebody else who is not banned."""
-        entry = self._ledger.find(which)
+        entry = self._kept.ledger.find(which)
         if entry is None or entry.inviter is None or self._surroundings.is_banned(entry.inviter):
             return False
         return self._credentials.certificate.certificate.is_admin
 
-    def told_to(self, peer: Certificate) -> Iterable[bytes]:
-        """What a member that may issue should know of invitations."""
-        own = self._credentials.certificate.certificate
-        return frames_for(self._ledger, own, peer, self._now())
-
-    def take(self, peer: Certificate, payload: bytes) -> bool:
-        """
-        Take what such a member tells of invitations.
-
-        @raise WireError: the payload does not hold.
-        """
-        before, own = self._ledger, self._credentials.certificate.certificate
-        after = taking(before, own, peer, payload, self._now())
-        if after is before:
-            return False
-        self._warn_of_overuse(before, after)
-        # in memory first, unlike what happens here: it would be told again after a crash
-        self._ledger, self._is_saved = after, False
-        return True
-
-    def save(self) -> None:
-        """Write what was taken since the last time; if that fails, the next time tries again."""
-        if self._is_saved:
-            return
-        try:
-            self._keep(self._ledger)
-        except OSError as error:
-            self._quiet.warn(
-                "unsaved", "cannot write what others tell of invitations: {problem}", problem=error
-            )
-
-    def _warn_of_overuse(self, before: Ledger, after: Ledger) -> None:
-        used = {each.id: len(each.used_by) for each in before.entries}
-        for each in after.entries:
-            if len(each.used_by) > max(each.uses, used.get(each.id, 0)):
-                # quietly, since an inviter may tell of users that there are not
-                self._quiet.warn(
-                    "overuse",
-                    "an invitation for {uses} was redeemed by {users}, since the admins could not reach each "
-                    "other: ban those that should not be here",
-                    by=str(each.inviter or self._own),
-                    uses=each.uses,
-                    users=self._some_of(each.used_by),
-                )
-
-    def _some_of(self, names: tuple[Name, ...]) -> str:
-        shown = ", ".join(map(self._surroundings.describe, names[:MAX_USERS_IN_A_LINE]))
-        more = len(names) - MAX_USERS_IN_A_LINE
-        return f"{shown} and {more} more" if more > 0 else shown
-
     def allows(self, name: Name, protocol: str) -> bool:
         """Whether a member was invited with leave to use this protocol here."""
-        return any(name in each.used_by and protocol in each.allow for each in self._ledger.entries)
+        return any(name in each.used_by and protocol in each.allow for each in self._kept.ledger.entries)
 
     def redeem(self, name: Name, binding: bytes, redeem: Redeem) -> RedeemAnswer:
         """Judge a try; see L{Inviter<routing_crust.routing.inviting.doorkeeper.Inviter>}."""
-        entry = self._ledger.find(redeem.invitation)
+        entry = self._kept.ledger.find(redeem.invitation)
         if entry is None:
             self._refused(name, RedeemRefusal.UNKNOWN)
             return RedeemAnswer(RedeemRefusal.UNKNOWN)
@@ -295,7 +242,7 @@ class InvitationDesk:
             )
         )
         # last, since it may fail; and before the certificate leaves this process
-        self._keep(self._ledger.spending(entry.id, name))
+        self._kept.keep(self._kept.ledger.spending(entry.id, name))
         # so that no other admin gives its nickname away before it has come
         self._surroundings.tell_of(signed)
         self._surroundings.invitations_changed()
@@ -325,13 +272,8 @@ class InvitationDesk:
         return any(
             each.nickname.lower() == nickname.lower()
             and any(user != name and not self._surroundings.is_banned(user) for user in each.used_by)
-            for each in self._ledger.entries
+            for each in self._kept.ledger.entries
         )
-
-    def _keep(self, ledger: Ledger) -> None:
-        # first: what memory alone knows could be used again after a crash
-        save_ledger(self._state_dir, self._credentials.network, ledger)
-        self._ledger, self._is_saved = ledger, True
 
     def _refused(self, name: Name, refusal: RedeemRefusal) -> None:
         self._quiet.info(

@@ -15,7 +15,7 @@ from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.control.member_messages import InvitationsCommand, InviteCommand, InvitedReply
-from routing_crust.daemon.members import invitation_desk
+from routing_crust.daemon.members import kept_ledger
 from routing_crust.daemon.members.invitation_desk import InvitationDesk
 from routing_crust.daemon.text import invitations_text
 from routing_crust.endpoints import Contact, Endpoint
@@ -342,7 +342,7 @@ class RedeemingTests(DeskTestCase):
 
     def test_use_is_on_the_disk_before_the_certificate_is_given(self) -> None:
         invitation = self.invite()
-        with mock.patch.object(invitation_desk, "save_ledger", side_effect=OSError(28, "no space")):
+        with mock.patch.object(kept_ledger, "save_ledger", side_effect=OSError(28, "no space")):
             self.assertEqual(self.redeem(invitation).refusal, RedeemRefusal.CANNOT_ISSUE)
         self.assertEqual(self.flushLoggedErrors(), [])
         self.welcomed(invitation)
@@ -416,7 +416,9 @@ class RedeemingTests(DeskTestCase):
     def test_inviter_that_tells_of_many_users_does_not_fill_the_log(self) -> None:
         """Their names cost it nothing."""
         lines: list[str] = []
-        self.patch(self.desk._quiet, "_log", Logger(observer=lambda event: lines.append(formatEvent(event))))
+        self.patch(
+            self.desk._kept._quiet, "_log", Logger(observer=lambda event: lines.append(formatEvent(event)))
+        )
         own = self.here.certificate.certificate
         peer = certified(LAPTOP, "inviter", MemberRole.NODE, MemberRole.INVITE).certificate
         for number in range(2, 11):
@@ -428,7 +430,7 @@ class RedeemingTests(DeskTestCase):
         self.assertIn("an invitation for 1 was redeemed by ", lines[0])
         self.now += 120
         users = tuple(Name(bytes([each]) * 32) for each in range(20))
-        self.desk._warn_of_overuse(Ledger(), Ledger((replace(entry, used_by=users),)))
+        self.desk._kept._warn_of_overuse(Ledger(), Ledger((replace(entry, used_by=users),)))
         self.assertIn(f"{users[15].short} and 4 more, since", lines[1])
 
     def told_by_an_admin(self, number: int) -> None:
@@ -442,11 +444,11 @@ class RedeemingTests(DeskTestCase):
         for number in range(3):
             self.told_by_an_admin(number)
             self.assertEqual(load_ledger(self.folder, NETWORK).entries, ())
-        with mock.patch.object(invitation_desk, "save_ledger", side_effect=OSError("full")):
+        with mock.patch.object(kept_ledger, "save_ledger", side_effect=OSError("full")):
             self.desk.save()
         self.desk.save()
         self.assertEqual(len(load_ledger(self.folder, NETWORK).entries), 3)
-        with mock.patch.object(invitation_desk, "save_ledger") as saved:
+        with mock.patch.object(kept_ledger, "save_ledger") as saved:
             self.desk.save()
             self.assertFalse(saved.called)
 

@@ -105,8 +105,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the use of an invitation is forgotten by a restart",
         "daemon/members/invitation_desk.py",
-        "self._keep(self._ledger.spending(entry.id, name))",
-        "self._ledger = self._ledger.spending(entry.id, name)",
+        "self._kept.keep(self._kept.ledger.spending(entry.id, name))",
+        "self._kept.ledger = self._kept.ledger.spending(entry.id, name)",
         (
             "tests.daemon.members.test_invitation_desk.RedeemingTests.test_use_is_on_the_disk_before_the_certificate_is_given",
         ),

@@ -68,9 +68,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "each frame about invitations waits for the disk",
-        "daemon/members/invitation_desk.py",
-        "        self._ledger, self._is_saved = after, False\n",
-        "        self._keep(after)\n",
+        "daemon/members/kept_ledger.py",
+        "        self.ledger, self._is_saved = after, False\n",
+        "        self.keep(after)\n",
         (
             "tests.daemon.members.test_invitation_desk.RedeemingTests.test_what_members_tell_is_written_when_asked_for",
         ),
