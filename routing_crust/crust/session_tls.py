@@ -50,7 +50,7 @@ class TlsKeyAgreement:
                 connection.do_handshake()
             except SSL.WantReadError:
                 return self._output()
-            self._tls.verified_peer(connection, self._initiator)
+            self._tls.check_peer(connection, self._initiator)
         except PeerRefused as refused:
             raise KeyAgreementFailed(refused.detail) from None
         except SSL.Error as error:

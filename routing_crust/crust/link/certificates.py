@@ -7,8 +7,6 @@ holds the name as text, C{<name>.crust.invalid}, which must match the key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -17,8 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from OpenSSL import SSL
 from service_identity import VerificationError
-from service_identity.cryptography import extract_patterns
-from service_identity.hazmat import DNS_ID, CertificatePattern, DNSPattern, verify_service_identity
+from service_identity.hazmat import DNS_ID, DNSPattern, verify_service_identity
 
 from ...errors import CloseReason
 from ...identity import Identity, is_weak_key
@@ -78,40 +75,40 @@ class PeerCertificate(NamedTuple):
     The contents of a well-formed certificate. L{verify_name} checks its name.
 
     @ivar name: the raw Ed25519 key in it.
-    @ivar patterns: the name that stands in it as text, for C{service_identity}.
+    @ivar pattern: the name that stands in it as text, for C{service_identity}.
     """
 
     name: Name
-    patterns: Sequence[CertificatePattern]
+    pattern: DNSPattern
 
 
-def read_certificate(certificate: x509.Certificate, der: bytes) -> PeerCertificate:
+def read_certificate(der: bytes) -> PeerCertificate:
     """
     Take a certificate apart.
 
-    @param der: the same certificate as bytes.
     @raise PeerRefused: no node could have made it.
     """
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise PeerRefused(
             f"the peer's certificate has {len(der)} bytes, and {MAX_CERTIFICATE_BYTES} are allowed"
         )
-    with refusing_what_cannot_be_read():
+    with refusing_what_cannot_be_read:
+        certificate = x509.load_der_x509_certificate(der)
         key = certificate.public_key()
         if not isinstance(key, Ed25519PublicKey):
             raise PeerRefused("the peer's key is not an Ed25519 key")
         name = Name(key.public_bytes_raw())
         if is_weak_key(name.raw):
             raise PeerRefused("the peer's key is one that anybody can sign for")
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        patterns = extract_patterns(certificate)
-        if len(list(names)) != 1 or len(patterns) != 1:
+        names = list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        if len(names) != 1:
             raise PeerRefused("the peer's certificate has not exactly one name")
-        pattern = patterns[0]
         # a wildcard would match every name
-        if not isinstance(pattern, DNSPattern) or b"*" in pattern.pattern:
+        if not isinstance(names[0], x509.DNSName) or "*" in names[0].value:
             raise PeerRefused("the name in the peer's certificate is not that of a node")
-        return PeerCertificate(name, patterns)
+        # made at once: to look for names of each kind in turn, and for addresses among them, takes longer
+        # than all before, and neither is equal to the name of a node
+        return PeerCertificate(name, DNSPattern(names[0].value.encode("ascii")))
 
 
 def verify_name(shown: PeerCertificate, expected: Name | None) -> None:
@@ -125,7 +122,7 @@ def verify_name(shown: PeerCertificate, expected: Name | None) -> None:
     own = _dns_id(shown.name)
     wanted = [own] if expected is None else [own, _dns_id(expected)]
     try:
-        verify_service_identity(shown.patterns, wanted, [])
+        verify_service_identity([shown.pattern], wanted, [])
     except VerificationError as problem:
         if any(each.mismatched_id == own for each in problem.errors):
             raise PeerRefused("the name in the peer's certificate is not that of its key") from None
@@ -137,17 +134,24 @@ def _dns_id(name: Name) -> DNS_ID:
     return DNS_ID(f"{name}{DNS_SUFFIX}")
 
 
-@contextmanager
-def refusing_what_cannot_be_read() -> Iterator[None]:
+class _RefusingWhatCannotBeRead:
     """
-    Turn every exception raised in the block into a refusal.
+    Turns every exception raised in the block into a refusal.
 
     @raise PeerRefused: instead of any other exception.
     """
-    try:
-        yield
-    except PeerRefused:
-        raise
-    except Exception as problem:  # three libraries read a stranger's bytes here, each with its own errors
-        kind = type(problem).__name__
-        raise PeerRefused(f"the peer's certificate is not that of a node ({kind})") from None
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Nothing is needed for it."""
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        # three libraries read a stranger's bytes here, each with its own errors
+        if isinstance(problem, Exception) and not isinstance(problem, PeerRefused):
+            raise PeerRefused(
+                f"the peer's certificate is not that of a node ({type(problem).__name__})"
+            ) from None
+
+
+refusing_what_cannot_be_read: Final = _RefusingWhatCannotBeRead()

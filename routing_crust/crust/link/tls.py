@@ -158,6 +158,15 @@ class LinkTls:
 
     def verified_peer(self, connection: SSL.Connection, initiator: bool) -> VerifiedPeer:
         """
+        Once its handshake is done, check a session's peer, as L{check_peer} does.
+
+        @raise PeerRefused: it must not be there.
+        """
+        name = self.check_peer(connection, initiator)
+        return VerifiedPeer(name, connection.export_keying_material(BINDING_LABEL, BINDING_BYTES))
+
+    def check_peer(self, connection: SSL.Connection, initiator: bool) -> Name:
+        """
         Once its handshake is done, check a session's peer (again).
 
         @raise PeerRefused: it is not who it must be, it sent more than one certificate, or it does not
@@ -167,16 +176,14 @@ class LinkTls:
         # OpenSSL accepts a client that offers no application protocol at all
         if connection.get_alpn_proto_negotiated() != self._alpn:
             raise PeerRefused(f"the peer does not speak {self._alpn.decode()}")
-        with refusing_what_cannot_be_read():
+        with refusing_what_cannot_be_read:
             sent = connection.get_peer_cert_chain() or []
             own = None if initiator else connection.get_peer_certificate()
         # OpenSSL counts the peer's own certificate only where the peer is the server.
         certificates = sent if own is None else [own, *sent]
         if len(certificates) != 1:
             raise PeerRefused("the peer has not sent exactly one certificate")
-        shown = self._check(session, certificates[0])
-        binding = connection.export_keying_material(BINDING_LABEL, BINDING_BYTES)
-        return VerifiedPeer(shown.name, binding)
+        return self._check(session, certificates[0]).name
 
     def _verify(
         self, connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, holds: int
@@ -191,12 +198,12 @@ class LinkTls:
         return True
 
     def _check(self, session: _Session, certificate: crypto.X509) -> PeerCertificate:
-        with refusing_what_cannot_be_read():
+        with refusing_what_cannot_be_read:
             der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         if session.checked is not None and der == session.checked[0]:
             return session.checked[1]
         known = self._known.get(der)
-        shown = known or self._read(certificate, der)
+        shown = known or read_certificate(der)
         if shown.name == self._own:
             raise PeerRefused("the link leads back to this node", CloseReason.SELF)
         verify_name(shown, session.expected)
@@ -219,12 +226,6 @@ class LinkTls:
             return PeerRefused(f"the peer does not speak {ours}")
         problem = f"the peer speaks {theirs}, and this node {ours}: update the older one"
         return PeerRefused(problem, CloseReason.UNSUPPORTED_VERSION)
-
-    @staticmethod
-    def _read(certificate: crypto.X509, der: bytes) -> PeerCertificate:
-        with refusing_what_cannot_be_read():
-            parsed = certificate.to_cryptography()
-        return read_certificate(parsed, der)
 
 
 def _limit_groups(context: SSL.Context, key_exchange: KeyExchange) -> None:

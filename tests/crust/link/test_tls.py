@@ -73,7 +73,7 @@ def pair(client: Any, server: Any, expected: Name | None = None) -> tuple[SSL.Co
 
 def check_certificate(shown: x509.Certificate, expected: Name | None = None) -> Name:
     """Do all checks of one certificate, and return the name in it."""
-    peer = read_certificate(shown, shown.public_bytes(Encoding.DER))
+    peer = read_certificate(shown.public_bytes(Encoding.DER))
     verify_name(peer, expected)
     return peer.name
 
@@ -111,11 +111,12 @@ class CertificateTests(SynchronousTestCase):
         self.assertIn("not that of a node", self.refusal(certificate(KEY)))
         self.assertIn("exactly one name", self.refusal(certificate(KEY, own, DNS("example.com"))))
         self.assertIn("exactly one name", self.refusal(certificate(KEY, own, x509.RFC822Name("a@b.example"))))
-        self.assertIn("exactly one name", self.refusal(certificate(KEY, x509.RFC822Name("a@b.example"))))
+        mail = x509.RFC822Name("a@b.example")
+        self.assertIn("not that of a node", self.refusal(certificate(KEY, mail)))
         uri = x509.UniformResourceIdentifier(f"crust://{node_name(KEY)}")
         self.assertIn("not that of a node", self.refusal(certificate(KEY, uri)))
-        self.assertIn("(CertificateError)", self.refusal(certificate(KEY, DNS("127.0.0.1"))))
-        self.assertIn("(CertificateError)", self.refusal(certificate(KEY, DNS("a.*.b.*"))))
+        self.assertIn("not that of its key", self.refusal(certificate(KEY, DNS("127.0.0.1"))))
+        self.assertIn("not that of a node", self.refusal(certificate(KEY, DNS("a.*.b.*"))))
 
     def test_certificate_above_1_kib_is_refused(self) -> None:
         self.assertIn("1024 are allowed", self.refusal(certificate(KEY, DNS(node_name(KEY)), padding=1024)))
