@@ -12,7 +12,7 @@ can try keys until one is near, as with hashes: no limit rests on names.
 from __future__ import annotations
 
 import base64
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Final
 
 from .plain_errors import InvalidName
@@ -103,6 +103,17 @@ class Name:
 
     def __lt__(self, other: Name) -> bool:
         return self.number < other.number if isinstance(other, Name) else NotImplemented
+
+
+@lru_cache(maxsize=4096)
+def recurring_name(raw: bytes) -> Name:
+    """
+    The name with these bytes, for names that come again and again: one object each, which sets and maps
+    find without a comparison.
+
+    @raise InvalidName: they are not 32.
+    """
+    return Name(raw)
 
 
 def is_prefix(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeAlias
 
 from ..crust.interfaces import ILink
 from ..identity import Identity
-from ..names import Name
+from ..names import Name, recurring_name
 from ..wire.codec import encode
 from ..wire.messages import (
     ClientRecord,
@@ -71,4 +71,4 @@ def holds(identity: Identity, network: str, label: str, signed: Signed) -> bool:
 
     @param identity: whose scheme of signatures is used.
     """
-    return identity.holds(Name(signed.signer), signed.signature, label, network, signed.body)
+    return identity.holds(recurring_name(signed.signer), signed.signature, label, network, signed.body)

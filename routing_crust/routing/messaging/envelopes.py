@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from ...identity import Identity
-from ...names import Name
+from ...names import Name, recurring_name
 from ...wire.messages import Envelope, EnvelopeKind
 
 MAX_HOPS: Final = 20
@@ -97,7 +97,7 @@ def holds(envelope: Envelope, network: str, identity: Identity) -> bool:
         envelope.nearest,
         envelope.body,
     )
-    return identity.holds(Name(envelope.source), envelope.signature, LABEL, network, *fields)
+    return identity.holds(recurring_name(envelope.source), envelope.signature, LABEL, network, *fields)
 
 
 def _signed_fields(

@@ -31,7 +31,7 @@ from ...crust.interfaces import ILink, account_by_prefix, prefix_of
 from ...endpoints import PathKind
 from ...errors import WireError
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_ATTEMPTS, MAX_CONTROL_BURST
-from ...names import NAME_BYTES, Name
+from ...names import NAME_BYTES, Name, recurring_name
 from ...quietlog import QuietLog
 from ...timing.account_rates import AccountRates
 from ...wire.codec import decode, encode
@@ -132,7 +132,7 @@ class Forwarder:
         for proxy in (envelope.destination_proxy, envelope.source_proxy):
             if len(proxy) not in (0, NAME_BYTES):
                 raise WireError("the proxy of an envelope is not a name")
-        source = Name(envelope.source)
+        source = recurring_name(envelope.source)
         # before the memory of duplicates: names are free, and each would take a place there
         if not self._may_come_by(source, link):
             return
@@ -163,7 +163,7 @@ class Forwarder:
         Decide where an envelope goes from here. It does not go back to its sender or to where it came from,
         unless the destination's proxy becomes known only here.
         """
-        destination = Name(envelope.destination)
+        destination = recurring_name(envelope.destination)
         if envelope.nearest:
             entry = self._table.next_hop(destination, (source, came_by.peer))
             return HERE if entry is None else self._by(entry.name, came_by, b"")
@@ -173,20 +173,22 @@ class Forwarder:
         direct = self._by(destination, came_by, proxy)
         if direct is not None:
             return direct
-        speaker = Name(proxy) if proxy else self._clients.proxy_of(destination)
+        speaker = recurring_name(proxy) if proxy else self._clients.proxy_of(destination)
         if speaker == self._own:
             # it has chosen us as its proxy, whatever else the link is for
             link = self._links.link_to(destination)
             return None if link is None or link is came_by else (link, proxy)
         if proxy:
-            return self._towards(Name(proxy), proxy, came_by, (source, came_by.peer), (came_by.peer,))
+            return self._towards(
+                recurring_name(proxy), proxy, came_by, (source, came_by.peer), (came_by.peer,)
+            )
         if speaker is not None:
             return self._towards(speaker, speaker.raw, None, (source,), ())
         return self._towards(destination, b"", came_by, (source, came_by.peer))
 
     def _way_back(self, envelope: Envelope, came_by: ILink) -> Step:
         """Where no node is nearer, the way that the destination's own envelopes came."""
-        link = self._paths.back_to(Name(envelope.destination))
+        link = self._paths.back_to(recurring_name(envelope.destination))
         return None if link is None or link is came_by else (link, envelope.destination_proxy)
 
     def link_changed(self, old: ILink, new: ILink) -> None:
@@ -234,7 +236,7 @@ class Forwarder:
         return None if proxy is None else self._links.link_to(proxy)
 
     def _speaker_for(self, destination: Name, proxy: bytes) -> Name | None:
-        speaker = Name(proxy) if proxy else self._clients.proxy_of(destination)
+        speaker = recurring_name(proxy) if proxy else self._clients.proxy_of(destination)
         return None if speaker == self._own else speaker
 
     def _let_direct_be_second(self, links: list[ILink], target: Name, destination: Name) -> None:

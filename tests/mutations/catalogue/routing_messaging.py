@@ -254,7 +254,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "envelope: signature unchecked",
         "routing/messaging/envelopes.py",
-        "return identity.holds(Name(envelope.source), envelope.signature, LABEL, network, *fields)",
+        "return identity.holds(recurring_name(envelope.source), envelope.signature, LABEL, network, *fields)",
         "return True",
         ("tests.routing.messaging.test_relayed.RelayTests.test_relays_verify_nothing",),
     ),
