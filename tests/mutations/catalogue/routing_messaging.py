@@ -81,6 +81,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a message whose link was lost is sent again by one way only",
+        "routing/messaging/outgoing/retries.py",
+        "        if len(message.body) <= PART_BYTES:\n",
+        "        if False:\n",
+        (
+            "tests.routing.messaging.test_relayed.RouteTests.test_message_is_soon_repeated_where_other_links_have_died_with_its_own",
+        ),
+    ),
+    Mutant(
         "acknowledgement by the wrong signer",
         "routing/messaging/outgoing/outbox.py",
         "if message.destination != source:",

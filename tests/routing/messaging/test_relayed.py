@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from routing_crust.errors import PeerUnreachable, RequestRefused, ServiceStopped
 from routing_crust.routing.events import Message
 from routing_crust.routing.messaging import forwarder, messenger
+from routing_crust.routing.messaging.outgoing.retries import FIRST_REPEAT_SECONDS
 from routing_crust.wire.codec import encode
 from routing_crust.wire.messages import EnvelopeKind, LinkUse
 
@@ -218,6 +219,30 @@ class RouteTests(Routed):
         direct.cut()
         self.net.run()
         self.successResultOf(sent)
+
+    def test_message_is_soon_repeated_where_other_links_have_died_with_its_own(self) -> None:
+        self.join(self.one, self.four)
+        self.lose_between(self.other, self.four)
+        direct = self.net.link(self.one, self.four)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        direct.cut()
+        self.net.run(FIRST_REPEAT_SECONDS - 0.1)
+        self.assertNoResult(sent)
+        self.net.run(0.2)
+        self.successResultOf(sent)
+
+    def test_repetitions_end_and_are_no_attempts(self) -> None:
+        self.join(self.one, self.four)
+        self.lose_between(self.other, self.four)
+        self.lose_between(self.three, self.four)
+        direct = self.net.link(self.one, self.four)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        direct.cut()
+        ways = [self.between(self.one, each) for each in (self.two, self.other)]
+        self.net.run(16.9)
+        self.assertEqual(sum(len(link.sent) for link in ways), 4)
+        self.net.run(73.2)
+        self.failureResultOf(sent, PeerUnreachable)
 
     def test_message_leaves_a_direct_link_that_does_not_answer(self) -> None:
         direct = self.net.link(self.one, self.four)

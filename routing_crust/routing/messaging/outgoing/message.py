@@ -35,6 +35,7 @@ class OutgoingMessage:
     @ivar tried: the links that all attempts but the last set out by.
     @ivar heard: whether a part of the answer has come since the last deadline.
     @ivar retry: the delayed call for the next attempt, after a hint.
+    @ivar repeat: the delayed call for a repetition soon after the loss of its link.
     @ivar hints: how often a hint said that it found no way.
     @ivar end_watch: ends the watch for the absence of the destination, if there is one.
     @ivar last_wait: the delayed call for the end of the last wait, which is a shorter one.
@@ -59,6 +60,7 @@ class OutgoingMessage:
     awaits_session: bool = False
     heard: bool = False
     retry: IDelayedCall | None = None
+    repeat: IDelayedCall | None = None
     working_until: float = 0.0
     timeout: IDelayedCall | None = None
     hints: int = 0

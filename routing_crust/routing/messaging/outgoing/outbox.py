@@ -209,7 +209,7 @@ class Outbox:
         for message in [each for each in self._waiting.values() if each.link is link]:
             # giving up one message may cancel another
             if message.id in self._waiting:
-                self._retries.attempt(message)
+                self._retries.link_lost(message)
 
     def link_changed(self, old: ILink, new: ILink) -> None:
         """A new link has replaced the old one. What the old one carried still arrives."""

@@ -5,6 +5,9 @@ No acknowledgement within C{ack_timeout}, a link that is lost with a message una
 envelope found no way on: each leads to another attempt, up to C{MAX_ATTEMPTS} and for C{UNREACHABLE_SECONDS}.
 A hint may be false, so it counts as no attempt; but from the first one on the destination is looked for, and
 what waits for one that is gone fails. What a destination could not open is sealed again in a new session.
+
+Links seldom die alone: what was sent again since its link was lost may go to another dead one, here or at a
+relay. So a short message is repeated thrice then, before the usual wait is over.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from ....names import Name
 from ....timing.deadlines import Deadlines
 from ....timing.timers import cancel
 from ...node import Node
+from ..fragmentation import PART_BYTES
 from .attempts import MessageAttempts
 from .message import OutgoingMessage
 
@@ -30,6 +34,11 @@ MAX_HINT_RETRY_SECONDS: Final = 0.5
 """Bounds, in seconds, of the random wait before another attempt after a hint."""
 LATE_HINT_RETRY_SECONDS: Final = 5.0
 """How much longer that is after C{MAX_ATTEMPTS} hints; it doubles with each further one."""
+
+FIRST_REPEAT_SECONDS: Final = 1.0
+"""After the loss of its link, until a message is repeated; then twice as long each time."""
+LAST_REPEAT_SECONDS: Final = 4.0
+"""The longest of these waits, and the last."""
 
 
 class Lookout(Protocol):
@@ -72,7 +81,16 @@ class MessageRetries:
 
     def wait(self, message: OutgoingMessage) -> None:
         """Wait for the acknowledgement of a message from now on, as if it were new."""
+        cancel(message.repeat)
         self._waits.begin(message)
+
+    def link_lost(self, message: OutgoingMessage) -> None:
+        """The link of the last attempt is gone: try again at once, and soon once more."""
+        cancel(message.repeat)
+        # a large one must not burden a way that is merely slow
+        if len(message.body) <= PART_BYTES:
+            self._repeat_after(FIRST_REPEAT_SECONDS, message)
+        self.attempt(message)
 
     def attempt(self, message: OutgoingMessage, counts: bool = True) -> None:
         """
@@ -132,12 +150,23 @@ class MessageRetries:
     def forget(self, message: OutgoingMessage) -> None:
         """Do nothing more for a message that is done with."""
         self._waits.end(message)
+        cancel(message.repeat)
         if message.end_watch is not None:
             message.end_watch()
 
     def stop(self) -> None:
         """End all waits for acknowledgements."""
         self._waits.stop()
+
+    def _repeat_after(self, seconds: float, message: OutgoingMessage) -> None:
+        message.repeat = self._clock.callLater(seconds, self._repeat, message, seconds)
+
+    def _repeat(self, message: OutgoingMessage, waited: float) -> None:
+        if waited < LAST_REPEAT_SECONDS:
+            self._repeat_after(2 * waited, message)
+        # what has found no way is sent after a hint, or by the next link
+        if message.retry is None and message.link is not None and not message.heard:
+            self.attempt(message, False)
 
     def _timed_out(self, message: OutgoingMessage) -> None:
         if message.working_until > self._clock.seconds():
