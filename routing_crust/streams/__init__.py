@@ -10,11 +10,13 @@ from .endpoints import RoutingClientEndpoint, RoutingServerEndpoint
 from .errors import StreamLinkLost, StreamRefused, StreamReset
 from .frames import StreamReason
 from .listening import IStreamAcceptor, StreamPort
+from .opening import EarlyData
 from .service import Streams, streams_of
 from .survival.suspension import ISuspensionListener
 from .transport import StreamTransport
 
 __all__ = [
+    "EarlyData",
     "IStreamAcceptor",
     "ISuspensionListener",
     "NodeAddress",

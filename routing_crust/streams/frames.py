@@ -19,6 +19,11 @@ from ..forwarding_rules import MAX_PROTOCOL_CHARACTERS, is_protocol
 
 MAX_WINDOW_BYTES: Final = (1 << 31) - 1
 """The largest window: the most bytes that a stream may have on its way."""
+EARLY_BYTES: Final = 4096
+"""
+What the end that opens a stream may send before it has the answer, which gives it the rest of its window. No
+window is smaller (C{LEAST_STREAM_MEMORY}), so every stream is sure of as much memory.
+"""
 MAX_STREAM_NUMBER: Final = (1 << 32) - 1
 MAX_DETAIL_BYTES: Final = 200
 """What a reason's detail has at most; a longer one is cut off."""

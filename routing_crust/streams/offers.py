@@ -133,14 +133,14 @@ class Offers:
         if port.survival is not None:
             stream.survival = min(stream.survival, port.survival)
 
-        def accept(protocol: IProtocol | None) -> None:
+        def accept(protocol: IProtocol | None, early: bytes) -> None:
             if protocol is None:
                 self._refuse(name, stream, StreamReason.FAILED, "")
                 return
             transport = self._transport(stream, protocol, address, lambda: None)
             # OPENED goes first: the protocol may write as soon as it is connected
             stream.accepted_by(transport)
-            transport.start()
+            transport.start(early)
 
         IncomingOpen(
             stream,

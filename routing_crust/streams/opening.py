@@ -21,6 +21,31 @@ STREAM_OPEN_TIMEOUT_SECONDS: Final = 30.0
 """From asking a peer for a stream, or being asked, to the answer."""
 
 
+class EarlyData:
+    """
+    What is written to a stream before its peer has accepted it. Made by whoever opens the stream, given to
+    L{Streams.open<routing_crust.streams.service.Streams.open>}, and of no more use once there is a transport.
+
+    Up to C{EARLY_BYTES} go out at once, so that the program at the peer has a request a round trip sooner.
+    """
+
+    def __init__(self) -> None:
+        self._written: list[bytes] = []
+        self._stream: Stream | None = None
+
+    def write(self, data: bytes) -> None:
+        """Send this as soon as it may be."""
+        self._written.append(data)
+        if self._stream is not None:
+            self._stream.write(data)
+
+    def begin(self, stream: Stream) -> None:
+        """The peer is asked for this stream: send what was written so far, also to one before it."""
+        self._stream = stream
+        for each in self._written:
+            stream.write(each)
+
+
 class OutgoingOpen(IgnoringHandler):
     """
     Waits for the peer's answer to our OPEN. The time that the peer has for it stops while the stream is
@@ -127,22 +152,27 @@ class IncomingOpen(IgnoringHandler):
         clock: IReactorTime,
         seconds: float,
         decision: Deferred[IProtocol | None],
-        accept: Callable[[IProtocol | None], None],
+        accept: Callable[[IProtocol | None, bytes], None],
         refuse: Callable[[Failure], None],
     ) -> None:
         """
         @param decision: is cancelled when the peer gives up, or after C{seconds}.
-        @param accept: called with what it fires with.
+        @param accept: called with what it fires with, and with what the peer has sent meanwhile.
         @param refuse: called with what it fails with, unless the peer has given up.
         """
         stream.handler = self
         self._decision = decision
         self._accept = accept
         self._refuse = refuse
+        self._early = bytearray()
         self._given_up = False
         self._late = False
         self._timer = clock.callLater(seconds, self._too_late)
         decision.addCallbacks(self._yes, self._no)
+
+    def data(self, data: bytes) -> None:
+        """The peer sends before it has the answer, no more than it may."""
+        self._early += data
 
     def reset(self, reason: StreamReason, detail: str) -> None:
         """The peer has given up."""
@@ -164,7 +194,7 @@ class IncomingOpen(IgnoringHandler):
     def _yes(self, protocol: IProtocol | None) -> None:
         cancel(self._timer)
         if not self._given_up:
-            self._accept(protocol)
+            self._accept(protocol, bytes(self._early))
 
     def _no(self, failure: Failure) -> None:
         cancel(self._timer)

@@ -28,7 +28,7 @@ from .frames import StreamReason, check_protocol
 from .listening import ProtocolFactory, StreamPort
 from .multiplexing.stream import Stream
 from .offers import Offers
-from .opening import STREAM_OPEN_TIMEOUT_SECONDS, OutgoingOpen
+from .opening import STREAM_OPEN_TIMEOUT_SECONDS, EarlyData, OutgoingOpen
 from .survival.peers import Peers
 from .transport import StreamTransport
 
@@ -108,6 +108,7 @@ class Streams:
         survival: float | None = None,
         *,
         patient: bool = False,
+        early: EarlyData | None = None,
     ) -> Deferred[IProtocol]:
         """
         Open a stream to a peer, over the link that exists or a new one.
@@ -118,6 +119,7 @@ class Streams:
             with the link; C{None} is C{stream_survival}. The peer may allow less.
         @param patient: whether to wait for the network, where the node has no link to it, as long as for the
             peer.
+        @param early: what is to be sent before the peer has accepted; C{None} sends nothing.
         @return: fires with the protocol when it is connected. Fails with L{StreamRefused} when the peer
             does not accept, or not within C{STREAM_OPEN_TIMEOUT_SECONDS} seconds, of which those without a
             link do not count; with
@@ -130,15 +132,21 @@ class Streams:
         """
         check_protocol(protocol)
         return Deferred.fromCoroutine(
-            self._open(self._service.name_of(name), protocol, factory, survival, patient)
+            self._open(self._service.name_of(name), protocol, factory, survival, patient, early)
         )
 
     async def _open(
-        self, name: Name, protocol: str, factory: Any, survival: float | None, patient: bool
+        self,
+        name: Name,
+        protocol: str,
+        factory: Any,
+        survival: float | None,
+        patient: bool,
+        early: EarlyData | None,
     ) -> IProtocol:
         factory.doStart()
         try:
-            return await self._opened(name, protocol, factory, survival, patient)
+            return await self._opened(name, protocol, factory, survival, patient, early)
         except BaseException:
             factory.doStop()
             raise
@@ -148,14 +156,20 @@ class Streams:
                 self._service.give_back(name)
 
     async def _opened(
-        self, name: Name, protocol: str, factory: Any, survival: float | None, patient: bool
+        self,
+        name: Name,
+        protocol: str,
+        factory: Any,
+        survival: float | None,
+        patient: bool,
+        early: EarlyData | None,
     ) -> IProtocol:
         if self._closed:
             raise NotConnected(self._closed)
         if name == self.name:
             raise NotConnected("this is the name of this node itself, and it has no link to itself")
         try:
-            stream, opening = await self._asked(name, protocol, survival, patient)
+            stream, opening = await self._asked(name, protocol, survival, patient, early)
         except StreamRefused as refused:
             self._quiet.info(
                 f"refused by peer: {refused.reason.name}",
@@ -169,7 +183,7 @@ class Streams:
         return self._connected(stream, name, factory, opening)
 
     async def _asked(
-        self, name: Name, protocol: str, survival: float | None, patient: bool
+        self, name: Name, protocol: str, survival: float | None, patient: bool, early: EarlyData | None
     ) -> tuple[Stream, OutgoingOpen]:
         """
         Ask a peer for a stream. If it ends with its link before the answer, as one does that may not be
@@ -190,6 +204,8 @@ class Streams:
                 raise
             opening = OutgoingOpen()
             stream = peer.mux.open(protocol, opening, survival)
+            if early is not None:
+                early.begin(stream)
             try:
                 await opening.wait(stream, self.clock, STREAM_OPEN_TIMEOUT_SECONDS, peer.is_heard)
             except PeerUnreachable as problem:

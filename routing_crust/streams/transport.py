@@ -65,9 +65,15 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._unsent: int | None = None
         self._cause: Cause | None = None
 
-    def start(self) -> None:
-        """Tell the protocol that it is connected."""
+    def start(self, early: bytes = b"") -> None:
+        """
+        Tell the protocol that it is connected.
+
+        @param early: what the peer has sent before the stream was accepted.
+        """
         self._tell(self.protocol.makeConnection, self)
+        if early:
+            self.data(early)
 
     # ITransport, for the protocol.
 

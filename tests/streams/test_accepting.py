@@ -13,6 +13,7 @@ from zope.interface import implementer
 from routing_crust.config import KIB, MIB
 from routing_crust.routing.links.stream_layer import FIRST_STREAM_KIND
 from routing_crust.streams import (
+    EarlyData,
     IStreamAcceptor,
     NodeAddress,
     StreamReason,
@@ -49,7 +50,8 @@ class AcceptorTests(StreamsCase):
         self.factory = Hesitant()
         streams_of(self.one).listen("echo", self.factory)
         self.opened: list[Any] = []
-        self.opening = streams_of(self.two_).open(self.one.node_name, "echo", Keeping())
+        self.early = EarlyData()
+        self.opening = streams_of(self.two_).open(self.one.node_name, "echo", Keeping(), early=self.early)
         self.opening.addBoth(self.opened.append)
         self.net.run(lambda: self.factory.decisions)
 
@@ -61,6 +63,28 @@ class AcceptorTests(StreamsCase):
         self.net.run(lambda: self.opened)
         self.opened[0].transport.write(b"hello")
         self.net.run(lambda: self.opened[0].received == b"hello")
+
+    def test_first_bytes_wait_for_the_decision(self) -> None:
+        self.early.write(b"first, ")
+        self.net.settle(10)
+        theirs = Noting()
+        self.factory.decisions[0].callback(theirs)
+        self.assertEqual(theirs.received, b"first, ")
+        self.net.run(lambda: self.opened)
+        self.opened[0].transport.write(b"second")
+        self.net.run(lambda: theirs.received == b"first, second")
+
+    def test_first_bytes_are_dropped_with_a_refusal(self) -> None:
+        self.early.write(b"first" * KIB)
+        self.net.settle(1)
+        self.factory.decisions[0].errback(ConnectionRefusedError())
+        self.net.run(lambda: self.opened)
+        self.assertIs(self.opened[0].value.reason, StreamReason.FAILED)
+        # the link is good for others
+        streams_of(self.one).listen("other", Keeping(Echo))
+        stream = self.open(self.two_, self.one.node_name, "other")
+        stream.transport.write(b"hello")
+        self.net.run(lambda: stream.received == b"hello")
 
     def test_acceptor_may_refuse_later_with_a_text(self) -> None:
         """The text of a failed connection is told: it is what an operator looks for."""

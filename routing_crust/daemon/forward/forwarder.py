@@ -62,6 +62,7 @@ class PortForwarder(LocalPort, Factory):
             ReadyProtocolFactory(splice.far),
             self.forward.keep,
             patient=True,
+            early=splice.early,
         )
         if self.reports is not None:
             self.reports.connected(peer)

@@ -24,7 +24,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...streams import ISuspensionListener, StreamReason
+from ...streams import EarlyData, ISuspensionListener, StreamReason
 from ...streams.multiplexing.scheduler import LONE_QUANTUM
 from ...transports import IAbortsWithReason, keep_alive, set_buffer_sizes, write_at_once
 from .last_bytes import read_last_bytes
@@ -56,6 +56,7 @@ class Splice:
     @ivar near: the end at the local program.
     @ivar far: the end at the stream.
     @ivar opening: the making of the other end, cancelled when the first one is gone.
+    @ivar early: takes what the near end reads until the far one is there; C{None} where the far end is first.
     @ivar dropped: nothing, ever.
     """
 
@@ -66,6 +67,7 @@ class Splice:
         self.owner = owner
         self._opener = opener
         self.opening: Deferred[Any] | None = None
+        self.early = None if opener is None else EarlyData()
         self.near = SpliceEnd(self)
         self.far = SpliceEnd(self)
         self.near.other, self.far.other = self.far, self.near
@@ -105,7 +107,7 @@ class Splice:
         if self._is_over:
             end.abort()
         elif end.other.connected:
-            self.opening = None
+            self.opening = self.early = None
             # both producers first: what begin() writes may pause either of them
             for each in (end, end.other):
                 each.transport.registerProducer(each.other, True)
@@ -147,12 +149,13 @@ class SpliceEnd(TwistedProtocol):
         self.received = 0
 
     def connectionMade(self) -> None:
-        """Read nothing until the other end is connected."""
+        """Read nothing until the other end is connected, or only what it may be sent before."""
         set_buffer_sizes(self.transport, READ_BYTES)
         read_last_bytes(self.transport, self.dataReceived)
         # a suspended stream must not wait for a program whose host is gone
         keep_alive(self.transport)
-        self.transport.pauseProducing()
+        if self._splice.early is None or self is not self._splice.near:
+            self.transport.pauseProducing()
         self._splice.made(self)
 
     def begin(self) -> None:
@@ -171,8 +174,12 @@ class SpliceEnd(TwistedProtocol):
         self.received += len(data)
         if self._flows:
             self.other.write(data)
-        else:
+        elif self._splice.early is None:
             self._early += data  # some transports deliver what they had when they were paused
+        else:
+            # no more than one read: what the peer may not have yet waits in memory
+            self.transport.pauseProducing()
+            self._splice.early.write(data)
 
     def write(self, data: bytes) -> None:
         """Bytes that the other end has read."""

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from ...errors import ConnectingError, RoutingCrustError, problem_text
 from ...limits import KIB
 from ...routing.service import RoutingService
-from ...streams import StreamReason, StreamRefused, streams_of
+from ...streams import EarlyData, StreamReason, StreamRefused, streams_of
 from ...timing.timers import cancel
 from ..forward.connections import CarriedConnections, ReadyProtocolFactory
 from ..forward.splice import Splice, SpliceEnd
@@ -116,9 +116,11 @@ class ProxyConnection(Protocol):
         first, *others = destination.protocols
         splice = self._splice = self._connections.new(destination.peer, first)
         for protocol in (first, *others):
+            early = EarlyData()
+            early.write(wanted.head)
             try:
                 await streams_of(self._service).open(
-                    destination.peer, protocol, ReadyProtocolFactory(splice.far), patient=True
+                    destination.peer, protocol, ReadyProtocolFactory(splice.far), patient=True, early=early
                 )
             except StreamRefused as refused:
                 if refused.reason is StreamReason.NOT_OFFERED and protocol != destination.protocols[-1]:
@@ -135,8 +137,6 @@ class ProxyConnection(Protocol):
         # what was said above all that the peer sends
         if answer := handshake.accepted():
             transport.write(answer)
-        if wanted.head:
-            splice.far.transport.write(wanted.head)
         end: Any = splice.near if wanted.body is None else RequestEnd(splice.near, wanted.body)
         self.gone(self)
         transport.protocol = end

@@ -1,10 +1,10 @@
 """
 One stream: what each end may send next, and how much.
 
-Order of frames: OPEN by the end that opens, OPENED or REFUSED by the other; then by each end DATA and CREDIT,
-FIN when it has sent all, and one last frame: CLOSE when it neither sends nor reads any more, or RESET when
-it gives up. A stream is over when each end has sent its last frame; a RESET is answered with one. REFUSED
-is the last frame of both.
+Order of frames: OPEN by the end that opens, and a little DATA; OPENED or REFUSED by the other; then by each
+end DATA and CREDIT, FIN when it has sent all, and one last frame: CLOSE when it neither sends nor reads any
+more, or RESET when it gives up. A stream is over when each end has sent its last frame; a RESET is answered
+with one. REFUSED is the last frame of both.
 
 Nothing is sent or called here. Each input of the peer is judged, in every state, and changes the state. The
 caller that sends a frame checks first whether the state allows it.
@@ -16,7 +16,7 @@ from enum import Enum, IntEnum
 from typing import Final
 
 from ...errors import WireError
-from ..frames import MAX_WINDOW_BYTES
+from ..frames import EARLY_BYTES, MAX_WINDOW_BYTES
 
 CREDIT_BYTES: Final = 64 * 1024
 """Read bytes that are worth a CREDIT of their own; so is a quarter of the window."""
@@ -47,7 +47,7 @@ class Side(IntEnum):
 
 
 # looked up once: these are asked for with each frame of data
-_OPEN: Final = Phase.OPEN
+_OPENING: Final = Phase.OPENING
 _SENDING: Final = Side.SENDING
 
 
@@ -71,6 +71,10 @@ class StreamMachine:
         self.phase = phase
         self.sent = self.received = Side.SENDING
         self.send_window = self.receive_window = self.unread = self.window = 0
+        if phase is Phase.OPENING:
+            self.send_window = EARLY_BYTES
+        elif phase is Phase.REQUESTED:
+            self.grant(EARLY_BYTES)
 
     @property
     def over(self) -> bool:
@@ -84,7 +88,7 @@ class StreamMachine:
         if self.phase is not Phase.OPENING:
             raise self._misplaced("OPENED")
         self.phase = Phase.OPEN
-        self.send_window = window
+        self.send_window += window
 
     def refused(self) -> None:
         """REFUSED: the peer does not accept."""
@@ -94,7 +98,7 @@ class StreamMachine:
 
     def data_received(self, size: int) -> None:
         """DATA: this number of bytes has come."""
-        if self.phase is not _OPEN or self.received is not _SENDING:
+        if self.phase is _OPENING or self.received is not _SENDING:
             raise self._misplaced("DATA")
         # an empty DATA would cost us work and the peer no credit
         if not 0 < size <= self.receive_window:
@@ -142,13 +146,14 @@ class StreamMachine:
     # What we send.
 
     def accept(self, window: int) -> None:
-        """Accept the peer's stream, with this window for what it sends."""
+        """Accept the peer's stream, with this window for what it sends from now on."""
         self.phase = Phase.OPEN
         self.grant(window)
 
     def grant(self, window: int) -> None:
-        """Set the window that the peer begins with."""
-        self.window = self.receive_window = window
+        """Let the peer have this window, too."""
+        self.window += window
+        self.receive_window += window
 
     def consumed(self, size: int) -> int:
         """

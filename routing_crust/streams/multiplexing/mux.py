@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from ...config import Settings
 from ...errors import LimitReached, WireError
 from ..frames import (
+    EARLY_BYTES,
     MAX_STREAM_NUMBER,
     NUMBER_BYTES,
     StreamFrame,
@@ -139,8 +140,9 @@ class Mux:
 
     def accept(self, stream: Stream, handler: StreamHandler) -> None:
         stream.handler = handler
-        stream.accept(self._windows.first())
-        self.sink.send(StreamFrame.OPENED, opened_frame(stream.number, stream.window, stream.survival))
+        more = self._windows.first() - EARLY_BYTES
+        stream.accept(more)
+        self.sink.send(StreamFrame.OPENED, opened_frame(stream.number, more, stream.survival))
 
     def refuse(self, stream: Stream, reason: StreamReason, detail: str) -> None:
         # the peer may have given the stream up while it waited for the decision
@@ -203,6 +205,9 @@ class Mux:
             # its RESET crossed our REFUSED
             read_reason(payload)
             self._resets.count_theirs()
+        elif kind == _DATA and number % 2 != self._mine and number <= self._last:
+            # so did what it sent before it had the answer: nobody wants that any more
+            return
         else:
             raise WireError(f"a frame of kind {kind} came for stream {number}, which is not open")
 
@@ -229,12 +234,17 @@ class Mux:
         stream.opened(window)
         stream.survival = min(stream.survival, survival)
         if stream.sent is not Side.ENDED and not stream.given_up:
+            if stream.ready:
+                self.feeding.ready(stream)
             stream.handler.opened()
 
     def _refused(self, stream: Stream, payload: bytes) -> None:
         reason, detail = read_reason(payload)
         given_up = stream.given_up
         stream.refused()
+        # early data may be in line, and more may be on its way to it
+        stream.futile = True
+        stream.buffer.clear()
         self._forget(stream)
         if not given_up:
             stream.handler.refused(reason, detail)
@@ -340,7 +350,8 @@ class Mux:
         self._resets.forget(stream)
         self._credit_sender.forget(stream)
         self.feeding.forget(stream)
-        if stream.window:
+        # what a peer may send before we have accepted is no part of what streams share
+        if stream.phase is not Phase.REQUESTED:
             self._windows.give_back(stream.window)
         self._owner.stream_over(stream)
 

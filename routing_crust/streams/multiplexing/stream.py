@@ -76,7 +76,7 @@ class IgnoringHandler:
         """Ignored."""
 
     def data(self, data: bytes) -> None:
-        """Ignored: no data comes before the stream is open."""
+        """Ignored: whoever uses a stream that is not open yet keeps it."""
 
     def finished(self) -> None:
         """Ignored."""

@@ -45,6 +45,28 @@ class FlowTests(CarryingCase):
         self.net.run(self.over)
         self.assertEqual((near.closed, far.closed), ("closed", "closed"))
 
+    def test_program_has_a_request_before_the_answer_to_the_stream_is_there(self) -> None:
+        """It takes one way through the network and not three: more is read when the stream is open."""
+        self.both()
+        self.open()
+        self.net.network.latency = 0.1
+        near = self.port.connect()
+        near.send(b"GET /")
+        self.assertTrue(near.paused)
+        self.net.run(lambda: len(self.program.wires) == 2 and self.program.wires[-1].written, 0.15)
+        self.assertTrue(near.paused)
+        self.net.run(lambda: not near.paused, 0.15)
+        near.send(b" HTTP/1.1")
+        self.net.run(lambda: self.program.wires[-1].written == b"GET / HTTP/1.1", 0.15)
+
+    def test_long_request_arrives_whole_and_in_order(self) -> None:
+        self.both()
+        near = self.port.connect()
+        sent = bytes(range(256)) * 1024
+        near.send(sent)
+        near.end()
+        self.net.run(lambda: self.program.wires and self.program.wires[-1].written == sent)
+
     def test_status_has_the_nicknames_of_those_peers(self) -> None:
         self.client.directory.change_nicknames({"home": self.server.node_name})
         self.both()

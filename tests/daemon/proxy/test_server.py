@@ -121,6 +121,17 @@ class CarryTests(ProxyCase):
         self.assertTrue(program.wires[0].written.startswith(head))
         self.assertNotIn(b"secret", program.wires[0].written)
 
+    def test_head_of_a_request_reaches_the_program_one_way_after_it_came(self) -> None:
+        """The stream is asked for, and does not have to be there."""
+        program = self.offer("web")
+        first = self.connect(b"GET http://home.crust/ HTTP/1.1\r\n\r\n")
+        self.net.run(lambda: program.wires and program.wires[0].written)
+        self.net.network.latency = 0.1
+        self.connect(b"GET http://home.crust/picture HTTP/1.1\r\n\r\n")
+        self.net.run(lambda: len(program.wires) == 2 and program.wires[1].written, 0.15)
+        self.assertTrue(program.wires[1].written.startswith(b"GET /picture HTTP/1.1\r\n"))
+        self.assertFalse(first.over)
+
     def test_answer_of_the_program_ends_the_connection(self) -> None:
         program = self.offer("web")
         client = self.connect(b"GET http://home.crust/ HTTP/1.1\r\n\r\n")

@@ -8,6 +8,63 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "what a peer sends before its stream is accepted is lost",
+        "streams/transport.py",
+        "        if early:\n            self.data(early)",
+        "        if early:\n            pass",
+        ("tests.streams.test_accepting.AcceptorTests.test_first_bytes_wait_for_the_decision",),
+    ),
+    Mutant(
+        "first bytes wait for the answer",
+        "streams/opening.py",
+        "        for each in self._written:\n            stream.write(each)",
+        "        pass",
+        ("tests.streams.survival.test_peers.OpeningTests.test_first_bytes_arrive_once_over_the_next_link",),
+    ),
+    Mutant(
+        "bytes that crossed a refusal cut the link",
+        "streams/multiplexing/mux.py",
+        "kind == _DATA and number % 2 != self._mine and number <= self._last:",
+        "False:",
+        (
+            "tests.streams.multiplexing.test_mux_opening.OpenTests.test_first_bytes_of_a_refused_stream_are_dropped",
+        ),
+    ),
+    Mutant(
+        "a refused stream sends what was written to it",
+        "streams/multiplexing/mux.py",
+        "        stream.futile = True\n        stream.buffer.clear()\n        self._forget(stream)",
+        "        self._forget(stream)",
+        (
+            "tests.streams.multiplexing.test_mux_opening.OpenTests.test_first_bytes_of_a_refused_stream_are_dropped",
+        ),
+    ),
+    Mutant(
+        "what waits behind the first bytes is never sent",
+        "streams/multiplexing/mux.py",
+        "            if stream.ready:\n                self.feeding.ready(stream)\n            stream",
+        "            stream",
+        ("tests.streams.multiplexing.test_mux_opening.OpenTests.test_first_bytes_go_before_the_answer",),
+    ),
+    Mutant(
+        "a forward reads on before its stream is open",
+        "daemon/forward/splice.py",
+        "            self.transport.pauseProducing()\n            self._splice.early.write(data)",
+        "            self._splice.early.write(data)",
+        (
+            "tests.daemon.forward.test_carrying.FlowTests.test_program_has_a_request_before_the_answer_to_the_stream_is_there",
+        ),
+    ),
+    Mutant(
+        "refused streams leave less memory for windows",
+        "streams/multiplexing/mux.py",
+        "if stream.phase is not Phase.REQUESTED:\n            self._windows",
+        "if True:\n            self._windows",
+        (
+            "tests.streams.multiplexing.test_mux_properties.PropertyTests.test_any_sequence_of_actions_matches_the_model",
+        ),
+    ),
+    Mutant(
         "streams of a banned member wait for a link",
         "streams/survival/peers.py",
         "        if peer is not None and not peer.attached:\n            self._end(peer, reason)",

@@ -133,7 +133,7 @@ ALLOWED: dict[Callable[[End], int], set[StreamFrame]] = {
     never_theirs: {F.OPEN, F.RESET},
     opening: {F.OPENED, F.REFUSED},
     cancelled: {F.OPENED, F.REFUSED},
-    asked: {F.RESET},
+    asked: {F.DATA, F.RESET},
     open_: {F.DATA, F.CREDIT, F.FIN, F.CLOSE, F.RESET},
     open_ours: {F.DATA, F.CREDIT, F.FIN, F.CLOSE, F.RESET},
     we_finished: {F.DATA, F.CREDIT, F.FIN, F.CLOSE, F.RESET},
@@ -141,9 +141,10 @@ ALLOWED: dict[Callable[[End], int], set[StreamFrame]] = {
     we_reset: {F.DATA, F.CREDIT, F.FIN, F.CLOSE, F.RESET},
     they_finished: {F.CREDIT, F.CLOSE, F.RESET},
     they_closed: set(),
-    both_closed: {F.RESET},
-    they_reset: {F.RESET},
-    we_refused: {F.RESET},
+    # DATA may have crossed our REFUSED, of which nothing is kept
+    both_closed: {F.DATA, F.RESET},
+    they_reset: {F.DATA, F.RESET},
+    we_refused: {F.DATA, F.RESET},
     they_refused: set(),
 }
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.errors import LimitReached
-from routing_crust.streams.frames import StreamFrame, StreamReason
+from routing_crust.config import KIB
+from routing_crust.errors import LimitReached, WireError
+from routing_crust.streams.frames import EARLY_BYTES, StreamFrame, StreamReason, pack_number
+from routing_crust.streams.multiplexing.stream import Stream
 
 from ..ends import End, Pair
 
@@ -96,6 +98,48 @@ class OpenTests(SynchronousTestCase):
         pair.deliver(greedy, modest)
         pair.deliver(modest, greedy)
         self.assertEqual(handler.events, [("opened",)])
+
+    def think(self, stream: Stream) -> None:
+        """Decide later, and read nothing until then."""
+        self.two.later(stream)
+        self.two.handlers[stream.number].reading = False
+
+    def test_first_bytes_go_before_the_answer(self) -> None:
+        """As many as are agreed on; the rest follows the answer."""
+        self.two.decide = self.think
+        stream, _ = self.one.open()
+        stream.write(b"x" * (EARLY_BYTES + 100))
+        self.one.flush()
+        self.pair.deliver(self.one, self.two)
+        handler, theirs = self.two.handlers[1], self.two.asked_for[0]
+        self.assertEqual(handler.received, b"x" * EARLY_BYTES)
+        theirs.accepted_by(handler)
+        self.pair.settle()
+        self.assertEqual(handler.received, b"x" * (EARLY_BYTES + 100))
+        # they are part of the window that every stream has
+        self.assertEqual((stream.send_window + len(handler.received), theirs.window), (256 * KIB, 256 * KIB))
+
+    def test_first_bytes_of_a_refused_stream_are_dropped(self) -> None:
+        """Those that crossed the refusal, those that waited, and those that are written afterwards."""
+        self.two.decide = lambda stream: stream.refuse(StreamReason.NOT_ALLOWED)
+        stream, handler = self.one.open()
+        stream.write(b"crossing")
+        self.one.flush()
+        self.pair.deliver(self.one, self.two)
+        stream.write(b"waiting")
+        self.pair.deliver(self.two, self.one)
+        self.assertEqual([each[0] for each in handler.events], ["refused"])
+        stream.write(b"late")
+        self.one.flush()
+        self.assertEqual(self.one.kinds(), [])
+        self.assertEqual((self.one.mux.streams, self.two.mux.streams), ({}, {}))
+
+    def test_too_many_first_bytes_break_the_protocol(self) -> None:
+        self.two.decide = self.think
+        self.one.open()
+        self.pair.deliver(self.one, self.two)
+        self.two.receive(F.DATA, pack_number(1) + b"x" * EARLY_BYTES)
+        self.assertRaises(WireError, self.two.receive, F.DATA, pack_number(1) + b"x")
 
     def test_last_stream_number_ends_opening(self) -> None:
         self.one.mux._next = 2**32 - 1

@@ -26,7 +26,7 @@ WINDOW = 16 * 1024
 SETTINGS = {
     "max_streams": 64,  # so that the small windows are smaller than the full ones
     "stream_window": WINDOW,
-    "stream_memory": 1 << 20,
+    "stream_memory": 1 << 21,
 }
 ends = st.integers(0, 1)
 which = st.integers(0, 7)
@@ -95,12 +95,15 @@ class Machine(RuleBasedStateMachine):
     def asked(self, number: int, end: End, stream: Stream) -> None:
         end.later(stream)
         user = self.users[number][stream.number] = User(stream, end.handlers[stream.number])
+        user.handler.reading = False
         if stream.protocol == "at-once":
             self.accept(user)
 
     def accept(self, user: User) -> None:
         user.opened = True
         user.stream.accepted_by(user.handler)
+        user.handler.reading = True
+        user.handler.read(user.handler.unread)
 
     def pick(self, end: int, index: int, *, opened: bool = True) -> User | None:
         """A user of this end that may still do something."""
@@ -110,6 +113,11 @@ class Machine(RuleBasedStateMachine):
             if not each.done and (each.opened or ("opened",) in each.handler.events) == opened
         ]
         return able[index % len(able)] if able else None
+
+    def opening(self, end: int, index: int) -> User | None:
+        """One that waits for the answer to its OPEN."""
+        user = self.pick(end, index, opened=False)
+        return user if user is not None and user.stream.number % 2 != end else None
 
     @rule(end=ends, at_once=st.booleans())
     def open(self, end: int, at_once: bool) -> None:
@@ -130,7 +138,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(end=ends, index=which, data=st.binary(min_size=1, max_size=50), times=st.sampled_from((1, 1000)))
     def write(self, end: int, index: int, data: bytes, times: int) -> None:
-        user = self.pick(end, index)
+        user = self.pick(end, index) or self.opening(end, index)
         if user is not None and not user.finished:
             user.written += data * times
             user.stream.write(data * times)
@@ -252,12 +260,13 @@ class Machine(RuleBasedStateMachine):
         for user in self.everyone():
             if user.done:
                 continue
-            user.handler.reading = True
-            if user.handler.unread:
-                user.handler.read(user.handler.unread)
             if user.stream.phase.value == "requested":
                 user.given_up = True
                 user.stream.refuse(StreamReason.FAILED)
+                continue
+            user.handler.reading = True
+            if user.handler.unread:
+                user.handler.read(user.handler.unread)
 
     def nothing_is_left(self) -> None:
         for end in self.ends:

@@ -30,7 +30,7 @@ from routing_crust.streams import (
 from routing_crust.streams.errors import SessionEnded
 from routing_crust.streams.frames import Ended, Resume, StreamFrame, pack_count, resume_frame
 from routing_crust.streams.multiplexing.mux import MAX_SURVIVAL_ASKED_SECONDS
-from routing_crust.streams.opening import STREAM_OPEN_TIMEOUT_SECONDS
+from routing_crust.streams.opening import STREAM_OPEN_TIMEOUT_SECONDS, EarlyData
 from routing_crust.streams.survival import peers as peers_module
 from routing_crust.streams.survival.peer import MAX_RESUMES_PER_LINK, PeerStreams
 
@@ -218,13 +218,17 @@ class OpeningTests(SurvivingCase):
     """A stream is asked for, and its link is lost before the answer."""
 
     def ask(
-        self, silently: bool = False, protocol: str = "echo", survival: float | None = None
+        self,
+        silently: bool = False,
+        protocol: str = "echo",
+        survival: float | None = None,
+        early: EarlyData | None = None,
     ) -> tuple[list[Any], list[Any]]:
         """What the stream, and what the failure is, once it is known."""
         self.net.network.partition([[self.net.crust(self.one)], [self.net.crust(self.two_)]])
         opened: list[Any] = []
         failed: list[Any] = []
-        opening = streams_of(self.two_).open(self.one.node_name, protocol, Keeping(), survival)
+        opening = streams_of(self.two_).open(self.one.node_name, protocol, Keeping(), survival, early=early)
         opening.addCallbacks(opened.append, failed.append)
         if not silently:
             self.cut()
@@ -285,6 +289,30 @@ class OpeningTests(SurvivingCase):
         streams_of(self.net.restart(self.one)).listen("echo", self.served)
         self.net.run(lambda: opened or failed, timeout=60)
         self.assertEqual(failed, [])
+
+    def test_first_bytes_arrive_once_over_the_next_link(self) -> None:
+        """Some are written before there is a stream, some while it waits for a link."""
+        early = EarlyData()
+        early.write(b"one ")
+        opened, failed = self.ask(early=early)
+        early.write(b"two ")
+        self.net.settle(5)
+        self.net.network.heal()
+        self.net.run(lambda: opened or failed, timeout=60)
+        opened[0].transport.write(b"three")
+        self.net.run(lambda: self.served.made[-1].received == b"one two three", timeout=10)
+
+    def test_first_bytes_are_sent_again_to_a_peer_that_has_restarted(self) -> None:
+        early = EarlyData()
+        opened, _ = self.ask(early=early)
+        early.write(b"once")
+        self.net.crash(self.one)
+        self.net.network.heal()
+        self.net.settle(1)
+        served = Keeping()
+        streams_of(self.net.restart(self.one)).listen("echo", served)
+        self.net.run(lambda: opened, timeout=60)
+        self.net.run(lambda: served.made[0].received == b"once", timeout=10)
 
     def test_peer_has_all_its_time_over_the_next_link(self) -> None:
         """And no more: one that hears of it and does not decide is too slow."""
