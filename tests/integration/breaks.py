@@ -68,8 +68,7 @@ class Ends:
 
     def command(self, which: str, *words: str) -> list[str]:
         """A command for one of the daemons."""
-        first, *rest = words
-        return [sys.executable, "-c", _CLI, first, f"--state-dir={self.folder / which}", *rest]
+        return [sys.executable, "-c", _CLI, *words, f"--state-dir={self.folder / which}"]
 
     def receive(self) -> subprocess.Popen[bytes]:
         """Start a receiver, and wait until it can be sent to."""

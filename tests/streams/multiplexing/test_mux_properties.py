@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.streams.frames import StreamReason
+from routing_crust.streams.frames import Cause, StreamReason
 from routing_crust.streams.multiplexing import resets
 from routing_crust.streams.multiplexing.machine import Side
 from routing_crust.streams.multiplexing.stream import Stream
@@ -150,12 +150,12 @@ class Machine(RuleBasedStateMachine):
             user.finished = True
             user.stream.finish()
 
-    @rule(end=ends, index=which)
-    def close(self, end: int, index: int) -> None:
+    @rule(end=ends, index=which, cause=st.none() | st.just((StreamReason.ABORTED, "cut")))
+    def close(self, end: int, index: int, cause: Cause | None) -> None:
         user = self.pick(end, index)
         if user is not None:
             user.closed = True
-            user.stream.close()
+            user.stream.close(cause)
 
     @rule(end=ends, index=which, opened=st.booleans())
     def reset(self, end: int, index: int, opened: bool) -> None:
@@ -217,7 +217,7 @@ class Machine(RuleBasedStateMachine):
                 received = bytes(user.handler.received)
                 assert written.startswith(received)
                 heard = {event[0] for event in user.handler.events}
-                if heard & {"finished", "closed"} and not user.done:
+                if heard & {"finished", "closed", "cut off"} and not user.done:
                     assert received == written
 
     @invariant()
@@ -286,7 +286,7 @@ class Machine(RuleBasedStateMachine):
         assert all(word not in last for word in words[:-1]), words
         assert words.count("opened") <= 1, words
         assert words.count("finished") <= 1, words
-        assert words.count("closed") <= 1, words
+        assert words.count("closed") + words.count("cut off") <= 1, words
         if user.closed and not set(words) & last:
             assert ("all sent", True) in user.handler.events, words
         assert user.stream.sent is Side.ENDED

@@ -1,0 +1,133 @@
+"""
+C{send-file} beside a forward of the same bytes: C{python -m tests.integration.rates}.
+
+The forward has socat at both ends, which does nothing with the bytes; C{send-file} reads, hashes and writes
+them. Both go over the same two daemons, in turn. The clock tells what this machine makes of it. With fewer
+processors than processes they share these, and where each process has one the busiest of them sets the pace:
+that is told as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from routing_crust.limits import MIB
+from tests.integration.breaks import Ends, say, until
+from tests.integration.programs import free_port
+
+
+@dataclass(frozen=True)
+class Taken:
+    """
+    What it took, in seconds.
+
+    @ivar clock: from the start of the sending program to the end of the receiving one.
+    @ivar processes: the processor time of each process.
+    """
+
+    clock: float
+    processes: dict[str, float]
+
+    @property
+    def busiest(self) -> float:
+        return max(self.processes.values())
+
+    @property
+    def all_of_them(self) -> float:
+        return sum(self.processes.values())
+
+
+class Race:
+    def __init__(self, ends: Ends, path: Path) -> None:
+        self.ends = ends
+        self.path = path
+        self.sink, self.port = free_port(), free_port()
+        ends.output("here", "expose", "add", f"sink=tcp:127.0.0.1:{self.sink}", "--allow=*")
+        ends.output("there", "forward", "add", f"tcp:{self.port}=here/sink")
+
+    def forward(self) -> Taken:
+        listen = f"TCP-LISTEN:{self.sink},bind=127.0.0.1,reuseaddr"
+        sink = subprocess.Popen(["socat", "-b", "262144", "-u", listen, "OPEN:/dev/null"])
+        # a connection that is tried would be the one that it waits for
+        until(lambda: f":{self.sink:04X} " in Path("/proc/net/tcp").read_text())
+        return self._take(
+            sink,
+            lambda: subprocess.Popen(
+                ["socat", "-b", "262144", "-u", f"OPEN:{self.path}", f"TCP:127.0.0.1:{self.port}"]
+            ),
+        )
+
+    def send_file(self) -> Taken:
+        taken = self._take(self.ends.receive(), lambda: self.ends.send(self.path))
+        (self.ends.into / self.path.name).unlink()
+        return taken
+
+    def _take(self, receiver: Any, send: Callable[[], Any]) -> Taken:
+        before = {which: _processor_seconds(each.pid) for which, each in self.ends.daemons.items()}
+        began = time.monotonic()
+        programs = {"sender": send(), "receiver": receiver}
+        processes = {which: _ended(each) for which, each in programs.items()}
+        clock = time.monotonic() - began
+        for which, each in self.ends.daemons.items():
+            processes[f"daemon {which}"] = _processor_seconds(each.pid) - before[which]
+        return Taken(clock, processes)
+
+
+def _ended(process: Any) -> float:
+    """Wait for it: its processor time."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+    return usage.ru_utime + usage.ru_stime
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Run it, and print what was seen."""
+    parser = argparse.ArgumentParser(prog="python -m tests.integration.rates", description=__doc__)
+    parser.add_argument("--mib", type=int, default=512, help="the size of the file (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="rc-rates-"))
+    ends = Ends(folder)
+    try:
+        path = folder / "file"
+        with path.open("wb") as file:
+            for _ in range(options.mib):
+                file.write(os.urandom(MIB))
+        ends.start("here")
+        ends.start("there")
+        race = Race(ends, path)
+        rounds = []
+        for _ in range(options.rounds):
+            rounds.append((race.forward(), race.send_file()))
+            for name, taken in zip(("forward", "send-file"), rounds[-1], strict=True):
+                each = ", ".join(f"{which} {seconds:.2f}" for which, seconds in taken.processes.items())
+                say(f"{name}: {taken.clock:.2f} s, {options.mib / taken.clock:.0f} MiB/s; processors: {each}")
+        for what in ("clock", "busiest", "all_of_them"):
+            ratio = statistics.median(getattr(one, what) / getattr(two, what) for one, two in rounds)
+            say(f"rate of send-file to that of the forward, by {what.replace('_', ' ')}: {ratio:.2f}")
+    finally:
+        ends.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
