@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ...config import Settings
 from ...endpoints import Contact, Direction, Endpoint
 from ...errors import LimitReached, ServiceStopped
 from ...history import Way
@@ -59,9 +58,8 @@ class Dialler:
     """
 
     def __init__(self, environment: DialEnvironment) -> None:
-        settings, clock = environment.owner.settings, environment.owner.clock
+        clock = environment.owner.clock
         self._environment = environment
-        self._settings: Settings = settings
         self._clock: IReactorTime = clock
         self._limits = environment.limits
         self._history = environment.history

@@ -71,7 +71,6 @@ class InvitationDesk:
         @param label: what the network is called here.
         @raise TrustFileError: the list of invitations, or the secret of the beacons, cannot be used.
         """
-        self._state_dir = state_dir
         self._label = label[:MAX_LABEL_CHARACTERS]
         self._identity = identity
         self._own = identity.name

@@ -57,7 +57,6 @@ class Attempts:
         """
         self._crust = node.crust
         self._in_use = in_use
-        self._settings = node.settings
         self._links = links
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self.punches = PunchSchedule(

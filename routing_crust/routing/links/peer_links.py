@@ -99,12 +99,11 @@ class PeerLinks:
     """
 
     __slots__ = (
-        "_clock", "_discarded", "_handover", "_name", "_owner", "_records", "_settings", "_timer", "_view",
+        "_clock", "_discarded", "_handover", "_name", "_owner", "_records", "_timer", "_view",
         "consolidation", "dialled", "peer",
     )  # fmt: skip
 
     def __init__(self, node: Node, name: Name, consolidation: Consolidation, owner: PeerLinksOwner) -> None:
-        self._settings = node.settings
         self._clock = node.clock
         self._name = name
         self._owner = owner

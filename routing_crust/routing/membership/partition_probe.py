@@ -51,7 +51,6 @@ class Prober:
         @param found: called with the nodes that a probe has found, and the link by which they can be asked.
         @param close: closes a link that is not needed any more.
         """
-        self._settings = node.settings
         self._own = node.name
         self._clock = node.clock
         self._random = node.random

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from ...wire.end_to_end import SealedPacket
-from ...wire.fields import MAX_WIRE_NUMBER
 from .replay_window import ReplayWindow
 
 SECRET_BYTES: Final = 32
@@ -88,11 +87,6 @@ class SealingKeys:
         self._counter = counter + 1
         ciphertext = epoch.cipher.encrypt(epoch.nonce(counter), plaintext, associated)
         return SealedPacket(session, epoch.number, counter, ciphertext)
-
-    @property
-    def is_used_up(self) -> bool:
-        """Whether no counter is left; at a million packets a second that takes 290,000 years."""
-        return self._counter > MAX_WIRE_NUMBER
 
 
 class OpeningKeys:

@@ -6,7 +6,6 @@ documentation.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import log2
 from typing import Final
 
 from ...routing.core import RoutingCore
@@ -71,11 +70,6 @@ def growth_table(sizes: Iterable[int], seed: int = 0) -> str:
         numbers = measure(size, seed)
         lines += _row([f"{numbers[0]:,}", *(f"{each:,.1f}" for each in numbers[1:])])
     return "\n".join(lines) + "\n"
-
-
-def hops_by_logarithm(nodes: int) -> float:
-    """What the hops of a message may be on average: half of the bits that tell the nodes apart, and one."""
-    return 1 + log2(nodes) / 2
 
 
 def _row(cells: Iterable[str]) -> list[str]:

@@ -253,7 +253,7 @@ class Raider:
         """Open a connection, and say nothing: no TLS, nothing."""
         self.dials += 1
         machine = self.addresses[(self.dials if address is None else address) % len(self.addresses)]
-        self._connect(machine, target.endpoint, _Silent(self))
+        self._connect(machine, target.endpoint, _Silent())
 
     def listen(self, accept: Callable[[], Any]) -> Endpoint:
         """
@@ -294,9 +294,6 @@ class Raider:
 
 class _Silent(Protocol):
     """A connection that says nothing, and is forgotten."""
-
-    def __init__(self, raider: Raider) -> None:
-        self._raider = raider
 
 
 class _Dialling(ClientFactory):
