@@ -38,6 +38,8 @@ AWAY_SHARE: Final = 0.1
 HOSTILE_SHARE: Final = 0.05
 BANNED_SHARE: Final = 0.05
 SECONDS_BETWEEN_BANS: Final = 8.0
+BANS_WITHIN_SECONDS: Final = 120.0
+"""In which all bans of the whole network are made: with more than 15 of them they follow faster."""
 APART_SECONDS: Final = 90.0
 """For how long the network is in two parts: longer than silent links live."""
 AGREE_WITHIN_SECONDS: Final = 200.0
@@ -116,7 +118,7 @@ class BanRun:
         self.turn_hostile()
         count = max(1, round(self.plan.members * BANNED_SHARE))
         for _ in range(count):
-            self.ban_one()
+            self.ban_one(min(SECONDS_BETWEEN_BANS, BANS_WITHIN_SECONDS / count))
         self.ban_while_apart()
         self.come_back()
         self.agree()
@@ -156,13 +158,13 @@ class BanRun:
                 membership.roster = _lying(membership.roster, self._random.randbytes(32))
             self._hostile.append(node)
 
-    def ban_one(self) -> None:
-        """Ban a member that is there, and see how long its links last."""
+    def ban_one(self, seconds: float = SECONDS_BETWEEN_BANS) -> None:
+        """Ban a member that is there, see how long its links last, and watch it try to come back."""
         (victim,) = self._some(0.0)
         self._ban(victim)
         self._until_cut(self._honest(), victim)
         self._return_as_banned(victim)
-        self._watch_for(SECONDS_BETWEEN_BANS)
+        self._watch_for(seconds)
 
     def ban_while_apart(self) -> None:
         """The network is in two parts when a member is banned that is in the other one."""
@@ -170,17 +172,17 @@ class BanRun:
         others = [each for each in network.alive if each is not self.admin]
         self._random.shuffle(others)
         here, there = [self.admin, *others[::2]], others[1::2]
-        honest = [each for each in there if each not in self._hostile and each.name not in self._banned]
+        honest = self._honest(there)
         if not honest:
             return
         network.partition(here, there)
         network.run_for(1)
         victim = honest[0]
         self._ban(victim)
-        self._until_cut([each for each in self._honest() if each in here], victim)
+        self._until_cut(self._honest(here), victim)
         network.run_for(APART_SECONDS)
         network.heal()
-        self._until_all_have_heard([each for each in there if each in self._honest()])
+        self._until_all_have_heard(self._honest(there))
         self._look()
 
     def come_back(self) -> None:
@@ -223,11 +225,10 @@ class BanRun:
         ]
         return self._random.sample(there, max(1, round(self.plan.members * share)))
 
-    def _honest(self) -> list[SimulatedNode]:
-        """The members that are there and keep to the rules."""
-        return [
-            each for each in self.network.alive if each not in self._hostile and each.name not in self._banned
-        ]
+    def _honest(self, members: Iterable[SimulatedNode] | None = None) -> list[SimulatedNode]:
+        """Those of these members that keep to the rules; of all that are there if none are given."""
+        among = self.network.alive if members is None else members
+        return [each for each in among if each not in self._hostile and each.name not in self._banned]
 
     def _ban(self, victim: SimulatedNode) -> None:
         self._banned[victim.name] = victim
@@ -305,10 +306,11 @@ class BanRun:
         return [each for each in members if each.core is not None and each.core.links.peer(name) is not None]
 
     def _look(self) -> None:
+        honest = self._honest()
         for name in self._banned:
-            linked = self._linked([each for each in self._honest() if each.joined], name)
             # nobody can refuse for a ban of which he has not heard
-            knowing = [each for each in linked if _held(each) == _held(self.admin)]
+            linked = self._linked(honest, name)
+            knowing = [each for each in linked if each.joined and _held(each) == _held(self.admin)]
             if knowing:
                 raise InvariantBroken(f"banned_are_cut: {knowing[0]} has a link with {self._banned[name]}")
         if self._wrongly:
