@@ -22,7 +22,7 @@ from ..config import DEFAULT_PORT
 from ..endpoints import Endpoint
 from ..errors import InvalidInvitation
 from ..hosts.contacts import NamedContact
-from .invitation import ALPHABET, SECRET_BYTES, Invitation
+from .invitation import ALPHABET, PREFIX, SECRET_BYTES, Invitation
 
 RANDOM_BITS: Final = 50
 MIN_CHECK_BITS: Final = 6
@@ -45,6 +45,7 @@ def _room(place_bytes: int) -> int:
 
 
 _PLACE_BYTES: Final = {_characters(size): size for size in (4, 6, 16, 18)}
+_LENGTHS: Final = ", ".join(map(str, _PLACE_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +140,15 @@ def invitation_from_text(text: str) -> AnyInvitation:
 
     @raise InvalidInvitation: it is torn, mistyped or none; the error says where.
     """
-    if len(_joined(text)) in _PLACE_BYTES:
+    typed = _joined(text)
+    if typed.startswith(PREFIX):
+        return Invitation.from_text(text)
+    if len(typed) in _PLACE_BYTES:
         return ShortInvitation.from_text(text)
-    return Invitation.from_text(text)
+    raise InvalidInvitation(
+        f"this is not an invitation: one begins with {PREFIX!r}, and a short one has {_LENGTHS} characters, "
+        f"and this has {len(typed)}; give all that 'routing-crust invite' has printed"
+    )
 
 
 def _joined(text: str) -> str:

@@ -79,5 +79,10 @@ class ShortInvitationTests(SynchronousTestCase):
     def test_whole_line_is_still_read_as_one(self) -> None:
         line = Invitation(NETWORK, name_of("alice"), (AT,), b"s" * 16, int(NOW))
         self.assertEqual(invitation_from_text(line.text), line)
-        error = self.assertRaises(InvalidInvitation, invitation_from_text, "tomorrow")
-        self.assertIn("this is not an invitation", str(error))
+        # whatever its length is after it was torn
+        error = self.assertRaises(InvalidInvitation, invitation_from_text, line.text[:18])
+        self.assertIn("look at characters 4 to 18", str(error))
+
+    def test_what_is_neither_is_told_what_both_look_like(self) -> None:
+        error = self.assertRaises(InvalidInvitation, invitation_from_text, TEXT[:17])
+        self.assertIn("a short one has 18, 21, 37, 40 characters, and this has 17", str(error))

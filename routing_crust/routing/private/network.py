@@ -104,7 +104,7 @@ class PrivateNetwork:
         rejection = members.rejection(members.own, self._node.name)
         return {
             "nickname": own.nickname,
-            "roles": sorted(each.text for each in own.roles),
+            "roles": [each.text for each in sorted(own.roles)],
             "tags": sorted(own.tags),
             **standing(own, rejection, now),
             "roster": len(members.roster),
