@@ -81,13 +81,13 @@ def join(options: argparse.Namespace) -> int:
         welcome, contact = redeem(invitation, identity, options.nickname or own_nickname(), listen, proxy)
     except JoinFailed as error:
         raise JoinFailed(f"{error}{_hint(options.proxy)}") from None
-    signed = _certificate(welcome, invitation, identity)
+    signed, warning = _certificate(welcome, invitation, identity)
     _check_new_here(options.state_dir, signed.certificate.network)
     contacts = _contacts(welcome, contact)
     joined = _write(options, identity, signed, welcome, contacts, (listen, external))
     if options.start:
         joined = replace(joined, members=start_daemon(joined.state_dir).members)
-    _tell(options, joined)
+    _tell(options, joined, warning)
     return EXIT_OK
 
 
@@ -153,18 +153,22 @@ def _check_new_here(state_dir: Path | None, network: str) -> None:
             )
 
 
-def _certificate(welcome: Welcome, invitation: AnyInvitation, identity: Identity) -> SignedCertificate:
+def _certificate(
+    welcome: Welcome, invitation: AnyInvitation, identity: Identity
+) -> tuple[SignedCertificate, str]:
     """
-    @raise JoinFailed: the certificate that came is not good.
+    @return: the certificate that came, and what is wrong with the clock of this machine.
+    @raise JoinFailed: the certificate is not good.
     """
     signed = decode_certificate(welcome.certificate)
     # a short invitation does not say which network it is for: its secret has proven the welcome
     network = invitation.network if isinstance(invitation, Invitation) else signed.certificate.network
     found = judge(signed, network, identity.name, Roster(network), time.time(), Ed25519Verifier())
     if found is None:
-        return signed
+        return signed, ""
+    # whoever knows the secret has made it just now; and the invitation is used, so this must not fail
     if found.problem in (Problem.NOT_YET, Problem.EXPIRED):
-        raise JoinFailed(f"the certificate that came does not hold ({found}): set the clock of this machine")
+        return signed, f"set the clock of this machine: {found}"
     raise JoinFailed(f"the certificate that came does not hold: {found}. Tell the person who invited you")
 
 
@@ -230,10 +234,12 @@ def _state_dir(given: Path | None, label: str, network: str) -> Path:
     return usual
 
 
-def _tell(options: argparse.Namespace, joined: _Joined) -> None:
+def _tell(options: argparse.Namespace, joined: _Joined, warning: str) -> None:
     own = joined.signed.certificate
     if options.nickname not in ("", own.nickname):
         sys.stderr.write(f"Note: the invitation is for {own.nickname}, so --nickname counts for nothing.\n")
+    if warning and not options.json:
+        sys.stderr.write(f"Warning: {warning}\n")
     start = f"twistd -n routing-node{joined.where}"
     if options.json:
         facts = {
@@ -245,6 +251,7 @@ def _tell(options: argparse.Namespace, joined: _Joined) -> None:
             "members": joined.members,
             "running": options.start,
             "next": [] if options.start else [start],
+            "warning": warning,
         }
         print_line(json.dumps(facts, indent=2))
         return

@@ -437,6 +437,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.members.test_administration.TagTests",),
     ),
     Mutant(
+        "a wrong clock costs an invitation",
+        "daemon/commands/joining.py",
+        "    if found.problem in (Problem.NOT_YET, Problem.EXPIRED):\n",
+        "    if False:\n",
+        ("tests.daemon.commands.test_joining",),
+    ),
+    Mutant(
         "an admin bans another one although the authority could",
         "daemon/members/administration.py",
         "rank = certificate is None or certificate.may_issue",
