@@ -39,17 +39,17 @@ class BehindNatsTests(SynchronousTestCase):
         self.assertEqual(answer, b"hello world")
         return link.path_kind
 
-    def test_punched(self) -> None:
+    def test_two_behind_nats_punch_through(self) -> None:
         """Both dial at once, and so get through each other's NAT."""
         one, two = self.node(PORT_RESTRICTED), self.node(PORT_RESTRICTED)
         self.assertIs(self.talk(one, two), PathKind.PUNCHED)
 
-    def test_tunnel(self) -> None:
+    def test_symmetric_nat_takes_a_tunnel(self) -> None:
         """A symmetric NAT takes a new port for each peer, which the other cannot know: a third node helps."""
         one, two = self.node(SYMMETRIC), self.node(PORT_RESTRICTED)
         self.assertIs(self.talk(one, two), PathKind.TUNNEL)
 
-    def test_another_address(self) -> None:
+    def test_nodes_meet_again_after_a_change_of_address(self) -> None:
         """Their provider gives one of them another address, and they find each other again, without help."""
         one, two = self.node(PORT_RESTRICTED), self.node(PORT_RESTRICTED)
         self.talk(one, two)
@@ -57,7 +57,7 @@ class BehindNatsTests(SynchronousTestCase):
         self.network.run_for(120)
         self.assertIsNot(self.talk(one, two), PathKind.TUNNEL)
 
-    def test_one_router(self) -> None:
+    def test_two_behind_one_router_need_no_help(self) -> None:
         """Two behind one router, which is behind another, are in one network: they need no help."""
         router = self.network.nat(PORT_RESTRICTED, behind=self.network.nat(FULL_CONE))
         one, two = self.node(router), self.node(router)

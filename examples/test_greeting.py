@@ -36,7 +36,7 @@ class SimulatedTests(SynchronousTestCase):
     def install(self, service: RoutingService) -> None:
         self.greeters[service.node_name] = Greeter(service)
 
-    def test_greet(self) -> None:
+    def test_peer_is_greeted(self) -> None:
         one, other = self.nodes[1], self.nodes[6]
         answer = self.greeters[one.name].greet(other.name)
         self.assertEqual(self.network.result_of(answer), b"hello world")
@@ -71,7 +71,7 @@ class OnLoopbackTests(TestCase):
         self.addCleanup(node.stopService)
         return Greeter(node)
 
-    async def test_greet(self) -> None:
+    async def test_peer_is_greeted(self) -> None:
         first = self.make(role=Role.FIRST)
         second = self.make(contacts=(first.node.contact,))
         await gatherResults([second.node.when_connected(), first.node.when_connected()])

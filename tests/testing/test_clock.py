@@ -32,7 +32,7 @@ class ClockTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.made, ["now", "a", "b", "c", "d"])
 
-    def test_time_within_a_call(self) -> None:
+    def test_time_within_a_call_is_when_it_was_due(self) -> None:
         """It is the time at which the call is due, and what it asks for may still be made."""
         self.clock.callLater(
             1, lambda: self.clock.callLater(1, lambda: self.made.append(self.clock.seconds()))
@@ -63,7 +63,7 @@ class ClockTests(SynchronousTestCase):
         self.assertRaises(AlreadyCalled, call.cancel)
         self.assertRaises(AlreadyCalled, call.reset, 1)
 
-    def test_reset_and_delay(self) -> None:
+    def test_call_can_be_moved_either_way(self) -> None:
         """A call may be moved either way."""
         one, other = (
             self.clock.callLater(1, self.made.append, 1),

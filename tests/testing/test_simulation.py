@@ -30,7 +30,7 @@ class NetworkTests(SynchronousTestCase):
         self.assertEqual(net.alive, [])
         self.assertIsNone(net.clock.next_time())
 
-    def test_setup_at_each_start(self) -> None:
+    def test_application_is_set_up_at_each_start(self) -> None:
         """An application is set up again when its process is."""
         services: list[RoutingService] = []
         net = SimulatedNetwork(1)
@@ -46,7 +46,7 @@ class NetworkTests(SynchronousTestCase):
         self.assertIs(node.service, services[1])
         net.stop()
 
-    def test_settings_and_roles(self) -> None:
+    def test_settings_hold_for_all_nodes_or_for_one(self) -> None:
         """Settings are for all nodes, or for one; clients listen nowhere."""
         net = SimulatedNetwork(1, group_size=4)
         first, other = net.node(), net.node(group_size=5, start=False)
@@ -127,7 +127,7 @@ class SameTests(SynchronousTestCase):
 
 
 class IdentityTests(SynchronousTestCase):
-    def test_as_hard_to_forge(self) -> None:
+    def test_what_a_key_has_not_signed_does_not_hold(self) -> None:
         """What a key has not signed does not hold, nor what it has signed for something else."""
         ring = KeyRing()
         one, other = SimulatedIdentity(ring, b"1" * 32), SimulatedIdentity(ring, b"2" * 32)
@@ -160,7 +160,7 @@ class LatencyTests(SynchronousTestCase):
         half = sorted(LongTailed(0.05).draw(random) for _ in range(1001))[500]
         self.assertTrue(0.04 < half < 0.06)
 
-    def test_what_is_none(self) -> None:
+    def test_what_is_no_latency_is_refused(self) -> None:
         for low, high in ((-1, 1), (1, 0.5), (0, 3)):
             self.assertRaises(ValueError, Uniform, low, high)
         for median, spread in ((0, 1), (3, 1), (1, -1)):

@@ -158,7 +158,7 @@ class LineTests(SynchronousTestCase):
         self.assertNotEqual(which, invitation_id(b"another secret.."))
         self.assertNotIn(INVITATION.secret[:4], which)
 
-    def test_expires(self) -> None:
+    def test_invitation_expires(self) -> None:
         self.assertFalse(INVITATION.is_expired(NOW))
         self.assertTrue(INVITATION.is_expired(NOW + 86401))
 

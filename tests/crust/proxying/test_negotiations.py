@@ -127,7 +127,7 @@ class Socks5Tests(NegotiationTestCase):
         negotiation.feed(b"\x05\x00\x00\x04" + bytes(18))
         self.assertTrue(negotiation.done)
 
-    def test_address_of_ipv6(self) -> None:
+    def test_socks_is_told_an_ipv6_address_as_such(self) -> None:
         negotiation = negotiation_with(SOCKS, "2600::1", 1)
         negotiation.begin()
         self.assertEqual(negotiation.feed(b"\x05\x00")[:6], b"\x05\x01\x00\x04\x26\x00")

@@ -253,7 +253,7 @@ class BadTests(JoinTestCase):
         self.outcome = {"certificate": b"\x90"}
         self.assertIn("not a certificate", self.fails(self.line()))
 
-    def test_member_already(self) -> None:
+    def test_member_does_not_join_again(self) -> None:
         self.assertEqual(self.run_script("join", self.line()), 0)
         self.out.truncate(0)
         self.out.seek(0)

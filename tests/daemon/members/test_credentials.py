@@ -69,7 +69,7 @@ class CredentialsTests(CliTestCase):
     def test_open_network_needs_no_credentials(self) -> None:
         self.assertIsNone(load_membership(self.folder, "home", self.identity))
 
-    def test_everything_is_read(self) -> None:
+    def test_all_files_of_a_member_are_read(self) -> None:
         save_roster(self.folder, self.roster)
         self.assertIsNone(self.load().authority)
         write_authority(self.folder / "authority.key", self.authority)

@@ -407,7 +407,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/links/stream_layer.py",
         "                self.layer.link_changed(told.link, peer.link)\n",
         "                pass\n",
-        ("tests.testing.play.test_streaming.DayTests.test_a_calm_day",),
+        ("tests.testing.play.test_streaming.DayTests.test_all_arrives_on_a_calm_day",),
     ),
     Mutant(
         "a denied peer keeps its link",

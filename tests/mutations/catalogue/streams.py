@@ -106,7 +106,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/transport.py",
         "self._backlog += data",
         "self._backlog[:0] = data",
-        ("tests.testing.play.test_streaming.DayTests.test_a_calm_day",),
+        ("tests.testing.play.test_streaming.DayTests.test_all_arrives_on_a_calm_day",),
     ),
     Mutant(
         "a stream sends large frames while others wait",
@@ -131,7 +131,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/multiplexing/feeding.py",
         "if stream.ending is not None and not buffer.size:",
         "if stream.ending is not None:",
-        ("tests.testing.play.test_streaming.DayTests.test_a_calm_day",),
+        ("tests.testing.play.test_streaming.DayTests.test_all_arrives_on_a_calm_day",),
     ),
     Mutant(
         "streams outlive their link",
@@ -152,14 +152,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/multiplexing/mux.py",
         '            self._send_reset(stream, reason, "")\n',
         "            pass\n",
-        ("tests.testing.play.test_streaming.DayTests.test_a_calm_day",),
+        ("tests.testing.play.test_streaming.DayTests.test_all_arrives_on_a_calm_day",),
     ),
     Mutant(
         "who reads again is given nothing",
         "streams/transport.py",
         "            if self._backlog or self._read_ending:\n",
         "            if self._read_ending:\n",
-        ("tests.testing.play.test_streaming.DayTests.test_a_calm_day",),
+        ("tests.testing.play.test_streaming.DayTests.test_all_arrives_on_a_calm_day",),
     ),
     Mutant(
         "an echo waits for a peer that reads no more",
@@ -201,7 +201,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/transport.py",
         "                self._protocol_raised()\n        self._stream.consume(len(data))\n",
         "                self._protocol_raised()\n",
-        ("tests.testing.play.test_streaming.DayTests.test_a_calm_day",),
+        ("tests.testing.play.test_streaming.DayTests.test_all_arrives_on_a_calm_day",),
     ),
     Mutant(
         "a daemon that drains accepts new streams",

@@ -67,7 +67,7 @@ class BootstrapTests(MemoryTestCase):
         self.network.settle(1)
         self.assertEqual(one.links, (winner,))
 
-    def test_ended_while_dialling(self) -> None:
+    def test_dial_of_an_ended_attempt_comes_to_nothing(self) -> None:
         """A dial that is under way when the attempt ends comes to nothing."""
         other = self.crust()
         one = self.joiner(contact(other))
@@ -139,7 +139,7 @@ class BootstrapTests(MemoryTestCase):
         self.network.settle(1)
         self.assertEqual(self.finished(one), [(0, "")])
 
-    def test_stop_after_the_end(self) -> None:
+    def test_stop_after_the_end_is_no_second_report(self) -> None:
         """A stop before the end of the attempt is reported adds no second report."""
         one = self.joiner(Contact(ANYWHERE[0]))
         one.end_bootstrap(None)
@@ -282,7 +282,7 @@ class StopTests(MemoryTestCase):
         self.network.settle(0.2)
         self.successResultOf(stopping)
 
-    def test_in_the_handshake(self) -> None:
+    def test_stop_in_the_handshake_fails_the_dial(self) -> None:
         """A link that is not up yet on either side is not reported when one of them stops."""
         for stops in (0, 1):
             one, other = self.crust(), self.crust()
@@ -296,7 +296,7 @@ class StopTests(MemoryTestCase):
                 self.assertEqual([event[0] for event in self.recorders[each].events], ["external"])
             self.assertEqual(self.network.links, [])
 
-    def test_cancelled_while_stopping(self) -> None:
+    def test_dial_can_be_cancelled_during_the_stop(self) -> None:
         """A dial may be cancelled after the stop has begun."""
         one, other = self.crust(), self.crust()
         dialled = self.dial(one, other)

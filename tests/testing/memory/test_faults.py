@@ -58,7 +58,7 @@ class FaultTests(MemoryTestCase):
         self.network.settle(ANSWER_WITHIN_SECONDS + 0.1)
         self.assertEqual(self.losses(here, there), [INACTIVE, []])
 
-    def test_mended_after_a_crash(self) -> None:
+    def test_mended_link_to_a_crashed_end_stays_dead(self) -> None:
         """A link that stalls, and whose other end goes down meanwhile, does not come to life again."""
         here, there = self.pair()
         self.network.half_open(here)
@@ -67,7 +67,7 @@ class FaultTests(MemoryTestCase):
         self.network.settle(61)
         self.assertEqual(self.losses(here), [INACTIVE])
 
-    def test_tunnel_to_the_dead(self) -> None:
+    def test_tunnel_to_a_dead_peer_fails(self) -> None:
         """As long as the relay does not know that the peer is down, a tunnel there fails."""
         one, middle, other = (self.crust() for _ in range(3))
         self.dial(one, middle)
@@ -81,7 +81,7 @@ class FaultTests(MemoryTestCase):
         self.network.settle(one.settings.hello_timeout + 1)
         self.failureResultOf(opened, ConnectFailed)
 
-    def test_tunnel_through_a_partition(self) -> None:
+    def test_tunnel_through_a_partition_fails(self) -> None:
         """Where either leg is cut off for long there is no tunnel, even once all is well again."""
         one, middle, other = (self.crust() for _ in range(3))
         self.dial(one, middle)
@@ -156,7 +156,7 @@ class FaultTests(MemoryTestCase):
         self.network.settle(1)
         self.assertEqual(self.losses(here, there), [INACTIVE, INACTIVE])
 
-    def test_partition_in_the_handshake(self) -> None:
+    def test_partition_in_the_handshake_fails_the_dial(self) -> None:
         """A handshake that a partition interrupts is a failed dial, and no event at either end."""
         one, other = self.crust(), self.crust()
         dialled = self.dial(one, other)
@@ -167,7 +167,7 @@ class FaultTests(MemoryTestCase):
         self.assertEqual([len(self.recorders[each].events) for each in (one, other)], [1, 1])
         self.assertEqual(self.network.links, [])
 
-    def test_hold_a_direction(self) -> None:
+    def test_what_goes_one_way_can_be_held(self) -> None:
         """What goes one way is kept, over all links; it comes out one by one, oldest first, or all."""
         one, other = self.crust(), self.crust()
         for token in (b"a", b"b"):
@@ -193,7 +193,7 @@ class FaultTests(MemoryTestCase):
         self.assertRaises(ValueError, self.network.release, way)
         self.assertRaises(ValueError, self.network.release, way, 1)
 
-    def test_hold_one_end(self) -> None:
+    def test_what_one_end_sends_can_be_held(self) -> None:
         """What one end of one link sends can be kept, so that another link's frames overtake it."""
         here, there = self.pair()
         self.dial(self.crust_of(there), self.crust_of(here))
@@ -257,7 +257,7 @@ class TimeTests(MemoryTestCase):
         self.network.run_until(lambda: 2 in seen)
         self.assertEqual((seen, self.clock.seconds()), ([1, 2], 2))
 
-    def test_run_until_fails(self) -> None:
+    def test_run_until_says_why_it_fails(self) -> None:
         """It says at what time, and whether waiting longer could help."""
         self.clock.callLater(5, int)
         error = self.assertRaises(AssertionError, self.network.run_until, lambda: False, 4)

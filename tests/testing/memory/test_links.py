@@ -14,7 +14,7 @@ FRAME = bytes(60 * 1024)
 class FrameTests(MemoryTestCase):
     """What is sent arrives, in order, and within the limits."""
 
-    def test_order_and_latency(self) -> None:
+    def test_frames_arrive_in_order_after_the_latency(self) -> None:
         """Frames of both directions arrive in order, each after the latency; they are counted."""
         here, there = self.pair()
         sent = self.clock.seconds()
@@ -43,7 +43,7 @@ class FrameTests(MemoryTestCase):
         self.network.settle(0.006)
         self.assertEqual(self.recorder(there).payloads, [b"slow", b"fast"])
 
-    def test_sent_before_the_other_end_is_up(self) -> None:
+    def test_early_frame_is_delivered_after_the_report(self) -> None:
         """What is sent at once is delivered once the other end has been reported, never before."""
         one, other = self.crust(), self.crust()
         self.network.hold((one, other))
@@ -79,7 +79,7 @@ class FrameTests(MemoryTestCase):
         self.network.settle(1)
         self.assertEqual(self.recorder(there).of("message"), [])
 
-    def test_larger_than_the_peer_takes(self) -> None:
+    def test_frame_above_the_peers_limit_closes_the_link(self) -> None:
         """A frame above the receiver's own limit closes the link."""
         self.patch(link, "MAX_FRAME_BYTES", 32 * 1024)
         one, other = self.crust(), self.crust()
@@ -125,7 +125,7 @@ class FrameTests(MemoryTestCase):
 class BackPressureTests(MemoryTestCase):
     """The send queue, which fills while a test holds the link."""
 
-    def test_pause_and_resume(self) -> None:
+    def test_full_queue_pauses_producers_until_it_is_short(self) -> None:
         """Above queue_pause producers are paused, from queue_resume on they and the waiting callers go on."""
         here, there = self.pair()
         producer, late, removed = Producer(), Producer(), Producer()
@@ -180,7 +180,7 @@ class BackPressureTests(MemoryTestCase):
         self.network.settle(1)
         self.assertEqual(len(left), 1)
 
-    def test_stopped_with_the_link(self) -> None:
+    def test_lost_link_stops_producers_and_fails_waiters(self) -> None:
         """When the link is lost, who waits fails and producers are stopped; afterwards, at once."""
         here, _ = self.pair()
         producer, late = Producer(), Producer()
@@ -244,7 +244,7 @@ class EndTests(MemoryTestCase):
         self.assertEqual(self.recorder(there).losses, [(CloseReason.SUPERSEDED, True)])
         self.assertEqual((self.network.links, self.left()), ([], []))
 
-    def test_close_at_both_ends(self) -> None:
+    def test_ends_that_close_at_once_keep_their_reasons(self) -> None:
         """When both ends close at once, each keeps its own reason."""
         here, there = self.pair()
         here.close(CloseReason.SUPERSEDED)
@@ -282,7 +282,7 @@ class EndTests(MemoryTestCase):
         here.abort(CloseReason.STALE)
         self.assertEqual((self.network.links, self.left()), ([], []))
 
-    def test_abort_at_both_ends(self) -> None:
+    def test_ends_that_abort_at_once_keep_their_reasons(self) -> None:
         """When both ends end it at once, in whatever way, each keeps its own reason."""
         for ways in (("abort", "abort"), ("close", "abort")):
             ends = self.pair()
@@ -293,7 +293,7 @@ class EndTests(MemoryTestCase):
                 self.assertEqual(self.recorder(end).losses, [(CloseReason.STALE, False)])
         self.assertEqual((self.network.links, self.left()), ([], []))
 
-    def test_abort_while_closing(self) -> None:
+    def test_abort_ends_a_close_with_its_reason(self) -> None:
         """An abort ends a close that takes long, with the reason that was given first."""
         here, _ = self.pair()
         self.network.hold(here)
@@ -302,7 +302,7 @@ class EndTests(MemoryTestCase):
         self.network.settle(0)
         self.assertEqual(self.recorder(here).losses, [(CloseReason.SUPERSEDED, False)])
 
-    def test_never_from_within(self) -> None:
+    def test_calls_within_a_report_lead_to_events_after_it(self) -> None:
         """Whatever is called while an event is reported leads to no event before that one is done."""
         here, there = self.pair()
         self.recorder(there).react = lambda event: there.abort(CloseReason.STALE)
@@ -312,7 +312,7 @@ class EndTests(MemoryTestCase):
         self.assertEqual(self.recorder(there).losses, [(CloseReason.STALE, False)])
         self.assertEqual(self.recorder(here).losses, [(CloseReason.CONNECTION_LOST, False)])
 
-    def test_closed_when_reported(self) -> None:
+    def test_link_closed_when_reported_is_lost_at_both_ends(self) -> None:
         """A link closed as soon as it is reported is reported as lost at both ends, after it was made."""
         one, other = self.crust(), self.crust()
         self.recorders[one].react = lambda event: event[0] == "connect" and event[1].close(CloseReason.STALE)

@@ -75,7 +75,7 @@ class FilteringTests(NatCase):
         for kind in (PORT_RESTRICTED, SYMMETRIC, FIREWALL):
             self.assertEqual(self.lets_in(kind), (True, False, False), kind)
 
-    def test_nothing_went_out(self) -> None:
+    def test_nobody_gets_in_before_anything_went_out(self) -> None:
         """Nobody gets in before anything went out."""
         for kind in KINDS:
             self.assertIsNone(self.box(kind).inward(PEER, Endpoint("1.0.9.1", 5483)), kind)

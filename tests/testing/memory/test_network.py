@@ -50,7 +50,7 @@ class DialTests(MemoryTestCase):
         self.assertEqual(here.connection.local, there.connection.peer)
         self.assertNotEqual(here.connection, again.connection)
 
-    def test_reported_before_the_deferred(self) -> None:
+    def test_link_is_reported_before_the_deferred_fires(self) -> None:
         """The dialling side hears on_connect, then its Deferred fires, in the same turn."""
         one, other = self.crust(), self.crust()
         seen: list[tuple[str, ...]] = []
@@ -127,7 +127,7 @@ class DialTests(MemoryTestCase):
             self.assertEqual([event[0] for event in self.recorders[each].events], ["external"])
         self.assertEqual(self.network.links, [])
 
-    def test_lost_in_the_handshake(self) -> None:
+    def test_connection_lost_in_the_handshake_fails_the_dial(self) -> None:
         """A connection that is lost before the link is up is a failed dial, and not an event."""
         one, other = self.crust(), self.crust()
         dialled = self.dial(one, other)

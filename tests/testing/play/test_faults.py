@@ -51,7 +51,7 @@ class TextTests(SynchronousTestCase):
         self.assertEqual(schedule.faults, (Partition(1.5, (0, 2)), Crash(3.0, 1, True)))
         self.assertEqual(len({each.word for each in FAULTS}), len(FAULTS))
 
-    def test_what_is_no_schedule(self) -> None:
+    def test_what_is_no_schedule_is_refused_with_its_line(self) -> None:
         for text in (
             "x",
             "1 explode",
@@ -63,7 +63,7 @@ class TextTests(SynchronousTestCase):
             with self.assertRaisesRegex(BadSchedule, "line 2"):
                 Schedule.from_text(f"\n{text}")
 
-    def test_everything_is_drawn(self) -> None:
+    def test_every_fault_is_drawn_and_all_ends_whole(self) -> None:
         """Each kind of fault is in some schedule, and each ends with a network that is whole."""
         seen = set()
         for seed in range(20):
@@ -94,7 +94,7 @@ class HappenTests(SynchronousTestCase):
         Schedule(faults).apply(self.net)  # type: ignore[arg-type]
         self.net.run_for(seconds)
 
-    def test_crash_and_restart(self) -> None:
+    def test_crashed_host_is_gone_until_it_restarts(self) -> None:
         service = self.nodes[2].service
         self.play(Crash(0.0, 2), Crash(0.1, 2))
         self.assertFalse(self.nodes[2].running)
@@ -112,7 +112,7 @@ class HappenTests(SynchronousTestCase):
         self.net.run_for(20)
         self.assertNotIn(self.nodes[2].name, [link.peer for link in self.nodes[0].crust.links])
 
-    def test_partition_and_heal(self) -> None:
+    def test_partition_separates_until_it_heals(self) -> None:
         self.play(Partition(0.0, (3,)), seconds=70)
         self.assertFalse(self.nodes[3].connected)
         self.assertEqual(len(self.nodes[0].crust.links), 2)
@@ -166,7 +166,7 @@ class HappenTests(SynchronousTestCase):
         self.assertEqual(self.net.network.latency, LongTailed(0.2, 0.25))
         self.assertEqual(self.net.network.dial_loss, 0.5)
 
-    def test_what_does_not_fit(self) -> None:
+    def test_fault_of_what_is_not_there_is_left_out(self) -> None:
         """A fault of what is not there is left out."""
         self.play(Crash(0.0, 99), Restart(0.0, 1), OneWay(0.0, 0, 99), Partition(0.0, (99,)), Heal(0.1))
         self.assertTrue(self.net.joined())

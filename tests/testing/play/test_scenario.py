@@ -49,7 +49,7 @@ class GroupTests(SynchronousTestCase):
         cores = [node.core for node in network if node.core is not None]
         return sum(other.name not in core.table for core in cores for other in network) - len(cores)
 
-    def test_too_many_behind_one_nat(self) -> None:
+    def test_neighbours_that_a_limit_forbids_are_not_asked_for(self) -> None:
         """What the limits by address prefix forbid is not asked for."""
         self.assertGreater(self.lacking(self.network_of(5)), 0)
         self.assertEqual(self.lacking(self.network_of(5, max_same_prefix_in_bucket=8)), 0)
@@ -113,7 +113,7 @@ class CommandTests(SynchronousTestCase):
                 self.assertRaises(SystemExit, main, [option, text])
             self.assertIn(f": write {what}", said.getvalue())
 
-    def test_a_seed_that_fails(self) -> None:
+    def test_seed_that_fails_is_printed_with_its_command(self) -> None:
         """It is printed with the command that plays it again."""
         folder = Path(self.mktemp())
         folder.mkdir()
@@ -129,7 +129,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(code, 1)
         self.assertIn("of the seed 0", out)
 
-    def test_several_at_once(self) -> None:
+    def test_seeds_in_several_processes_have_the_same_result(self) -> None:
         """In processes of their own, with the same result."""
         small = ("--seeds", "3", "--nodes", "4", "--minutes", "0.2", "--streams", "0")
         one, two = (command(*small, "--hash", "--jobs", jobs) for jobs in ("1", "2"))
@@ -138,7 +138,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(len(seeds), 3)
         self.assertEqual(seeds, [each for each in two.stdout.splitlines() if each.startswith("seed ")])
 
-    def test_what_cannot_be_read(self) -> None:
+    def test_unreadable_schedule_is_refused_with_its_line(self) -> None:
         path = Path(self.mktemp())
         path.write_text("nonsense\n")
         code, out = self.run_main("--seed", "0", "--schedule", str(path))
@@ -172,7 +172,7 @@ class NoticedTests(SynchronousTestCase):
         with self.assertRaisesRegex(InvariantBroken, f"^{check}: "):
             self.net.run_for(seconds)
 
-    def test_all_is_well(self) -> None:
+    def test_sound_network_breaks_no_invariant(self) -> None:
         self.checks.look()
         self.assertGreater(min(self.checks.checks.values()), 3)
         cores = [(node, node.core) for node in self.nodes]
@@ -181,12 +181,12 @@ class NoticedTests(SynchronousTestCase):
             self.checks.nothing_is_left(node, core)
         self.checks.close()
 
-    def test_a_wait_without_end(self) -> None:
+    def test_wait_without_end_breaks_an_invariant(self) -> None:
         self.checks.expect(self.nodes[0], Deferred(), "nothing", 10)
         self.net.run_for(9)
         self.assert_broken("every_wait_ends", 5)
 
-    def test_waits_that_do_not_count(self) -> None:
+    def test_waits_of_dead_and_sleeping_nodes_do_not_count(self) -> None:
         """Of those that are dead, asleep, or answered nobody expects anything."""
         for node in self.nodes:
             self.checks.expect(node, Deferred(), "nothing", 10)
@@ -201,13 +201,13 @@ class NoticedTests(SynchronousTestCase):
         self.checks.expect(self.nodes[0], Deferred(), "something", 10).fired = 2
         self.assert_broken("every_wait_ends")
 
-    def test_a_table_without_links(self) -> None:
+    def test_table_without_links_breaks_an_invariant(self) -> None:
         core = self.core()
         core.links.confirmed.clear()
         with self.assertRaisesRegex(InvariantBroken, "^the_table_has_live_links: "):
             self.checks.look()
 
-    def test_ourselves_in_the_table(self) -> None:
+    def test_node_in_its_own_table_breaks_an_invariant(self) -> None:
         core = self.core()
         entry = next(iter(core.table))
         core.table._entries[core.identity.name] = type(entry)(core.identity.name, entry.endpoint, entry.link)
@@ -232,29 +232,29 @@ class NoticedTests(SynchronousTestCase):
         with self.assertRaisesRegex(InvariantBroken, "^few_links_of_a_pair: "):
             self.checks.look()
 
-    def test_more_than_a_limit(self) -> None:
+    def test_map_above_its_limit_breaks_an_invariant(self) -> None:
         node = self.nodes[0]
         node.settings = type(node.settings)(max_links=1)
         self.assert_broken("bounds_are_kept")
 
-    def test_a_moment_without_a_link(self) -> None:
+    def test_moment_without_a_link_breaks_an_invariant(self) -> None:
         core = self.core()
         peer = core.links.peers[0]
         core.observers.tell(LinkLost(link_facts(peer), CloseReason.SUPERSEDED, ""))
         self.assert_broken("never_without_a_link")
 
-    def test_something_is_logged(self) -> None:
+    def test_logged_failure_breaks_an_invariant(self) -> None:
         self.net.clock.callLater(0.5, Logger().failure, "a mistake", fail(ValueError("a mistake")).result)
         self.assert_broken("nothing_raises")
         self.flushLoggedErrors(ValueError)
 
-    def test_something_is_left(self) -> None:
+    def test_timer_that_is_left_breaks_an_invariant(self) -> None:
         self.nodes[0].clock.callLater(100, int)
         self.net.result_of(self.nodes[0].stop())
         with self.assertRaisesRegex(InvariantBroken, "^nothing_is_left: .*delayed calls"):
             self.checks.nothing_is_left(self.nodes[0], None)
 
-    def test_a_storm_of_dials(self) -> None:
+    def test_storm_of_dials_breaks_an_invariant(self) -> None:
         """Too many dials while healing are noticed."""
         scenario = Scenario(Plan(1, nodes=4, minutes=0.1, schedule=Schedule()))
         scenario.grow()

@@ -31,7 +31,7 @@ CALM = Schedule()
 
 
 class DayTests(SynchronousTestCase):
-    def test_a_calm_day(self) -> None:
+    def test_all_arrives_on_a_calm_day(self) -> None:
         """Where nothing goes wrong, each stream that neither end gives up carries all."""
         scenario = Scenario(Plan(1, nodes=5, minutes=1, schedule=CALM))
         scenario.run()
@@ -127,7 +127,7 @@ class NoticedTests(SynchronousTestCase):
         with self.assertRaisesRegex(InvariantBroken, f"^{check}"):
             self.streaming.look()
 
-    def test_all_is_well(self) -> None:
+    def test_sound_streams_break_no_invariant(self) -> None:
         for _ in range(10):
             self.streaming.open(self.nodes[0], self.nodes[1])
         figures = self.streaming.heal()
@@ -148,17 +148,17 @@ class NoticedTests(SynchronousTestCase):
         stranger.transport.write(bytes(range(8)))
         self.assert_broken("what_arrives_was_sent", 1)
 
-    def test_an_end_too_early(self) -> None:
+    def test_end_that_comes_too_early_is_noticed(self) -> None:
         self.transfer().acceptor.readConnectionLost()
         self.assert_broken("a_clean_end_carries_all")
 
-    def test_a_wrong_count(self) -> None:
+    def test_wrong_count_is_noticed(self) -> None:
         transfer = self.transfer(COUNT)
         transfer.back.complete = True
         transfer.opener.readConnectionLost()
         self.assert_broken("a_clean_end_carries_all")
 
-    def test_after_the_end(self) -> None:
+    def test_call_after_the_end_is_noticed(self) -> None:
         opener = self.transfer().opener
         opener.transport.abortConnection()
         self.net.run_for(1)
@@ -172,7 +172,7 @@ class NoticedTests(SynchronousTestCase):
             call()
             self.assert_broken("one_end")
 
-    def test_an_end_without_a_reason(self) -> None:
+    def test_end_without_its_reason_is_noticed(self) -> None:
         """What nobody did cannot be why a stream ends."""
         for reason in (
             ConnectionDone(),
@@ -208,7 +208,7 @@ class NoticedTests(SynchronousTestCase):
         held[99] = None
         return held
 
-    def test_half_dead_below(self) -> None:
+    def test_half_dead_stream_below_is_noticed(self) -> None:
         held = self.hold()
         self.look_for(HALF_DEAD)
         self.assert_broken("none_is_half_dead", 2)
@@ -222,25 +222,25 @@ class NoticedTests(SynchronousTestCase):
         self.assert_broken("none_is_half_dead", 10)
         del held[99]
 
-    def test_an_end_without_a_transfer(self) -> None:
+    def test_stream_without_a_transfer_is_noticed(self) -> None:
         """A stream on which nothing comes, and whose other end is of no transfer."""
         factory = Factory.forProtocol(Protocol)
         self.net.result_of(streams_of(self.nodes[0].service).open(self.nodes[1].name, ECHO, factory))
         self.look_for(HALF_DEAD)
         self.assert_broken("none_is_half_dead: a stream without a transfer", 2)
 
-    def test_one_that_does_not_end(self) -> None:
+    def test_stream_that_does_not_end_is_noticed(self) -> None:
         self.transfer()
         with self.assertRaisesRegex(InvariantBroken, "^every_stream_ends: .*transfer"):
             self.streaming.heal()
 
-    def test_none_can_be_opened(self) -> None:
+    def test_node_that_takes_no_new_stream_is_noticed(self) -> None:
         for node in self.nodes:
             node.service.stream_layer._offers._ports.clear()  # type: ignore[union-attr]
         with self.assertRaisesRegex(InvariantBroken, "^new_streams_carry: .*transfer"):
             self.streaming.heal()
 
-    def test_something_is_left(self) -> None:
+    def test_stream_that_is_left_is_noticed(self) -> None:
         transfer = self.transfer()
         with self.assertRaisesRegex(InvariantBroken, "^nothing_is_left: .*peers.*protocols.*factories"):
             self.streaming.nothing_is_left(transfer.opener.service)
