@@ -43,6 +43,7 @@ from ..control.messages import (
 from ..control.session_messages import OpenCommand, OpenedReply
 from ..control.stream_transport import SocketTransport
 from ..forward.connections import ReadyProtocolFactory
+from ..members.networks_here import CONFIG_NAME
 
 THE_DAEMON: Final = "the daemon"
 _Reply = TypeVar("_Reply")
@@ -191,6 +192,10 @@ class LocalDaemon:
         what = f"the daemon answered with {kind_of(reply)!r}: is it of another version?"
         raise DaemonRefused("WireError", what)
 
+    def _start(self) -> str:
+        is_begun = (self.path.parent / CONFIG_NAME).is_file()
+        return "'routing-crust start'" if is_begun else "'twistd routing-node'"
+
     def _unreached(self, error: ConnectError) -> DaemonRefused:
         if error.osError == EACCES:
             return DaemonRefused(
@@ -200,7 +205,7 @@ class LocalDaemon:
         why = os.strerror(error.osError) if error.osError else error
         return DaemonAbsent(
             "NotConnected",
-            f"no daemon answers at {self.path} ({why}): start one with 'twistd routing-node', or say "
+            f"no daemon answers at {self.path} ({why}): start one with {self._start()}, or say "
             "which with socket=, state-dir= or network=",
         )
 

@@ -29,6 +29,7 @@ from ...names import Name, is_prefix
 from ...routing.service import RoutingService, running_services
 from ...streams import RoutingClientEndpoint, RoutingServerEndpoint
 from ...streams.frames import check_protocol
+from ..members.networks_here import private_networks
 from ..state_directory import DEFAULT_NETWORK, default_state_dir, socket_path
 from .client import DaemonClientEndpoint, LocalDaemon
 from .server import DaemonServerEndpoint
@@ -71,9 +72,25 @@ class NodeSelector:
         return found[0] if found else None
 
     def daemon(self, reactor: Any) -> LocalDaemon:
-        """The daemon to use where there is no service in this process."""
-        path = self.socket or socket_path(default_state_dir(self.network or DEFAULT_NETWORK))
-        return LocalDaemon(reactor, path)
+        """
+        The daemon to use where there is no service in this process: as for the commands, that of this user's
+        only private network, where nothing else is said.
+
+        @raise NotConnected: there are several.
+        """
+        return LocalDaemon(reactor, self.socket or socket_path(self._state_dir()))
+
+    def _state_dir(self) -> Path:
+        if self.network is not None:
+            return default_state_dir(self.network)
+        found = [each.parent for each in private_networks()]
+        if len(found) > 1:
+            folders = ", ".join(each.name for each in found)
+            raise NotConnected(
+                f"there are several private networks here ({folders}): say which with "
+                f"network={found[0].name} for instance"
+            )
+        return found[0] if found else default_state_dir(DEFAULT_NETWORK)
 
 
 @implementer(IStreamClientEndpoint)

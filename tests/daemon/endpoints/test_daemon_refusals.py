@@ -106,6 +106,12 @@ class RefusalTests(LocalCase):
         self.assertIn("no daemon answers at /nowhere/b", said)
         self.assertIn("start one with 'twistd routing-node'", said)
 
+    async def test_daemon_of_a_private_network_is_started_by_the_command(self) -> None:
+        folder = temporary_directory(self)
+        (folder / "config.toml").touch()
+        absent = LocalDaemon(reactor, folder / "control.sock")._unreached(ConnectError(ENOENT))
+        self.assertIn("start one with 'routing-crust start'", str(absent))
+
     async def test_socket_that_may_not_be_used_is_no_reason_to_wait(self) -> None:
         daemon = LocalDaemon(reactor, Path("/nowhere/a"))
         refused = daemon._unreached(ConnectError(EACCES))

@@ -42,6 +42,8 @@ class ReadingTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
+        self.private: tuple[Path, ...] = ()
+        self.patch(strings, "private_networks", lambda: self.private)
 
     def refused(self, text: str, server: bool = False) -> str:
         read: Any = serverFromString if server else clientFromString
@@ -63,6 +65,15 @@ class ReadingTests(SynchronousTestCase):
         ):
             endpoint: Any = clientFromString(self.reactor, f"routing:bob/web{text}")
             self.assertEqual(endpoint._where.daemon(self.reactor).path, path)
+
+    def test_only_private_network_of_this_user_is_found_without_a_word(self) -> None:
+        self.private = (Path("/x/home/config.toml"),)
+        endpoint: Any = clientFromString(self.reactor, "routing:bob/web")
+        self.assertEqual(endpoint._where.daemon(self.reactor).path, Path("/x/home/control.sock"))
+        self.private = (*self.private, Path("/x/work/config.toml"))
+        error = self.failureResultOf(endpoint.connect(Keeping()), NotConnected).value
+        self.assertIn("several private networks here (home, work)", str(error))
+        self.assertIn("network=home", str(error))
 
     def test_time_to_wait_for_a_link_is_an_option_of_both(self) -> None:
         client: Any = clientFromString(self.reactor, "routing:bob/web:keep=1h")

@@ -8,6 +8,15 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "endpoint strings know of no private network",
+        "daemon/endpoints/strings.py",
+        "return found[0] if found else default",
+        "return default",
+        (
+            "tests.daemon.endpoints.test_strings.ReadingTests.test_only_private_network_of_this_user_is_found_without_a_word",
+        ),
+    ),
+    Mutant(
         "the end of a pipe's input is not passed on",
         "daemon/commands/piping/carrying.py",
         'self._tell(ChunkKind.END, b"")',
