@@ -18,9 +18,15 @@ HERE = Path(routing_crust.__file__).parent
 class CatalogueTests(SynchronousTestCase):
     def test_every_bug_can_be_planted(self) -> None:
         """The text that it replaces is there once, and the result is valid Python."""
+        stale = []
         for mutant in MUTANTS:
             text = (HERE / mutant.module).read_text(encoding="utf-8")
-            compile(mutant.planted(text), mutant.module, "exec")
+            try:
+                compile(mutant.planted(text), mutant.module, "exec")
+            except StaleMutant as error:
+                # all of them at once: whoever has moved a line finds the others too
+                stale.append(str(error))
+        self.assertEqual(stale, [])
 
     def test_every_bug_has_its_own_name_and_tests_that_are_there(self) -> None:
         """There are many, each with a name of its own and with tests that are there."""
