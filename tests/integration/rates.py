@@ -1,8 +1,8 @@
 """
 C{send-file} beside a forward of the same bytes: C{python -m tests.integration.rates}.
 
-The forward has socat at both ends, which does nothing with the bytes; C{send-file} reads, hashes and writes
-them. Both go over the same two daemons, in turn. The clock tells what this machine makes of it. With fewer
+The forward has socat at both ends, from a file to a file; C{send-file} hashes the bytes as well. Both go over
+the same two daemons, in turn. The clock tells what this machine makes of it. With fewer
 processors than processes they share these, and where each process has one the busiest of them sets the pace:
 that is told as well.
 """
@@ -57,15 +57,16 @@ class Race:
 
     def forward(self) -> Taken:
         listen = f"TCP-LISTEN:{self.sink},bind=127.0.0.1,reuseaddr"
-        sink = subprocess.Popen(["socat", "-b", "262144", "-u", listen, "OPEN:/dev/null"])
+        copy = self.ends.into / "copy"
+        sink = subprocess.Popen(["socat", "-b", "262144", "-u", listen, f"CREATE:{copy}"])
         # a connection that is tried would be the one that it waits for
         until(lambda: f":{self.sink:04X} " in Path("/proc/net/tcp").read_text())
-        return self._take(
-            sink,
-            lambda: subprocess.Popen(
-                ["socat", "-b", "262144", "-u", f"OPEN:{self.path}", f"TCP:127.0.0.1:{self.port}"]
-            ),
+        to = f"TCP:127.0.0.1:{self.port}"
+        taken = self._take(
+            sink, lambda: subprocess.Popen(["socat", "-b", "262144", "-u", f"OPEN:{self.path}", to])
         )
+        copy.unlink()
+        return taken
 
     def send_file(self) -> Taken:
         taken = self._take(self.ends.receive(), lambda: self.ends.send(self.path))
