@@ -80,7 +80,7 @@ class KeyTests(CliTestCase):
         self.assertEqual(self.run_script("keygen", "--state-dir", str(folder)), 0)
         self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
 
-    def test_a_key_file_of_ones_own(self) -> None:
+    def test_key_file_may_be_anywhere(self) -> None:
         path = self.folder / "my.pem"
         self.assertEqual(self.run_script("keygen", str(path)), 0)
         self.assertEqual(self.run_script("name", str(path)), 0)
@@ -98,7 +98,7 @@ class KeyTests(CliTestCase):
             "replaced\n",
         )
 
-    def test_a_key_that_is_not_there(self) -> None:
+    def test_missing_key_is_named_with_its_path(self) -> None:
         self.assertEqual(self.run_script(*self.here("name")), 1)
         self.assertEqual(
             self.err.getvalue(),
@@ -147,7 +147,7 @@ class UsageTests(CliTestCase):
     def test_command_is_required(self) -> None:
         self.assertIn("required: COMMAND", self.refused())
 
-    def test_a_name_that_is_none(self) -> None:
+    def test_name_that_is_none_is_refused(self) -> None:
         for command in ("send", "request"):
             self.assertEqual(
                 self.refused(command, "b/b", "hello"),
@@ -155,18 +155,18 @@ class UsageTests(CliTestCase):
                 "characters, and this has 3; 'routing-crust name' prints that of a node",
             )
 
-    def test_a_count_that_is_none(self) -> None:
+    def test_count_that_is_none_is_refused(self) -> None:
         for text in ("0", "x", "-1", "1" * 5000):
             self.assertIn("is not a count: write 1 or more", self.refused("listen", f"--count={text}"))
 
-    def test_a_timeout_that_is_none(self) -> None:
+    def test_timeout_that_is_none_is_refused(self) -> None:
         for text in ("0", "x", "nan", "1e9"):
             self.assertIn(
                 "is not a time: write 0.1 to 86400 seconds",
                 self.refused("send", str(BOB), "hi", f"--timeout={text}"),
             )
 
-    def test_a_folder_whose_socket_would_have_too_long_a_path(self) -> None:
+    def test_folder_with_too_long_a_path_is_refused(self) -> None:
         self.assertEqual(self.run_script("status", "--state-dir", "/" + "x" * 120), 1)
         self.assertIn("give a shorter folder", self.err.getvalue())
 
@@ -309,7 +309,7 @@ class DaemonTests(CliTestCase):
         self.assertEqual((explanation["name"], explanation["linked"]), (str(BOB), False))
         self.assertEqual(explanation["attempts"][0]["outcome"], "connection refused")
 
-    async def test_listen_until_a_count(self) -> None:
+    async def test_listener_ends_after_the_count(self) -> None:
         ended = self.start("listen", "--count=2")
         await self.until(lambda: len(self.inbox))
         self.inbox.message_received(message(b"one\ntwo"))
@@ -354,7 +354,7 @@ class DaemonTests(CliTestCase):
         self.patch(ControlClient, "ask", interrupted)
         self.assertEqual(await self.start("status"), 1)
 
-    async def test_a_reader_that_has_seen_enough(self) -> None:
+    async def test_reader_that_has_seen_enough_costs_no_traceback(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         with os.fdopen(writing, "w") as pipe:
@@ -446,7 +446,7 @@ class CarryTests(CliTestCase):
             self.assertIn(f"is no command; there is '{meant}'", self.refused(*words))
         self.assertIn("write PROTOCOL=ENDPOINT", self.refused("expose", "web"))
 
-    async def test_expose_to_nobody_and_everybody(self) -> None:
+    async def test_exposing_without_allow_is_for_nobody(self) -> None:
         (exposed,) = await self.run_until("exposed", "expose", "ssh=tcp:h:22", said=NOBODY)
         self.assertEqual((exposed["allowed"], self.out.getvalue()[-7:]), ([], "nobody\n"))
 
@@ -474,7 +474,7 @@ class CarryTests(CliTestCase):
         self.assertIn("is not a name", self.refused("expose", "ssh=tcp:h:1", "--allow=b!b"))
         self.assertIn("is not a time to keep", self.refused("forward", "tcp:1=bob/ssh", "--keep=long"))
 
-    async def test_a_daemon_that_carries_nothing(self) -> None:
+    async def test_daemon_that_carries_nothing_says_so(self) -> None:
         self.server.registry = None
         self.assertEqual(await deferToThread(self.run_script, *self.here("expose", "a=tcp:h:1")), 1)
         self.assertIn("nothing is carried here", self.err.getvalue())

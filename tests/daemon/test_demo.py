@@ -114,7 +114,7 @@ class TrafficTests(SynchronousTestCase):
         self.net.succeed()
         self.assertEqual(self.traffic.take_figures().failed, 0)
 
-    def test_a_link_that_does_not_come_because_the_node_stops(self) -> None:
+    def test_link_that_a_stop_prevents_is_no_failure(self) -> None:
         self.traffic.start()
         while not self.links():
             self.net.succeed(("send", "request"))
@@ -255,7 +255,7 @@ class DemoServiceTests(SynchronousTestCase):
         self.stop(demo)
         self.assertEqual(list(self.net.pending()), [])
 
-    def test_a_line_of_figures_every_second(self) -> None:
+    def test_line_of_figures_comes_every_second(self) -> None:
         demo = self.demo()
         self.join()
         self.clock.advance(0.5)

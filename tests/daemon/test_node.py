@@ -155,14 +155,14 @@ class NodeServiceTests(TestCase):
         again.startService()
         await again.stopService()
 
-    def test_a_forward_whose_port_is_taken(self) -> None:
+    def test_taken_port_of_a_forward_is_named(self) -> None:
         port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
         forward = Forward(f"tcp:{port.getHost().port}", ALICE, "ssh")
         said = self.cannot_start(self.service(forward=(forward,)))
         self.assertIn(f"cannot listen on {forward.listen}: Address already in use: stop", said)
 
-    def test_a_target_that_is_none(self) -> None:
+    def test_target_that_is_none_is_refused(self) -> None:
         said = self.cannot_start(self.service(expose=(Exposure("ssh", "what:22"),)))
         self.assertIn("expose: 'what:22' is no endpoint to connect to", said)
 
@@ -182,21 +182,21 @@ class NodeServiceTests(TestCase):
         self.assertEqual(path.read_bytes(), b"damaged")
         self.assertEqual(os.listdir(self.folder), ["key.pem"])
 
-    def test_a_folder_that_others_may_enter(self) -> None:
+    def test_folder_that_others_may_enter_is_refused(self) -> None:
         self.folder.chmod(0o750)
         self.assertIn("so others may look into it", self.cannot_start(self.service()))
 
-    def test_a_folder_that_is_in_use(self) -> None:
+    def test_folder_that_is_in_use_is_refused(self) -> None:
         lock = StateLock(self.folder)
         self.addCleanup(lock.release)
         self.assertIn(f"another daemon, the process {os.getpid()},", self.cannot_start(self.service()))
         self.assertTrue(lock.path.exists())
 
-    def test_a_folder_whose_socket_would_have_too_long_a_path(self) -> None:
+    def test_folder_with_too_long_a_path_is_refused(self) -> None:
         self.folder = Path(self.folder, "x" * 100)
         self.assertIn("give a shorter folder", self.cannot_start(self.service()))
 
-    def test_a_port_that_is_taken(self) -> None:
+    def test_taken_port_is_named(self) -> None:
         taken = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
         self.addCleanup(taken.stopListening)
         port = taken.getHost().port
@@ -204,7 +204,7 @@ class NodeServiceTests(TestCase):
         self.assertIn(f"127.0.0.1, port {port}", said)
         self.assertNotIn("lock", os.listdir(self.folder))
 
-    def test_a_control_socket_that_cannot_be_made(self) -> Deferred[None]:
+    def test_control_socket_that_cannot_be_made_stops_the_start(self) -> Deferred[None]:
         (self.folder / "control.sock").mkdir()
         made = []
 

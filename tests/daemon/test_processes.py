@@ -176,7 +176,7 @@ class RefusalTests(DaemonTestCase):
         said = await self.cannot_start(self.daemon("one", "--first"))
         self.assertTrue(said.startswith(f"the key file {path} is damaged: "), said)
 
-    async def test_a_folder_that_cannot_be_made(self) -> None:
+    async def test_folder_that_cannot_be_made_is_one_line(self) -> None:
         (self.folder / "file").touch()
         path = self.folder / "file" / "state"
         self.assertEqual(
@@ -184,7 +184,7 @@ class RefusalTests(DaemonTestCase):
             f"state_dir: the folder {path} cannot be made: Not a directory",
         )
 
-    async def test_a_folder_that_is_in_use(self) -> None:
+    async def test_folder_in_use_is_one_line(self) -> None:
         path = self.folder / "one"
         path.mkdir(mode=0o700)
         self.addCleanup(StateLock(path).release)
@@ -194,7 +194,7 @@ class RefusalTests(DaemonTestCase):
             "one another folder",
         )
 
-    async def test_a_port_that_is_taken(self) -> None:
+    async def test_taken_port_is_one_line(self) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
@@ -214,7 +214,7 @@ class RefusalTests(DaemonTestCase):
             "to another port",
         )
 
-    async def test_a_value_that_cannot_be_used(self) -> None:
+    async def test_value_that_cannot_be_used_is_one_line(self) -> None:
         child = self.daemon("one", "--set=hello_timeout=500")
         self.assertEqual(await child.ended, 1)
         self.assertEqual(
@@ -222,7 +222,7 @@ class RefusalTests(DaemonTestCase):
             ("", "routing-node: hello_timeout: 500 is out of range; valid is 0.5 to 120 s\n"),
         )
 
-    async def test_a_file_that_cannot_be_used(self) -> None:
+    async def test_settings_file_that_cannot_be_used_is_one_line(self) -> None:
         path = self.folder / "node.toml"
         path.write_text("helo_timeout = 3\n")
         child = self.daemon("one", f"--config={path}")
@@ -236,7 +236,7 @@ class RefusalTests(DaemonTestCase):
             ),
         )
 
-    async def test_an_option_that_there_is_not(self) -> None:
+    async def test_unknown_option_is_one_line(self) -> None:
         child = self.daemon("one", "--frist")
         self.assertEqual(await child.ended, 1)
         self.assertTrue(child.out.endswith(": option --frist not recognized\n"), child.out)

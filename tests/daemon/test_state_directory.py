@@ -42,7 +42,7 @@ class DefaultStateDirTests(SynchronousTestCase):
         self.as_user(1000, None)
         self.assertEqual(default_state_dir("lab"), Path("/home/alice/.local/state/routing-crust/lab"))
 
-    def test_a_user_who_says_where(self) -> None:
+    def test_user_may_say_where_state_is_kept(self) -> None:
         self.as_user(1000, "/srv/state")
         self.assertEqual(default_state_dir("lab"), Path("/srv/state/routing-crust/lab"))
 
@@ -124,7 +124,7 @@ class PathTests(SynchronousTestCase):
         self.assertEqual(key_path(Path("/s")), Path("/s/key.pem"))
         self.assertEqual(socket_path(Path("/s")), Path("/s/control.sock"))
 
-    def test_the_longest_path_that_a_socket_can_have(self) -> None:
+    def test_path_longer_than_a_socket_can_have_is_refused(self) -> None:
         folder = Path("/" + "x" * (MAX_SOCKET_PATH_BYTES - len("//control.sock")))
         self.assertEqual(len(str(socket_path(folder))), MAX_SOCKET_PATH_BYTES)
         longer = Path(f"{folder}x")
@@ -162,7 +162,7 @@ class StateLockTests(SynchronousTestCase):
             "this one another folder",
         )
 
-    def test_a_holder_that_has_not_written_its_id_yet(self) -> None:
+    def test_holder_without_an_id_yet_is_a_holder(self) -> None:
         self.lock()
         for content in (b"", b"\xff", b"me"):
             (self.path / "lock").write_bytes(content)
@@ -205,7 +205,7 @@ class StateLockTests(SynchronousTestCase):
         self.assertEqual(len(seen), 2)
         self.assertIn("another daemon", self.refused())
 
-    def test_a_folder_that_cannot_be_written(self) -> None:
+    def test_folder_that_cannot_be_written_is_refused(self) -> None:
         (self.path / "lock").mkdir()
         self.assertEqual(self.refused(), f"state_dir: {self.path / 'lock'} cannot be locked: Is a directory")
 

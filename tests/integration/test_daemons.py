@@ -64,7 +64,7 @@ class FiveDaemonTests(DaemonCase):
         self.assertEqual((err, status), ("", 0))
 
     @asynchronous
-    async def test_life_of_a_network(self) -> None:
+    async def test_network_outlives_its_daemons_and_takes_them_back(self) -> None:
         """
         Five daemons find each other; a message from the first arrives at the last; the contact node is
         killed, and the rest go on; it comes back and is admitted; all but one are killed, and that one joins

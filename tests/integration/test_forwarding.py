@@ -201,7 +201,7 @@ class HttpTests(TwoDaemonsCase):
         self.assertTrue(self.server.said("to nobody: --allow-peer lets peers in"))
 
     @asynchronous
-    async def test_a_port_that_is_taken(self) -> None:
+    async def test_daemon_does_not_start_where_a_port_is_taken(self) -> None:
         """The daemon does not start, and says which port it is."""
         port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
         self.addCleanup(port.stopListening)

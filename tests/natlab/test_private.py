@@ -148,7 +148,7 @@ class PrivateTests(LabTestCase):
         await laptop.wait_for("connected ")
         await self.expose_and_get(lab)
 
-    async def test_one_local_network_without_any_public_member(self) -> None:
+    async def test_one_local_network_needs_no_public_member(self) -> None:
         router = Router(Nat.PORT_RESTRICTED)
         lab = self.build({"desk": router, "laptop": router}, delay=0.010)
         await self.type(lab, "desk", "routing-crust init home --nickname desk")

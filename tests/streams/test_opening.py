@@ -64,7 +64,7 @@ class OpenTests(StreamsCase):
         port.stopListening()
         self.assertEqual((served.running, streams_of(one).status()["offered"]), (0, []))
 
-    def test_one_link_for_all(self) -> None:
+    def test_all_streams_share_one_link(self) -> None:
         """A hundred streams, in both directions, over the link that there is."""
         one, two = self.two()
         for node in (one, two):
@@ -79,7 +79,7 @@ class OpenTests(StreamsCase):
         self.assertEqual([each.received for each in made], [b"%d" % number for number in range(100)])
         self.assertEqual(len(self.net.network.links), links)
 
-    def test_before_the_start_and_once(self) -> None:
+    def test_streams_of_a_service_are_there_before_its_start(self) -> None:
         """The streams of a service are always the same ones, and can be had before it is started."""
         first = self.net.node()
         two = self.net.make(self.net.identity(), first.settings)

@@ -103,7 +103,7 @@ class ProducerTests(TransportCase):
         self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "lost"], ["made", "lost"]))
         self.assertIsInstance(self.mine.reason, StreamReset)
 
-    def test_echo_to_nobody_later(self) -> None:
+    def test_peer_that_is_gone_is_noticed_when_reading_goes_on(self) -> None:
         """The peer has gone while we read nothing for a reason of our own."""
         self.echo()
         self.transport.pauseProducing()
@@ -117,7 +117,7 @@ class ProducerTests(TransportCase):
         assert isinstance(self.mine.reason, StreamReset)
         self.assertIn(f"{64 * KIB} bytes were not sent", str(self.mine.reason))
 
-    def test_closed_with_an_echo(self) -> None:
+    def test_closing_while_much_is_unread_loses_nothing(self) -> None:
         """Closing while much waits to be read makes room, so that everything written gets out."""
         self.echo()
         self.other.pauseProducing()
@@ -153,7 +153,7 @@ class ProducerTests(TransportCase):
         self.mine.dataReceived = back  # type: ignore[method-assign]
         self.transport.registerProducer(self.transport, True)
 
-    def test_no_delay_in_pausing(self) -> None:
+    def test_paused_data_comes_in_one_piece_a_turn_later(self) -> None:
         """Data that comes while paused waits, and comes in the turn after; in one piece."""
         pieces: list[bytes] = []
         self.mine.dataReceived = pieces.append  # type: ignore[method-assign, assignment]

@@ -121,7 +121,7 @@ class FrameDecoderTests(SynchronousTestCase):
             self.assertEqual(receiver.held, 0)
             self.assertEqual(len(receiver.got), 1 if first else 0)
 
-    def test_limit_after_a_split_header(self) -> None:
+    def test_limit_holds_for_a_split_header(self) -> None:
         receiver = Receiver()
         header = frame_header(6, MAX_FRAME_PAYLOAD_BYTES)
         receiver.decoder.feed(header[:3])

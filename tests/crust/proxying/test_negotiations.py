@@ -110,7 +110,7 @@ class HttpConnectTests(NegotiationTestCase):
 
 
 class Socks5Tests(NegotiationTestCase):
-    def test_connection_without_a_login(self) -> None:
+    def test_connection_needs_no_login_where_none_is_asked_for(self) -> None:
         negotiation = negotiation_with(SOCKS, "home.example.org", 5483)
         self.assertEqual(negotiation.begin(), b"\x05\x01\x00")
         self.assertEqual(
@@ -119,7 +119,7 @@ class Socks5Tests(NegotiationTestCase):
         self.assertEqual(negotiation.feed(b"\x05\x00\x00\x03\x01x\x00\x50later"), b"")
         self.assertEqual((negotiation.done, negotiation.rest), (True, b"later"))
 
-    def test_connection_with_a_login(self) -> None:
+    def test_login_is_given_where_it_is_asked_for(self) -> None:
         negotiation = negotiation_with(SOCKS_LOGIN, "8.8.8.8", 80)
         self.assertEqual(negotiation.begin(), b"\x05\x02\x00\x02")
         self.assertEqual(negotiation.feed(b"\x05\x02"), b"\x01\x02me\x06" + SECRET.encode())

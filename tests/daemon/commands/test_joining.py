@@ -214,13 +214,13 @@ class BadTests(JoinTestCase):
         self.assertIn("this is not an invitation", self.fails("hello"))
         self.assertEqual(self.asked, [])
 
-    def test_two_lines_at_once(self) -> None:
+    def test_two_invitations_at_once_are_refused(self) -> None:
         line, other = f"routing-crust join {self.line()}", self.line(expiry=100)
         for words in ((line, other), tuple(f"{line} {line}".split()), (f"{line}\n{line}\n",)):
             self.assertIn("these are 2 invitations: give one of them", self.fails(*words))
         self.assertEqual(self.asked, [])
 
-    def test_one_that_has_expired(self) -> None:
+    def test_expired_invitation_is_told_with_both_times(self) -> None:
         text = self.fails(self.line(expiry=-10))
         self.assertIn("the invitation has expired on", text)
         self.assertIn("by the clock here it is", text)
@@ -245,7 +245,7 @@ class BadTests(JoinTestCase):
         self.assertIn("HTTPS_PROXY", self.fails("--proxy=environment", self.line()))
         self.assertEqual(self.asked, [])
 
-    def test_certificate_of_somebody_else(self) -> None:
+    def test_certificate_of_somebody_else_does_not_hold(self) -> None:
         name = FOUNDER.name
         signed = Issuer(AUTHORITY).issue(name, "x", (MemberRole.NODE,), self.begin)
         self.outcome = {"certificate": encode_certificate(signed)}

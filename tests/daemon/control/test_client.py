@@ -72,16 +72,16 @@ class ClientTests(SynchronousTestCase):
         self.serve(encode(FailedReply(kind="X", text="because")) + b"\n")
         self.assertEqual(self.ask(), "because")
 
-    def test_another_reply_than_expected(self) -> None:
+    def test_another_reply_than_expected_is_named(self) -> None:
         self.serve(encode(DoneReply()) + b"\n")
         self.assertEqual(self.ask(), "the daemon answered with 'done': is it of another version?")
 
-    def test_a_line_that_is_none(self) -> None:
+    def test_line_that_is_none_is_refused(self) -> None:
         self.serve(b"what?\n")
         with self.client() as client:
             self.assertRaises(BadLine, client.ask, StatusCommand(), StatusReply, 60)
 
-    def test_a_daemon_that_hangs_up(self) -> None:
+    def test_daemon_that_hangs_up_has_stopped(self) -> None:
         for said in (b"", b"half a li"):
             self.serve(said)
             self.assertEqual(self.ask(), "the daemon has stopped")
@@ -98,7 +98,7 @@ class ClientTests(SynchronousTestCase):
             self.addCleanup(low.close)
             client.ask(StatusCommand(), DoneReply, 60, lambda gone: None)
 
-    def test_no_answer_in_time(self) -> None:
+    def test_late_answer_is_not_waited_for(self) -> None:
         self.serve(b"half", close=False)
         self.assertEqual(self.ask(timeout=0.05), "no answer within 0.05 s")
 
@@ -114,7 +114,7 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(str(problem), "no answer within 3 s")
         self.assertEqual(told, [1, 2])
 
-    def test_replies_until_the_end(self) -> None:
+    def test_replies_come_until_the_daemon_stops(self) -> None:
         self.serve((encode(DroppedReply(count=1)) + b"\n") * 2)
         with self.client() as client:
             self.assertEqual(client.ask(StatusCommand(), DroppedReply, 60), DroppedReply(count=1))
@@ -154,7 +154,7 @@ class ClientTests(SynchronousTestCase):
             f"permission denied on {self.path}: run this as the user that the daemon runs as",
         )
 
-    def test_a_path_that_is_too_long(self) -> None:
+    def test_path_that_is_too_long_is_named(self) -> None:
         path = Path("/" + "x" * 200)
         error = self.assertRaises(ClientError, ControlClient, path, "")
         self.assertEqual(str(error), f"the control socket {path} cannot be used: AF_UNIX path too long")

@@ -177,7 +177,7 @@ class ProtocolTests(SynchronousTestCase):
         self.give(SendCommand(name=str(BOB), body=b""))
         self.assertEqual(self.replies(), [FailedReply(kind="PeerUnreachable", text="at once")])
 
-    def test_a_name_that_is_none(self) -> None:
+    def test_name_that_is_none_is_told(self) -> None:
         self.give(SendCommand(id=4, name="bob", body=b""))
         (reply,) = self.replies()
         assert isinstance(reply, FailedReply)
@@ -185,7 +185,7 @@ class ProtocolTests(SynchronousTestCase):
         self.assertIn("and no name, which has 52 characters", reply.text)
         self.assertEqual(self.service.calls, [])
 
-    def test_a_line_that_is_not_understood(self) -> None:
+    def test_line_that_is_not_understood_is_told(self) -> None:
         self.protocol.dataReceived(b"hello\n")
         (reply,) = self.replies()
         assert isinstance(reply, FailedReply)
@@ -325,7 +325,7 @@ class ServerTests(TestCase):
         self.server.listen(self.path, reactor)
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
 
-    async def test_several_scripts_at_once(self) -> None:
+    async def test_several_scripts_are_served_at_once(self) -> None:
         self.server.listen(self.path, reactor)
         scripts = [await self.connect() for _ in range(3)]
         for number, script in enumerate(scripts):

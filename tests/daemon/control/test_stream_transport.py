@@ -192,7 +192,7 @@ class FlowTests(SocketCase):
             self.assertIsInstance(each.reason, ConnectionDone)
             self.assertEqual(each.calls.count("lost"), 1)
 
-    def test_closed_after_its_end(self) -> None:
+    def test_end_that_has_sent_all_may_close_first(self) -> None:
         """An end that has sent all may close before the other has."""
         first, second = HalfCloseable(), HalfCloseable()
         one, _ = self.begin(first, second)

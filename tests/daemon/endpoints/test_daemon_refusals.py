@@ -118,7 +118,7 @@ class RefusalTests(LocalCase):
         self.assertEqual((type(refused), "permission denied on" in str(refused)), (DaemonRefused, True))
         self.assertIsInstance(daemon._unreached(ConnectError(ENOENT)), DaemonAbsent)
 
-    async def test_what_the_daemon_refuses(self) -> None:
+    async def test_refusals_of_the_daemon_reach_the_program(self) -> None:
         await self.begin()
         said = await self.fails(self.connect("nobody"), DaemonRefused)
         self.assertIn("is no nickname that the setting nicknames gives", said)
@@ -214,7 +214,7 @@ class RefusalTests(LocalCase):
             call.dataReceived(data)
             self.assertIn(text, await self.fails(call.answer, DaemonRefused))
 
-    async def test_one_connection_one_stream(self) -> None:
+    async def test_one_connection_becomes_one_stream(self) -> None:
         """A connection that is to become a stream takes no other command."""
         await self.begin()
         call, _ = await self.local(0).call(OfferCommand(protocol="slow", allow=("*",)), OfferingReply)

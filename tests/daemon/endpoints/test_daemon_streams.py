@@ -111,7 +111,7 @@ class StreamTests(LocalCase):
             response: Any = await agent.request(b"GET", b"http://x/file")
             self.assertEqual(await readBody(response), bytes(range(256)) * 4096)
 
-    async def test_a_reader_that_stops(self) -> None:
+    async def test_reader_that_stops_makes_the_writer_wait(self) -> None:
         """Who does not read stops the program at the other end, and nothing piles up on the way."""
         await self.begin()
         served = AnnouncingFactory()
@@ -146,7 +146,7 @@ class StreamTests(LocalCase):
         await theirs.until(lambda: theirs.reason is not None)
         self.assertEqual(len(theirs.received), source.written)
 
-    async def test_a_program_that_dies(self) -> None:
+    async def test_program_that_dies_resets_its_streams(self) -> None:
         """The peer's program hears that this was not the end, whichever of the two dies."""
         await self.begin()
         served = AnnouncingFactory()
@@ -164,7 +164,7 @@ class StreamTests(LocalCase):
             self.assertIn("aborted", str(other.reason))
         self.assertEqual((await self.status(0))["streams"], [])
 
-    async def test_a_daemon_that_stops(self) -> None:
+    async def test_daemon_that_stops_tells_programs_why(self) -> None:
         """Programs hear why, and a server offers its protocol again when the daemon is back."""
         self.patch(offering, "RETRY_FIRST_SECONDS", 0.01)
         await self.begin()

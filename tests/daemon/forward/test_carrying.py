@@ -107,7 +107,7 @@ class FlowTests(CarryingCase):
             self.net.run(self.over)
             self.assertEqual((one.written, one.ended), (b"late", True))
 
-    def test_what_came_before_the_far_end(self) -> None:
+    def test_what_came_before_the_far_end_is_kept(self) -> None:
         """What a transport delivers although it was paused, and its end, are kept."""
         self.both()
         near = self.port.connect()
@@ -134,7 +134,7 @@ class FlowTests(CarryingCase):
         near.producer.resumeProducing()  # a socket that is read at its end says so once more
         self.assertFalse(near.paused)
 
-    def test_a_client_goes_that_read_nothing(self) -> None:
+    def test_client_that_read_nothing_may_go(self) -> None:
         """The server's program waits for it to read, and reads nothing itself meanwhile, as an echo does."""
         self.both()
         near, far = self.open()

@@ -94,7 +94,7 @@ class RefusalTests(CarryingCase):
         self.net.run(lambda: near.over)
         self.assertIn("cannot be reached", self.lines[-1])
 
-    def test_a_mistake_of_the_endpoint(self) -> None:
+    def test_error_of_the_endpoint_is_logged_and_not_told(self) -> None:
         """Another error is logged with its traceback, and is no business of the peer's."""
         self.both()
         self.program.problem = ZeroDivisionError("secret")
@@ -197,7 +197,7 @@ class RefusalTests(CarryingCase):
         self.net.settle(1)
         self.assertEqual(self.registries[1].status()["streams"], [])
 
-    def test_two_of_a_name(self) -> None:
+    def test_second_of_a_name_is_refused(self) -> None:
         self.expose()
         self.assertRaises(CannotListen, self.expose)
 

@@ -39,7 +39,7 @@ class ListeningTests(CarryingCase):
         failure = self.failureResultOf(self.registries[1].forward(forwarder), CannotListen)
         self.assertEqual(str(failure.value), "cannot listen on unix:/root/s: Permission denied")
 
-    def test_ended_before_it_listens(self) -> None:
+    def test_forward_that_ends_before_it_listens_never_does(self) -> None:
         self.port.waiting = Deferred()
         forwarder = PortForwarder(Forward("tcp:2222", self.server.node_name, "ssh"), self.port, self.client)
         started = self.registries[1].forward(forwarder)
@@ -89,7 +89,7 @@ class SettingsTests(CarryingCase):
             self.assertEqual(error.setting, setting)
             self.assertEqual(self.registries[-1].status()["offered"], [])
 
-    def test_a_port_that_is_taken(self) -> None:
+    def test_taken_port_is_named(self) -> None:
         def taken(*arguments: object, **options: object) -> None:
             raise CannotListenError("", 2222, OSError(98, "Address already in use"))
 

@@ -166,7 +166,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/transport.py",
         "if self._unsent and self._paused and waits",
         "if False and waits",
-        ("tests.streams.test_producers.ProducerTests.test_closed_with_an_echo",),
+        ("tests.streams.test_producers.ProducerTests.test_closing_while_much_is_unread_loses_nothing",),
     ),
     Mutant(
         "a stream that is cut off loses what was written to it",
@@ -187,7 +187,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/transport.py",
         "        if size:\n            self._stream.consume(size)\n",
         "",
-        ("tests.streams.test_producers.ProducerTests.test_closed_with_an_echo",),
+        ("tests.streams.test_producers.ProducerTests.test_closing_while_much_is_unread_loses_nothing",),
     ),
     Mutant(
         "credit that can wait never comes",

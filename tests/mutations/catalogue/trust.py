@@ -105,7 +105,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "trust/invitation.py",
         "    if count > 1:\n",
         "    if False:\n",
-        ("tests.daemon.commands.test_joining.BadTests.test_two_lines_at_once",),
+        ("tests.daemon.commands.test_joining.BadTests.test_two_invitations_at_once_are_refused",),
     ),
     Mutant(
         "an invitation is used again and again",

@@ -200,7 +200,7 @@ class ExpectedTests(SynchronousTestCase):
         self.assertEqual(self.expired, [])
         self.assert_empty()
 
-    def test_cancelling_another_expectation_while_stopping(self) -> None:
+    def test_failure_may_cancel_another_expectation_while_stopping(self) -> None:
         """A callback of one failure may cancel another expectation; each ends once."""
         first = self.table.expect(request(1))
         second = self.table.expect(request(2))

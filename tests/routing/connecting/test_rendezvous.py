@@ -298,7 +298,7 @@ class HolePunchTests(SynchronousTestCase):
             self.end()
         self.assertEqual(self.awaited, [False, True])
 
-    def test_no_tunnel_by_the_responder_or_with_a_link(self) -> None:
+    def test_neither_responder_nor_linked_requester_makes_a_tunnel(self) -> None:
         """The requester makes none if there is a link by then."""
         self.begin(False)
         self.clock.advance(10)

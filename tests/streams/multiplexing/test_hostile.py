@@ -219,7 +219,7 @@ class ViolationTests(SynchronousTestCase):
         self.refused(F.DATA, number + b"x", "credit for 0")
         self.assertEqual(handler.unread, 256 * KIB)
 
-    def test_too_much_data_for_nobody(self) -> None:
+    def test_window_holds_for_a_stream_that_was_given_up(self) -> None:
         """The window holds for a stream that we have given up, too."""
         self.opened()
         self.end.mux.streams[THEIRS].reset(StreamReason.ABORTED)
@@ -283,7 +283,7 @@ class ViolationTests(SynchronousTestCase):
             number += 2
         self.assertEqual(self.end.mux.streams, {})
 
-    def test_reset_flood_of_strangers(self) -> None:
+    def test_resets_of_refused_streams_count(self) -> None:
         """Resets of streams that we have refused count as well."""
         for _ in range(5):
             self.receive(F.RESET, 2)

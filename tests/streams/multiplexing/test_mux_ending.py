@@ -66,7 +66,7 @@ class EndTests(SynchronousTestCase):
         self.pair.settle()
         self.assertEqual((self.mine.events, self.theirs.events), ([("all sent", True)], [("closed", 0)]))
 
-    def test_close_that_waited_for_credit(self) -> None:
+    def test_close_waits_for_no_credit_of_a_peer_that_has_closed(self) -> None:
         """It does not wait any more when the peer has closed as well."""
         self.theirs.reading = False
         self.here.write(bytes(300 * KIB))
@@ -77,7 +77,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.mine.events, [("closed", 44 * KIB), ("all sent", True)])
         self.gone()
 
-    def test_data_after_our_close(self) -> None:
+    def test_data_after_our_close_is_dropped(self) -> None:
         """What comes before the peer knows is dropped, still within its window, and not reported."""
         self.here.close()
         self.one.feed()
@@ -106,7 +106,7 @@ class EndTests(SynchronousTestCase):
         self.pair.settle()
         self.gone()
 
-    def test_close_at_both_ends(self) -> None:
+    def test_both_ends_may_close_at_once(self) -> None:
         self.here.close()
         self.there.close()
         self.one.feed()
@@ -148,7 +148,7 @@ class EndTests(SynchronousTestCase):
         self.pair.settle()
         self.gone()
 
-    def test_data_after_our_reset(self) -> None:
+    def test_data_after_our_reset_is_dropped(self) -> None:
         """What was on its way is dropped."""
         self.there.write(b"on its way")
         self.there.finish()
@@ -200,7 +200,7 @@ class EndTests(SynchronousTestCase):
         self.one.feed()
         self.assertEqual(self.one.kinds(), [])
 
-    def test_link_lost_from_within(self) -> None:
+    def test_link_may_be_lost_from_within_a_callback(self) -> None:
         """A writer may end everything when it hears that there is room."""
         other, others, *_ = self.pair.open()
         others.events.clear()
@@ -211,7 +211,7 @@ class EndTests(SynchronousTestCase):
         self.one.feed()
         self.assertEqual((self.mine.events, others.events), ([("lost", "gone")], [("lost", "gone")]))
 
-    def test_close_and_link_lost_from_within(self) -> None:
+    def test_loss_from_within_reaches_each_stream_as_it_stands(self) -> None:
         """Those whose end has been sent hear of it even so; those who only half closed hear of the loss."""
         closing, closed, *_ = self.pair.open()
         half, halves, *_ = self.pair.open()

@@ -93,7 +93,7 @@ class SchedulerTests(SynchronousTestCase):
         order = self.turns(12)
         self.assertEqual((order[0], order.count("g")), ("g", 3))
 
-    def test_no_gain_by_leaving(self) -> None:
+    def test_stream_gains_nothing_by_leaving_the_line(self) -> None:
         """A stream that always sends a quantum and leaves the line gets no more than one that stays."""
         bulk, leaver = Sender("b", 1000 * QUANTUM), Sender("l", 0)
         self.scheduler.add(bulk)
