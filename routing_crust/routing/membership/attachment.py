@@ -119,7 +119,7 @@ class Attachment(PeerListener):
             proxy = self._neighbourhood.proxy
             self._lifecycle.machine.table_entry_added()
             self._node.crust.end_bootstrap(None if proxy is None else self._links.link_to(proxy))
-            self._trial.passed()
+            self._trial.passed(peer.name)
             self._end_service()
             self._joiner.entered(peer.name)
         # the proxy is established again when its second direction comes up: that link is not a spare one
@@ -153,8 +153,11 @@ class Attachment(PeerListener):
         cancel(self._join_deadline)
         cancel(self._beside_timer)
         self._end_service()
+        is_hurried = self._trial.cut_off()
         # last, since observers hear of it, and may ask how we stand
         self._lifecycle.machine.last_link_lost()
+        if is_hurried:
+            self._lifecycle.wake()
         # peers with which an application has a link are not dialled again, and may know the way
         if not self._node.is_client and self._links.peers:
             self._joiner.wake()

@@ -4,7 +4,8 @@ The trial of our proxy: whether it leads anywhere, and what is done if it does n
 Anybody can let us in and forward nothing. So a proxy is believed for what comes of it: for a node a member of
 its table, for a client an answer that the proxy cannot have made itself, by a contact whose name we know.
 Until then other contacts are tried beside it, less and less often; the first that lets us in becomes the
-proxy, and the former one is tried last from then on.
+proxy, and the former one is tried last from then on. So is one that lets us in and then lets us go, whatever
+came of it in between: or it would be dialled first each time.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ FIRST_PATIENCE_SECONDS: Final = 2.5
 MAX_PATIENCE_SECONDS: Final = 60.0
 WITNESSES: Final = 3
 """Contacts that a client asks through its proxy at a time."""
+LEAST_STAY_SECONDS: Final = 60.0
+"""How long a way in has to last, from its confirmation, for its contact to keep its place."""
+MAX_HOSTS_LEFT: Final = 32
+"""Hosts that are remembered to have let us go too soon: ports and keys cost a host nothing."""
 
 
 class ProxyTrial:
@@ -56,6 +61,9 @@ class ProxyTrial:
         self._timer: IDelayedCall | None = None
         self._queries: list[Deferred[None]] = []
         self._tried: set[Name] = set()
+        self._way_in: tuple[Contact, float] | None = None
+        self._led_on = False
+        self._left_by: set[str] = set()
         self.seeking = False
 
     def proxy_changed(self, proxy: Name | None) -> None:
@@ -69,11 +77,19 @@ class ProxyTrial:
             self._backoff.reset()
         if proxy is not None:
             self._tried.add(proxy)
+            contact = self._contact_of(proxy)
+            self._way_in = None if contact is None else (contact, self._node.clock.seconds())
+            self._led_on = False
             self._begin_round()
 
-    def passed(self) -> None:
-        """Our proxy has led us somewhere: no other one is needed for now."""
+    def passed(self, member: Name | None = None) -> None:
+        """
+        Our proxy has led us somewhere: no other one is needed for now.
+
+        @param member: the node that has become a member of the table; C{None} if it was proven otherwise.
+        """
         proxy = self._neighbourhood.proxy
+        self._led_on = self._led_on or member != proxy
         self._end_round()
         self._tried.clear()
         self._backoff.reset()
@@ -90,15 +106,43 @@ class ProxyTrial:
         """This proxy has led nowhere, and another one has taken its place, or it is given up."""
         self._tell_crust(proxy, self._node.crust.demote)
 
+    def cut_off(self) -> bool:
+        """
+        All that made us part of the network is lost, and that soon after we came in: the contact by which we
+        did is tried last from now on, if it was all that we had, or if it is the second time.
+
+        @return: whether others are to be tried at once.
+        """
+        way_in, self._way_in = self._way_in, None
+        if way_in is None:
+            return False
+        contact, since = way_in
+        if self._node.clock.seconds() - since >= LEAST_STAY_SECONDS:
+            self._left_by.clear()
+            return False
+        host = contact.endpoint.host
+        is_first = host not in self._left_by and len(self._left_by) < MAX_HOSTS_LEFT
+        if is_first:
+            self._left_by.add(host)
+            # with other members it is likely that our own path has failed, and no fault of the contact's
+            if self._led_on:
+                return False
+        self._node.crust.demote(contact)
+        return is_first
+
     def stop(self) -> None:
         """Try nothing more."""
         self.seeking = False
         self._end_round()
 
     def _tell_crust(self, proxy: Name, what: Callable[[Contact], None]) -> None:
+        contact = self._contact_of(proxy)
+        if contact is not None:
+            what(contact)
+
+    def _contact_of(self, proxy: Name) -> Contact | None:
         endpoint = self._links.dialled_at(proxy)
-        if endpoint is not None:
-            what(Contact(endpoint, proxy))
+        return None if endpoint is None else Contact(endpoint, proxy)
 
     def _begin_round(self) -> None:
         self._timer = self._node.clock.callLater(self._backoff.next_wait(), self._lost_patience)

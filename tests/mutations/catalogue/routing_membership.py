@@ -326,6 +326,33 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_proxy_trial.ProxyTrialTests.test_client_leaves_a_dead_end",),
     ),
     Mutant(
+        "a contact that lets in and leaves is dialled first again",
+        "routing/membership/proxy_trial.py",
+        "        self._node.crust.demote(contact)\n",
+        "",
+        (
+            "tests.routing.membership.test_proxy_trial.ProxyTrialTests.test_contact_that_lets_in_and_leaves_keeps_nobody_out",
+        ),
+    ),
+    Mutant(
+        "a member for a moment is as good a way in as others",
+        "routing/membership/proxy_trial.py",
+        "self._led_on = self._led_on or member != proxy",
+        "self._led_on = True",
+        (
+            "tests.routing.membership.test_proxy_trial.ProxyTrialTests.test_contact_that_takes_for_a_member_and_leaves_keeps_nobody_out",
+        ),
+    ),
+    Mutant(
+        "a contact that leaves again and again is dialled without a wait",
+        "routing/membership/proxy_trial.py",
+        "        return is_first\n",
+        "        return True\n",
+        (
+            "tests.routing.membership.test_proxy_trial.ProxyTrialTests.test_contact_that_leaves_again_and_again_is_dialled_less_and_less_often",
+        ),
+    ),
+    Mutant(
         "a proxy that led nowhere is dialled first again",
         "routing/membership/proxy_trial.py",
         "self._tell_crust(proxy, self._node.crust.demote)",

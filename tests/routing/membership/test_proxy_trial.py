@@ -5,7 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Contact, Role, RoutingService, Settings, State
+from routing_crust.errors import CloseReason
 from routing_crust.names import Name
+from routing_crust.routing.events import LinkGained
 from routing_crust.wire.framing import FrameKind
 
 from ..net import Net
@@ -66,6 +68,59 @@ class ProxyTrialTests(SynchronousTestCase):
         self.net.run(lambda: late.state is not State.CONNECTED, 5)
         self.net.run(lambda: late.state is State.CONNECTED, 5)
         self.assertNotIn(self.dead_end.node_name, [each.peer for each in self.net.crust(late).links])
+
+    def leaves(self, stay: float) -> None:
+        """Have the dead end let everybody go after so many seconds."""
+        links = self.dead_end._core.links  # type: ignore[union-attr]
+        reason = CloseReason.NO_LONGER_NEEDED
+
+        def gained(event: LinkGained) -> None:
+            self.net.clock.callLater(stay, links.drop, event.link.name, reason)
+
+        self.dead_end.observe(LinkGained, gained)
+
+    def test_contact_that_lets_in_and_leaves_keeps_nobody_out(self) -> None:
+        self.leaves(0.0)
+        late = self.net.node(contacts=self.contacts)
+        self.net.run(lambda: late.group_connected, 5)
+        self.net.settle(1)
+        self.assertEqual(self.saved(late)[-1], self.dead_end.node_name)
+
+    def test_contact_that_takes_for_a_member_and_leaves_keeps_nobody_out(self) -> None:
+        """It has led somewhere each time, and is saved as proven."""
+        self.dead_end._core.links.handle_frames(  # type: ignore[union-attr]
+            (FrameKind.ENVELOPE,),
+            self.dead_end._core.messenger.frame_handlers[FrameKind.ENVELOPE],  # type: ignore[union-attr]
+        )
+        self.leaves(2.0)
+        late = self.net.node(contacts=self.contacts)
+        self.net.run(lambda: late.state is State.CONNECTED, 2)
+        self.assertEqual(self.saved(late), [self.dead_end.node_name])
+        self.net.run(lambda: len(self.net.crust(late).links) == 4, 4)
+
+    def test_client_is_kept_out_by_no_contact_that_lets_in_and_leaves(self) -> None:
+        self.leaves(0.0)
+        client = self.client(self.contacts)
+        self.net.run(lambda: self.proxy(client) == self.honest[0].node_name, 5)
+        self.net.result(client.stopService())
+
+    def test_contact_that_leaves_again_and_again_is_dialled_less_and_less_often(self) -> None:
+        self.leaves(0.0)
+        lonely = self.net.node(contacts=self.contacts[:1])
+        self.net.settle(60)
+        self.assertLess(self.net.network.dials, 40)
+        self.net.result(lonely.stopService())
+
+    def test_contact_of_which_we_were_part_for_a_minute_is_tried_first_again(self) -> None:
+        late = self.net.node(contacts=(self.contacts[1], self.contacts[0]))
+        self.net.run(lambda: late.group_connected, 5)
+        demoted: list[Contact] = []
+        self.patch(self.net.crust(late), "demote", demoted.append)
+        self.net.settle(70)
+        for link in self.net.crust(late).links:
+            self.net.network.cut(link)
+        self.net.run(lambda: late.state is not State.CONNECTED, 5)
+        self.assertEqual(demoted, [])
 
     def test_client_leaves_a_dead_end(self) -> None:
         client = self.client(self.contacts)

@@ -29,6 +29,7 @@ class WayInTests(SynchronousTestCase):
         self.newcomer = self.net.node()
         self.net.run_until(lambda: self.core.proxy is not None)
         self.core.joiner.rest()  # nobody answers what it asks to join
+        self.patch(self.core.trial, "cut_off", lambda: False)  # it waits before it tries again
         self.other = next(each.name for each in others if each.name != self.core.proxy)
         self.net.result_of(self.newcomer.service.connect(self.other))
 
