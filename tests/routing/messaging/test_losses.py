@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from routing_crust.errors import (
     PeerUnreachable,
 )
+from routing_crust.limits import MAX_ATTEMPTS
 from routing_crust.routing.messaging import (
     forwarder,
     fragmentation,
@@ -16,7 +17,7 @@ from routing_crust.routing.messaging import (
 from routing_crust.routing.messaging.outgoing import retries
 from routing_crust.wire.codec import encode
 
-from .messaging_net import acks, message_parts
+from .messaging_net import acks, at_once, message_parts
 from .pair import Pair
 
 
@@ -87,6 +88,19 @@ class LossTests(Pair):
         self.successResultOf(sent)
         self.assertEqual(self.two.bodies, [b"x"])
 
+    def test_lost_links_use_up_no_attempts(self) -> None:
+        """Or a first hop that comes and goes would have a message given up before its time."""
+        self.lose(7, 100)
+        sent = self.one.messenger.send(self.two.name, b"x")
+        for _ in range(2 * MAX_ATTEMPTS):
+            self.one.links[self.two.name].cut()
+            self.net.run(1)
+            self.net.link(self.one, self.two)
+            self.net.run(1)
+        self.net.fate = at_once
+        self.net.run(20)
+        self.successResultOf(sent)
+
     def test_message_is_given_up_if_no_link_comes_after_a_loss(self) -> None:
         sent = self.one.messenger.send(self.two.name, b"x")
         self.link.cut()
@@ -101,6 +115,7 @@ class LossTests(Pair):
         first = self.one.messenger.send(self.two.name, b"x").addErrback(lambda _: second.cancel())
         second = self.one.messenger.send(self.two.name, b"y")
         self.link.cut()
+        self.net.run(30)
         self.successResultOf(first)
         self.failureResultOf(second, CancelledError)
 

@@ -225,7 +225,7 @@ class Outbox:
             # so that the attempt does not note it as tried: the peer still has this link
             message.link = None
             if message.id in self._waiting:
-                self._retries.attempt(message)
+                self._retries.attempt(message, False)
 
     def link_added(self) -> None:
         """A new link is up: messages that found no way go out on the next turn, when it can be used."""
@@ -277,4 +277,4 @@ class Outbox:
                 self._deliver_here(MessagePart(message.id, 0, 1, flavour, group, body))
         for message in [each for each in self._waiting.values() if self._is_stranded(each)]:
             if message.id in self._waiting and self._attempts.has_way(message.destination):
-                self._retries.attempt(message)
+                self._retries.attempt(message, False)

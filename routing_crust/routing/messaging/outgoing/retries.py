@@ -3,8 +3,9 @@ Whether and when a message that is not acknowledged is sent again, and when it i
 
 No acknowledgement within C{ack_timeout}, a link that is lost with a message unacknowledged, or a hint that an
 envelope found no way on: each leads to another attempt, up to C{MAX_ATTEMPTS} and for C{UNREACHABLE_SECONDS}.
-A hint may be false, so it counts as no attempt; but from the first one on the destination is looked for, and
-what waits for one that is gone fails. What a destination could not open is sealed again in a new session.
+A hint may be false, and a hop may come and go as it likes: neither counts as an attempt. But from the first
+hint on the destination is looked for, and what waits for one that is gone fails. What a destination could not
+open is sealed again in a new session.
 
 Links seldom die alone: what was sent again since its link was lost may go to another dead one, here or at a
 relay. So a short message is repeated thrice then, before the usual wait is over.
@@ -90,13 +91,13 @@ class MessageRetries:
         # a large one must not burden a way that is merely slow
         if len(message.body) <= PART_BYTES:
             self._repeat_after(FIRST_REPEAT_SECONDS, message)
-        self.attempt(message)
+        self.attempt(message, False)
 
     def attempt(self, message: OutgoingMessage, counts: bool = True) -> None:
         """
         Try again, by another route if one exists.
 
-        @param counts: whether the last attempt may have failed for another reason than a hint.
+        @param counts: whether the last attempt had all of its time.
         """
         self._waits.end(message)
         self._attempts.end(message)
