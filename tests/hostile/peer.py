@@ -70,29 +70,40 @@ class Peer:
         @param certificate: whether we show a certificate.
         @raise OSError: the daemon does not accept the connection.
         """
-        self.key = key
-        self.reason: int | None = None
-        self.tunnels = 2
-        self.session = int.from_bytes(os.urandom(8), "big") | 1
-        self._buffer = b""
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.socket.settimeout(PATIENCE_SECONDS)
+        dialled = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        dialled.settimeout(PATIENCE_SECONDS)
         if source is not None:
-            self.socket.bind((source, 0))
-        self.socket.connect(address)
-        self.socket.setblocking(False)
+            dialled.bind((source, 0))
+        dialled.connect(address)
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_3_VERSION)
         context.set_verify(SSL.VERIFY_NONE, lambda *_: True)
         if alpn:
             context.set_alpn_protos(list(alpn))
+        self._use(dialled, key, context, names, certificate)
+        self.tls.set_connect_state()
+
+    def _use(
+        self,
+        connected: socket.socket,
+        key: Key,
+        context: SSL.Context,
+        names: Sequence[str] | None = None,
+        certificate: bool = True,
+    ) -> None:
+        self.key = key
+        self.reason: int | None = None
+        self.tunnels = 2
+        self.session = int.from_bytes(os.urandom(8), "big") | 1
+        self._buffer = b""
+        self.socket = connected
+        self.socket.setblocking(False)
         if certificate:
             context.use_certificate(key.certificate(names))
             context.use_privatekey(key.private)
         self.secrets: dict[str, bytes] = {}
         context.set_keylog_callback(self._note_secret)
         self.tls = SSL.Connection(context, self.socket)
-        self.tls.set_connect_state()
 
     def handshake(self) -> Peer:
         """
@@ -193,6 +204,11 @@ class Peer:
         self.handshake()
         self.hello(network, **hello)
         self.wait_for(HELLO)
+        self.confirm()
+        return self
+
+    def confirm(self) -> None:
+        """Agree on the link, once both Hellos have passed."""
         # the end with the smaller name decides; either way one Confirmation and one acknowledgement pass
         self.tls_peer = self._peer_name()
         if self.key.name < self.tls_peer:
@@ -201,7 +217,6 @@ class Peer:
         else:
             _, payload = self.wait_for(CONFIRMATION)
             self.say(CONFIRMATION_ACK, (unpack(payload)[0],))
-        return self
 
     def resume(self, mine: int = 0, yours: int = 0, epoch: int = 1, received: int = 0) -> None:
         """

@@ -20,7 +20,7 @@ NETWORK = "hostile-contacts"
 
 
 class ContactTests(TestCase):
-    timeout = 240
+    timeout = 600
 
     async def begin(self) -> dict[str, Contact]:
         """Start two honest nodes and all hostile contacts; say where the latter are."""
