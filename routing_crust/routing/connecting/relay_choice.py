@@ -14,7 +14,7 @@ remembered for this pair, and added. A peer that lies has a slow tunnel to us, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from math import ceil, inf, isinf
 from typing import Final
 
@@ -220,9 +220,10 @@ class RelayChoice:
     def _others(self, peer: Peer) -> list[tuple[float, Name]]:
         """What else a round trip would take, shortest first, and the relay for it."""
         found: list[tuple[float, Name]] = []
+        kept = self._kept()
         for each in self._told.get(peer.name, {}):
             relay = self._links.peer(each)
-            if relay is None or relay.link.is_doubted or not self._is_usable(relay, peer.name):
+            if relay is None or relay.link.is_doubted or not self._is_usable(relay, peer.name, kept):
                 continue
             if each != peer.link.via and not self.is_distrusted(peer.name, each):
                 found.append((self.seconds(peer.name, each), each))
@@ -251,9 +252,10 @@ class RelayChoice:
 
     def _by_preference(self, other: Name, theirs: Sequence[Name]) -> Iterator[Peer]:
         """The peers that we could name; some of them more than once."""
+        kept = self._kept()
         for name in theirs:
             peer = self._links.peer(name)
-            if peer is not None and self._is_usable(peer, other):
+            if peer is not None and self._is_usable(peer, other, kept):
                 yield peer
         usable = self._usable(other)
         near = sorted(usable, key=lambda each: other.distance(each.name))
@@ -262,25 +264,28 @@ class RelayChoice:
             yield from pair
 
     def _usable(self, other: Name) -> list[Peer]:
-        return [each for each in self._links.peers if self._is_usable(each, other)]
+        kept = self._kept()
+        return [each for each in self._links.peers if self._is_usable(each, other, kept)]
 
-    def _is_usable(self, peer: Peer, other: Name) -> bool:
-        """Whether this node is not the other end, and we have a direct link to it that will stay."""
+    def _is_usable(self, peer: Peer, other: Name, kept: Collection[Name | None]) -> bool:
+        """
+        Whether this node is not the other end, and we have a direct link to it that will stay.
+
+        @param kept: L{_kept}; found out once for many peers, since strangers have us ask about all.
+        """
         return (
             peer.link.path_kind is not PathKind.TUNNEL
             and not peer.facts.is_client
             and peer.name != other
             and self._node.members.may_relay(peer.name)
-            and (peer.use >= LinkUse.DIRECT or self._stays_attached(peer.name))
+            and (peer.use >= LinkUse.DIRECT or peer.name in kept)
         )
 
-    def _stays_attached(self, name: Name) -> bool:
-        """Whether a link to this node that is for no use of its own is kept all the same."""
-        if name == self._neighbourhood.proxy:
-            return True
-        # Its table may have no room for us. Of two such nodes neither could name it, and each has the other's
-        # way through it.
-        return any(each.link.via == name for each in self._links.peers)
+    def _kept(self) -> set[Name | None]:
+        """The nodes to which a link that is for no use of its own is kept all the same."""
+        # The table of a tunnel's relay may have no room for us. Of two such nodes neither could name it, and
+        # each has the other's way through it.
+        return {self._neighbourhood.proxy, *(each.link.via for each in self._links.peers)}
 
 
 def _milliseconds(seconds: float) -> str:

@@ -389,10 +389,19 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "each request has a node compare all of its links with each other",
+        "routing/connecting/relay_choice.py",
+        "        return [each for each in self._links.peers if self._is_usable(each, other, kept)]\n",
+        "        return [each for each in self._links.peers if self._is_usable(each, other, self._kept())]\n",
+        (
+            "tests.routing.connecting.test_relay_choice.RelayChoiceTests.test_many_links_are_looked_through_a_few_times_for_a_request",
+        ),
+    ),
+    Mutant(
         "nodes that a full relay has no place for in its table find no relay between them",
         "routing/connecting/relay_choice.py",
-        "return any(each.link.via == name for each in self._links.peers)",
-        "return False",
+        "return {self._neighbourhood.proxy, *(each.link.via for each in self._links.peers)}",
+        "return {self._neighbourhood.proxy}",
         (
             "tests.routing.connecting.test_relay_choice.RelayChoiceTests.test_node_that_a_tunnel_goes_through_is_usable_though_its_table_has_no_room",
         ),

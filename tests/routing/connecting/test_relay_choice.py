@@ -8,6 +8,7 @@ from routing_crust import Role
 from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
+from routing_crust.routing.links.peer import Peer
 from routing_crust.wire.messages import LinkUse, NatKind
 
 from .tunnel_case import TunnelCase
@@ -87,9 +88,33 @@ class RelayChoiceTests(TunnelCase):
         assert relay is not None
         attached, other = replace(relay, use=LinkUse.ATTACHED), self.net.identity().name
         self.assertNotEqual(core.neighbourhood.proxy, relay.name)
-        self.assertTrue(core.relays._is_usable(attached, other))
+        self.assertTrue(core.relays._is_usable(attached, other, core.relays._kept()))
         core.links.drop(self.b.node_name, CloseReason.NO_LONGER_NEEDED)
-        self.assertFalse(core.relays._is_usable(attached, other))
+        self.assertFalse(core.relays._is_usable(attached, other, core.relays._kept()))
+
+    def test_many_links_are_looked_through_a_few_times_for_a_request(self) -> None:
+        """Not once for each of them: any stranger can have a node name relays."""
+        self.make(1)
+        self.until(PathKind.TUNNEL)
+        core = self.a._core
+        assert core is not None
+        relay = core.links.peer(self.net.nodes[0].node_name)
+        assert relay is not None
+        looks: list[None] = []
+        many = tuple(replace(relay, name=self.net.identity().name, use=LinkUse.ATTACHED) for _ in range(50))
+
+        class Links:
+            @property
+            def peers(self) -> tuple[Peer, ...]:
+                looks.append(None)
+                return many
+
+            def peer(self, name: Name) -> Peer | None:
+                return None
+
+        self.patch(core.relays, "_links", Links())
+        core.relays.to_name(self.net.identity().name, [])
+        self.assertLess(len(looks), 10)
 
     def test_client_carries_no_tunnels(self) -> None:
         self.net.grow(2)
