@@ -67,6 +67,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, DialBacksOfCrust, PathsOfC
         """
         random = random or SystemRandom()
         self.settings = settings
+        self._platform = platform
         self.clock: IReactorTime = platform.clock
         self._outside = ExternalAddresses(
             settings,
