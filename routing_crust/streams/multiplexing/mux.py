@@ -76,8 +76,8 @@ class Mux:
     """
 
     __slots__ = (
-        "_counts", "_credit_sender", "_last", "_max_streams", "_mine", "_next", "_owner", "_readers",
-        "_resets", "_settings", "_windows", "feeding", "held", "sink", "streams",
+        "_counts", "_credit_sender", "_crossing", "_last", "_max_streams", "_mine", "_next", "_owner",
+        "_readers", "_resets", "_settings", "_windows", "feeding", "held", "sink", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +95,7 @@ class Mux:
         self._next = 1 if odd else 2
         self._last = 0
         self._counts = [0, 0]
+        self._crossing = 0  # bytes for streams that we have refused, which may be on their way
         self._windows = Windows(settings)
         self._resets = Resets(settings, seconds, self._send_reset, owner.call_later)
         self._readers: dict[int, Callable[[Stream, bytes], None]] = {
@@ -148,8 +149,12 @@ class Mux:
         # the peer may have given the stream up while it waited for the decision
         if stream.sent is Side.SENDING and self.streams.get(stream.number) is stream:
             stream.sent = stream.received = Side.ENDED
-            self.sink.send(StreamFrame.REFUSED, reason_frame(stream.number, reason, detail))
+            self._send_refused(stream.number, reason, detail)
             self._forget(stream)
+
+    def _send_refused(self, number: int, reason: StreamReason, detail: str) -> None:
+        self._crossing += EARLY_BYTES
+        self.sink.send(StreamFrame.REFUSED, reason_frame(number, reason, detail))
 
     def reset(self, stream: Stream, reason: StreamReason, detail: str) -> None:
         if stream.given_up or stream.sent is Side.ENDED or self.streams.get(stream.number) is not stream:
@@ -205,9 +210,9 @@ class Mux:
             # its RESET crossed our REFUSED
             read_reason(payload)
             self._resets.count_theirs()
-        elif kind == _DATA and number % 2 != self._mine and number <= self._last:
-            # so did what it sent before it had the answer: nobody wants that any more
-            return
+        elif kind == _DATA and number % 2 != self._mine and 0 < len(payload) - NUMBER_BYTES <= self._crossing:
+            # it sent this before it had the answer
+            self._crossing -= len(payload) - NUMBER_BYTES
         else:
             raise WireError(f"a frame of kind {kind} came for stream {number}, which is not open")
 
@@ -219,8 +224,7 @@ class Mux:
         self._last = number
         if self._counts[1 - self._mine] >= self._max_streams:
             # refused, not a protocol error: the peer does not know our limit
-            detail = f"max_streams is {self._max_streams}"
-            self.sink.send(StreamFrame.REFUSED, reason_frame(number, StreamReason.TOO_MANY, detail))
+            self._send_refused(number, StreamReason.TOO_MANY, f"max_streams is {self._max_streams}")
             return
         ours = self._settings.stream_survival
         most = max(ours, MAX_SURVIVAL_ASKED_SECONDS) if ours else 0.0

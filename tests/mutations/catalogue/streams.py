@@ -8,6 +8,15 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a peer may send for ever to a stream that was refused",
+        "streams/multiplexing/mux.py",
+        "            self._crossing -= len(payload) - NUMBER_BYTES\n",
+        "            pass\n",
+        (
+            "tests.streams.multiplexing.test_hostile.ViolationTests.test_no_more_crosses_a_refusal_than_may_be_on_its_way",
+        ),
+    ),
+    Mutant(
         "what a peer sends before its stream is accepted is lost",
         "streams/transport.py",
         "        if early:\n            self.data(early)",
@@ -24,8 +33,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "bytes that crossed a refusal cut the link",
         "streams/multiplexing/mux.py",
-        "kind == _DATA and number % 2 != self._mine and number <= self._last:",
-        "False:",
+        "<= self._crossing:",
+        "<= 0:",
         (
             "tests.streams.multiplexing.test_mux_opening.OpenTests.test_first_bytes_of_a_refused_stream_are_dropped",
         ),

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import KIB
 from routing_crust.errors import WireError
 from routing_crust.streams.frames import (
+    EARLY_BYTES,
     MAX_WINDOW_BYTES,
     StreamFrame,
     StreamReason,
@@ -141,10 +142,9 @@ ALLOWED: dict[Callable[[End], int], set[StreamFrame]] = {
     we_reset: {F.DATA, F.CREDIT, F.FIN, F.CLOSE, F.RESET},
     they_finished: {F.CREDIT, F.CLOSE, F.RESET},
     they_closed: set(),
-    # DATA may have crossed our REFUSED, of which nothing is kept
-    both_closed: {F.DATA, F.RESET},
-    they_reset: {F.DATA, F.RESET},
-    we_refused: {F.DATA, F.RESET},
+    both_closed: {F.RESET},
+    they_reset: {F.RESET},
+    we_refused: {F.DATA, F.RESET},  # which may have crossed our REFUSED
     they_refused: set(),
 }
 
@@ -208,6 +208,15 @@ class ViolationTests(SynchronousTestCase):
     def opened(self) -> Recorder:
         self.receive(F.OPEN, THEIRS)
         return self.end.handlers[THEIRS]
+
+    def test_no_more_crosses_a_refusal_than_may_be_on_its_way(self) -> None:
+        """In pieces of any size, but for empty ones, and not after an orderly end."""
+        self.end.decide = lambda stream: stream.refuse(StreamReason.NOT_OFFERED)
+        self.end.mux.receive(*frame(F.OPEN, THEIRS))
+        self.refused(F.DATA, pack_number(THEIRS), "not open")
+        for size in (1, EARLY_BYTES - 1):
+            self.end.mux.receive(F.DATA, pack_number(THEIRS) + bytes(size))
+        self.refused(F.DATA, pack_number(THEIRS) + b"x", "not open")
 
     def test_data_beyond_the_credit_is_refused(self) -> None:
         """One byte more than there was credit for; nothing of it is reported."""
