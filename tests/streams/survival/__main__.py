@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
+from routing_crust.streams.frames import Cause, StreamReason
 from routing_crust.streams.multiplexing import resets
 
 from .test_properties import SurvivingMachine
 
 STEPS: Final = 60
 """In each seed."""
+CUT: Final[Cause] = StreamReason.ABORTED, "cut"
 _SAID_EVERY_SECONDS: Final = 60.0
 
 
@@ -95,7 +97,7 @@ def play(seed: int) -> int:
         lambda: machine.decide(end=end(), index=index(), yes=random.random() < 0.8): 2,
         lambda: machine.read(end=end(), index=index(), reading=random.random() < 0.7): 3,
         lambda: machine.finish(end=end(), index=index()): 1,
-        lambda: machine.close(end=end(), index=index()): 1,
+        lambda: machine.close(end=end(), index=index(), cause=random.choice((None, CUT))): 1,
         lambda: machine.reset(end=end(), index=index(), opened=random.random() < 0.7): 1,
         machine.settle: 1,
         lambda: machine.look_at_everything(lost=None): 1,
