@@ -9,7 +9,9 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, Generic, TypeVar
+from struct import Struct
+from struct import error as StructError
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IAddress
@@ -28,6 +30,8 @@ KEEPALIVE_INTERVAL_SECONDS: Final = 20
 KEEPALIVE_PROBES: Final = 3
 """Unanswered probes after which the connection is lost."""
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+_TCP_INFO: Final = Struct("=24xI28xI60xQ")
+"""Of the C{struct tcp_info} of Linux: C{tcpi_unacked}, C{tcpi_last_ack_recv} and C{tcpi_bytes_acked}."""
 # names of the options by platform: macOS has another for the first
 _KEEPALIVE: Final = (
     (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), KEEPALIVE_IDLE_SECONDS),
@@ -57,6 +61,31 @@ def set_buffer_sizes(transport: Any, size: int) -> None:
     """Have a socket read and write this many bytes at a time; does nothing for another transport."""
     if isinstance(transport, FileDescriptor):
         transport.bufferSize = transport.SEND_LIMIT = size
+
+
+class Unacknowledged(NamedTuple):
+    """
+    What the kernel says of what was sent on a TCP connection.
+
+    @ivar acknowledged: how many bytes the other end's kernel has acknowledged.
+    @ivar silent_seconds: since anything came from there, if it has something to acknowledge; else C{None}.
+    """
+
+    acknowledged: int
+    silent_seconds: float | None
+
+
+def unacknowledged(transport: Any) -> Unacknowledged | None:
+    """Ask the kernel about a TCP connection; C{None} where it does not say, or for another transport."""
+    handle: Any = transport.getHandle() if hasattr(transport, "getHandle") else None
+    if getattr(handle, "family", None) not in _INTERNET or not hasattr(socket, "TCP_INFO"):
+        return None
+    # of a connection that has just ended nothing is known
+    with suppress(OSError, StructError):
+        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        packets, milliseconds, acknowledged = _TCP_INFO.unpack(info)
+        return Unacknowledged(acknowledged, milliseconds / 1000 if packets else None)
+    return None
 
 
 def write_now(descriptor: Any) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.error import ConnectionLost
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from routing_crust.transports import KEEPALIVE_IDLE_SECONDS, keep_alive, write_at_once
+from routing_crust.transports import (
+    KEEPALIVE_IDLE_SECONDS,
+    Unacknowledged,
+    keep_alive,
+    unacknowledged,
+    write_at_once,
+)
 from tests.crust.link.test_prompt_writes import Reactor, Socket
 
 
@@ -30,6 +37,56 @@ class Source:
 
     def stopProducing(self) -> None:
         self.told.append("stop")
+
+
+def transport_of(handle: object) -> Any:
+    return SimpleNamespace(getHandle=lambda: handle)
+
+
+class UnacknowledgedTests(SynchronousTestCase):
+    """What the kernel says of what was sent."""
+
+    def test_kernel_says_what_the_peer_has_acknowledged(self) -> None:
+        if not hasattr(socket, "TCP_INFO"):
+            raise SkipTest("the kernel does not say")
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family) as server:
+                server.bind((host, 0))
+                server.listen()
+                at = server.getsockname()[:2]
+                with socket.create_connection(at) as ours, server.accept()[0] as theirs:
+                    before = unacknowledged(transport_of(ours))
+                    ours.sendall(b"question")
+                    self.assertEqual(theirs.recv(8), b"question")
+                    theirs.sendall(b"a")
+                    self.assertEqual(ours.recv(1), b"a")  # which has acknowledged the question
+                    after = unacknowledged(transport_of(ours))
+            assert before is not None
+            assert after is not None
+            self.assertEqual((after.acknowledged - before.acknowledged, after.silent_seconds), (8, None))
+
+    def answer(self, size: int, packets: int) -> Unacknowledged | None:
+        """What is made of a C{tcp_info} of this size: its fields of 32 bits have their own places in it."""
+        info = bytearray(b"".join(number.to_bytes(4, sys.byteorder) for number in range(size // 4)))
+        info[24:28] = packets.to_bytes(4, sys.byteorder)
+        handle = SimpleNamespace(family=socket.AF_INET, getsockopt=lambda *_: bytes(info))
+        self.patch(socket, "TCP_INFO", 11)
+        return unacknowledged(transport_of(handle))
+
+    def test_silence_counts_where_something_is_not_acknowledged(self) -> None:
+        number = int.from_bytes(b"".join(each.to_bytes(4, sys.byteorder) for each in (30, 31)), sys.byteorder)
+        self.assertEqual(self.answer(128, 3), (number, 0.014))
+        self.assertEqual(self.answer(128, 0), (number, None))
+
+    def test_nothing_is_known_of_an_old_kernel_an_ended_connection_or_another_transport(self) -> None:
+        with socket.socket() as ended:
+            pass
+        there, _ = pair = socket.socketpair()
+        self.assertIsNone(self.answer(104, 3))
+        for transport in (transport_of(ended), transport_of(there), SimpleNamespace()):
+            self.assertIsNone(unacknowledged(transport))
+        for each in pair:
+            each.close()
 
 
 class KeepAliveTests(SynchronousTestCase):

@@ -200,31 +200,33 @@ class Liveness:
         @return: why the link is to be cut; C{None} if it stays.
         """
         queue, length = self._queue, self.wait
+        progressed, owed = queue.look()
         # a probe of ours, and its answer, are no use of the link
         in_use = self.heard and queue.wrote > int(self._asked)
         # a halted process misses ticks, so it counts no silence
         self._silence = 0.0 if self.heard or not reading else self._silence + length
-        self._stalled = self._stalled + length if queue.paused and not queue.progressed else 0.0
+        self._stalled = self._stalled + length if queue.paused and not progressed else 0.0
         # the first frame is counted when it is written
         busy = queue.size or (queue.wrote > 1 and self.waiting is not None)
         self._quiet = 0.0 if busy else self._quiet + length
         if self._cut_in is not None:
             self._cut_in -= length
         # a peer that takes what waits is there, even if it has nothing to send
-        if self.heard or queue.progressed or not reading:
+        if self.heard or progressed or not reading:
             self._end_wait()
         elif self.waiting is not None:
             self.waiting += length
-        # but what the kernel took last may never have come, and nothing more be written after it
-        if queue.progressed and reading and not self.heard:
-            self.waiting, queue.woke = 0.0, None
+        # what we wrote after the last that came, or the kernel took last, may never have reached the peer
+        if self.waiting is None and reading and (queue.asked if self.heard else progressed):
+            self.waiting, queue.woke = min(owed or 0.0, length), None
             self._doubt_at = self._doubt_after
-        self.heard = queue.progressed = False
+        self.heard = False
         queue.wrote = 0
         self._look()
         self._unmeasured += length
         # an idle link has its heartbeats, and must not be kept from being idle
-        if in_use and self.waiting is None and self._unmeasured >= MEASURE_SECONDS:
+        if in_use and not self.probe_due and self._unmeasured >= MEASURE_SECONDS:
+            self._end_wait()
             self._unmeasured = 0.0
             self.probe_due = self.ask()
         self._set_wait()

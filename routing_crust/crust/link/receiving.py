@@ -72,6 +72,7 @@ class FrameReceiver(FrameSender):
         if self._reason is not None:
             return
         self._liveness.heard = self.has_heard = True
+        self._queue.asked = False
         self._queue.hold()  # what is sent meanwhile goes out together, below
         share, decoder = self._share, self._decoder
         # a read costs something, too, even if it completes no frame

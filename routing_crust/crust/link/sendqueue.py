@@ -19,6 +19,7 @@ from zope.interface import implementer
 from ...errors import LinkClosed
 from ...timing.timers import cancel
 from ...timing.waiters import Waiters
+from ...transports import Unacknowledged
 from ..interfaces import ILink
 
 QUEUE_PAUSE_BYTES: Final = 1024 * 1024
@@ -49,9 +50,9 @@ class SendQueue:
     @ivar alarm: the size from which L{attend} must be called; 0 while no flush is due.
     @ivar full: from when C{QUEUE_PAUSE_BYTES} is reached until C{QUEUE_RESUME_BYTES} is.
     @ivar paused: whether the transport wants nothing at the moment.
-    @ivar progressed: set when the transport takes more again; for the owner to reset.
     @ivar wrote: how often something was written; for the owner to reset.
     @ivar woke: called before something is written; C{None} if there is nothing to call.
+    @ivar asked: set when something is written that the peer may have to react to; for the owner to reset.
     @ivar unasked: bytes in the queue that the peer need not react to: without others, they wake nobody.
     @ivar feeder: called with the room that is left, in bytes, when the queue runs low and the transport takes
         more; C{None} if there is none.
@@ -60,15 +61,18 @@ class SendQueue:
     """
 
     __slots__ = (
-        "_call", "_clock", "_due", "_producers", "_rest", "_transport", "_waiting", "_write_now",
-        "alarm", "drained", "feeder", "full", "hungry", "parts", "paused", "progressed", "size", "unasked",
-        "woke", "wrote",
+        "_acknowledged", "_call", "_clock", "_due", "_kernel", "_producers", "_progressed", "_rest",
+        "_transport", "_waiting", "_write_now",
+        "alarm", "asked", "drained", "feeder", "full", "hungry", "parts", "paused", "size", "unasked", "woke",
+        "wrote",
     )  # fmt: skip
 
     def __init__(self, transport: ITransport, clock: IReactorTime) -> None:
         self._transport = transport
         # not every transport can: tunnels and those in memory have no socket of their own
         self._write_now: Callable[[], object] = getattr(transport, "write_now", _nothing)
+        self._kernel: Callable[[], Unacknowledged | None] = getattr(transport, "unacknowledged", _nothing)
+        self._acknowledged = 0
         self._clock = clock
         self._call: IDelayedCall | None = None
         self._rest: memoryview | None = None
@@ -79,7 +83,7 @@ class SendQueue:
         self.feeder: Callable[[int], object] | None = None
         self.woke: Callable[[], None] | None = None
         self.size = self.alarm = self.unasked = self.wrote = 0
-        self._due = self.full = self.hungry = self.paused = self.progressed = False
+        self._due = self.asked = self.full = self.hungry = self.paused = self._progressed = False
 
     def attend(self) -> bool:
         """
@@ -127,8 +131,10 @@ class SendQueue:
                 self._feed()
             if not self.size:
                 break
-            if self.woke is not None and self.size > self.unasked:
-                self.woke()
+            if self.size > self.unasked:
+                self.asked = True
+                if self.woke is not None:
+                    self.woke()
             self.unasked = 0
             self.wrote += 1
             self._transport.write(self._take())
@@ -175,6 +181,21 @@ class SendQueue:
             self._rest = self._rest[PIECE_BYTES:] if len(self._rest) > PIECE_BYTES else None
         self.size -= len(piece)
         return piece
+
+    def look(self) -> tuple[bool, float | None]:
+        """
+        What has become of what was written.
+
+        @return: whether the transport has taken more again since the last call, and the peer's kernel some of
+            it, since ours alone takes megabytes that go nowhere; and for how many seconds the peer's has sent
+            nothing that ought to acknowledge something, C{None} if it ought not to, or ours does not say.
+        """
+        progressed, self._progressed = self._progressed, False
+        kernel = self._kernel()
+        if kernel is None:
+            return progressed, None
+        before, self._acknowledged = self._acknowledged, kernel.acknowledged
+        return progressed and before < kernel.acknowledged, kernel.silent_seconds
 
     def clear(self) -> None:
         """Drop what waits, and flush no more."""
@@ -242,7 +263,7 @@ class SendQueue:
     def resumeProducing(self) -> None:
         """The transport has written all it had."""
         self.paused = False
-        self.progressed = True
+        self._progressed = True
         self.flush()
 
     def stopProducing(self) -> None:
@@ -256,7 +277,7 @@ def _pass_on(result: object, waiting: Deferred[None]) -> None:
 
 
 def _nothing() -> None:
-    """The reactor writes in its next turn."""
+    """The reactor writes in its next turn, and nothing is known of the kernel."""
 
 
 def _tell(call: Callable[[], object]) -> None:

@@ -36,7 +36,7 @@ from ...errors import CloseReason
 from ...identity import PROTOCOL_VERSION, Identity
 from ...limits import MAX_UNVERIFIED_BYTES
 from ...names import Name
-from ...transports import set_buffer_sizes, write_at_once, write_now
+from ...transports import Unacknowledged, set_buffer_sizes, unacknowledged, write_at_once, write_now
 from ..tls.places import READ_BYTES
 from ..tls.records import RecordCounter
 from ..tls.transport import TlsTransport
@@ -338,6 +338,10 @@ class LinkTlsProtocol(TlsTransport):
             write_at_once(self.transport, ciphertext)
         else:
             super()._pass_down(ciphertext)
+
+    def unacknowledged(self) -> Unacknowledged | None:
+        """What the kernel says of the bytes that were sent."""
+        return unacknowledged(self.transport)
 
     def write_now(self) -> None:
         """Write to the socket now, instead of in the reactor's next turn."""

@@ -19,6 +19,7 @@ from routing_crust.crust.link.tls import VerifiedPeer
 from routing_crust.endpoints import Direction
 from routing_crust.errors import LinkClosed
 from routing_crust.names import Name
+from routing_crust.transports import Unacknowledged
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import frame_header
 from routing_crust.wire.messages import Goodbye
@@ -48,6 +49,7 @@ class Transport(StringTransport):
     no_delay = False
 
     refusal: PeerRefused | None = None
+    kernel: Unacknowledged | None = None
 
     def peer_verified(self) -> None:
         pass
@@ -56,6 +58,9 @@ class Transport(StringTransport):
         if self.refusal is not None:
             raise self.refusal
         return PEER
+
+    def unacknowledged(self) -> Unacknowledged | None:
+        return self.kernel
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         self.no_delay = enabled

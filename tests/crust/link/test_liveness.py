@@ -25,6 +25,7 @@ from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.crust.link.probes import NONCE_BYTES, nonce_of
 from routing_crust.endpoints import Direction, PathKind
 from routing_crust.errors import CloseReason
+from routing_crust.transports import Unacknowledged
 
 from .link_case import ANSWER, NONCE, PLAN, PROBE, LinkCase, Transport, frame
 
@@ -440,14 +441,76 @@ class DoubtTests(LinkCase):
         self.clock.pump([0.25] * 14)
         self.assertEqual((self.doubts(), self.transport.aborted), (1, False))
 
+    def kernel(self, acknowledged: int, silent_seconds: float | None) -> None:
+        """What the kernel says of the link from now on."""
+        self.transport.kernel = Unacknowledged(acknowledged, silent_seconds)
+
+    def test_peer_is_doubted_whose_kernel_acknowledges_nothing(self) -> None:
+        """Ours goes on taking what a stream sends, until its buffer is full."""
+        link = self.verified()
+        self.kernel(0, 0.0)
+        for _ in range(4):
+            self.transport.producer.pauseProducing()
+            link.send(200, bytes(1000))
+            self.clock.advance(DOUBT_AFTER_SECONDS / 4)
+            self.transport.producer.resumeProducing()
+        self.clock.advance(DOUBT_AFTER_SECONDS / 4)
+        self.assertEqual((self.doubts(), self.transport.aborted), (1, False))
+
+    def test_peer_is_not_doubted_whose_kernel_acknowledges_what_is_sent(self) -> None:
+        link = self.verified()
+        for acknowledged in range(40):
+            self.transport.producer.pauseProducing()
+            link.send(200, bytes(1000))
+            self.kernel(acknowledged, 0.1)
+            self.clock.advance(0.5)
+            self.transport.producer.resumeProducing()
+        self.assertEqual(self.doubts(), 0)
+
+    def test_silence_counts_from_what_came_last(self) -> None:
+        """Also where that was early in a tick, and we have written all the time."""
+        link = self.verified()
+        link.send(200, b"a question")
+        self.settle()
+        link.dataReceived(frame(200))
+        self.kernel(1, 0.75)
+        for _ in range(4):
+            link.send(200, b"more")
+            self.clock.advance(PROBE_AFTER_SECONDS / 4)
+        link.send(200, b"more")
+        self.settle()
+        self.clock.advance(0.25)
+        self.assertEqual(self.settle(), PROBE)
+        self.clock.advance(1)
+        self.assertEqual((self.doubts(), link.owed_for), (1, DOUBT_AFTER_SECONDS))
+
+    def test_what_came_before_our_last_frame_answers_nothing(self) -> None:
+        link = self.verified()
+        link.send(200, b"a question")
+        self.settle()
+        link.dataReceived(frame(200))
+        link.send(200, b"another")
+        self.settle()
+        self.clock.pump([PROBE_AFTER_SECONDS] * 2)
+        self.assertEqual(self.settle(), PROBE)
+
+    def test_answers_to_probes_keep_no_idle_link_busy(self) -> None:
+        """Else the two ends would probe each other for ever, over a path with a long round trip."""
+        link = self.verified()
+        self.kernel(1, 0.2)
+        link.dataReceived(PROBE)
+        self.settle()
+        self.clock.pump([1] * 19)
+        self.assertEqual(self.settle(), b"")
+
     def test_link_is_cut_where_the_owner_knows_that_the_path_has_broken(self) -> None:
         """After the seconds that the owner says, although bytes came just before."""
         link = self.verified()
         link.dataReceived(ANSWER)
         link.must_answer(5)
-        self.clock.pump([0.5] * 8)
+        self.clock.pump([0.25] * 16)
         self.assertFalse(self.transport.aborted)
-        self.clock.pump([0.5] * 2)
+        self.clock.pump([0.25] * 4)
         self.assertTrue(self.transport.aborted)
         reason = self.lose(ConnectionAborted())
         self.assertEqual(
@@ -485,8 +548,8 @@ class DoubtTests(LinkCase):
         while not self.transport.aborted:
             link.must_answer(8)
             link.probe()
-            self.clock.advance(0.5)
-            passed += 0.5
+            self.clock.advance(0.25)
+            passed += 0.25
         self.assertEqual(passed, 8)
         self.assertEqual(self.settle(), PROBE)
 
@@ -499,7 +562,7 @@ class DoubtTests(LinkCase):
         self.assertEqual((self.transport.aborted, link.is_doubted), (False, False))
         link.resume_reading()
         link.must_answer(5)
-        self.clock.pump([0.5] * 10)
+        self.clock.pump([0.25] * 20)
         self.assertTrue(self.transport.aborted)
 
     def test_unverified_or_closed_link_sends_no_probe(self) -> None:

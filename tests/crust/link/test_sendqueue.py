@@ -178,9 +178,9 @@ class SendQueueTests(QueueCase):
         self.queue.pauseProducing()
         self.fill(10)
         self.queue.flush()
-        self.assertEqual((self.transport.writes, self.queue.progressed), ([], False))
+        self.assertEqual((self.transport.writes, self.queue.look()), ([], (False, None)))
         self.queue.resumeProducing()
-        self.assertEqual((self.transport.writes, self.queue.progressed), ([10], True))
+        self.assertEqual((self.transport.writes, self.queue.look()), ([10], (True, None)))
 
     def test_drained_is_called_when_a_flush_leaves_nothing(self) -> None:
         calls: list[int] = []

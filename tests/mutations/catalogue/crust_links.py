@@ -232,7 +232,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a busy link is never probed for its round trip",
         "crust/link/liveness.py",
-        "if in_use and self.waiting is None and",
+        "if in_use and not self.probe_due and",
         "if False and",
         ("tests.crust.link.test_liveness.RoundTripTests.test_busy_link_is_probed_for_its_round_trip_alone",),
     ),
@@ -264,11 +264,32 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "what the kernel took last is owed by nobody",
         "crust/link/liveness.py",
-        "if queue.progressed and reading and not self.heard:",
-        "if False:",
+        "(queue.asked if self.heard else progressed)",
+        "queue.asked and self.heard",
         (
             "tests.crust.link.test_liveness.DoubtTests.test_peer_that_took_what_waited_and_is_silent_then_is_doubted",
         ),
+    ),
+    Mutant(
+        "what our own kernel takes counts as an answer of the peer",
+        "crust/link/sendqueue.py",
+        "return progressed and before < kernel.acknowledged, kernel.silent_seconds",
+        "return progressed, kernel.silent_seconds",
+        ("tests.crust.link.test_liveness.DoubtTests.test_peer_is_doubted_whose_kernel_acknowledges_nothing",),
+    ),
+    Mutant(
+        "silence counts from the next look at a link",
+        "crust/link/liveness.py",
+        "min(owed or 0.0, length)",
+        "0.0",
+        ("tests.crust.link.test_liveness.DoubtTests.test_silence_counts_from_what_came_last",),
+    ),
+    Mutant(
+        "what came before our last frame counts as an answer to it",
+        "crust/link/liveness.py",
+        "(queue.asked if self.heard else progressed)",
+        "progressed and not self.heard",
+        ("tests.crust.link.test_liveness.DoubtTests.test_what_came_before_our_last_frame_answers_nothing",),
     ),
     Mutant(
         "a tunnel is doubted no sooner than another link",
@@ -357,9 +378,12 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "two idle ends probe each other for ever",
         "crust/link/sendqueue.py",
-        "if self.woke is not None and self.size > self.unasked:",
-        "if self.woke is not None:",
-        ("tests.crust.link.test_liveness.DoubtTests.test_probe_is_answered_with_one_heartbeat",),
+        "if self.size > self.unasked:",
+        "if self.size:",
+        (
+            "tests.crust.link.test_liveness.DoubtTests.test_probe_is_answered_with_one_heartbeat",
+            "tests.crust.link.test_liveness.DoubtTests.test_answers_to_probes_keep_no_idle_link_busy",
+        ),
     ),
     Mutant(
         "each link of an idle node has the process wake up for itself",
