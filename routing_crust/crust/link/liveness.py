@@ -29,7 +29,7 @@ DOUBT_AFTER_SECONDS: Final = 2.0
 """From a frame of ours until the link is doubted, if nothing comes; longer where the round trip is long."""
 ASKED_DOUBT_AFTER_SECONDS: Final = 1.0
 """The same from a probe that others had reason to ask for."""
-SUSPECTED_DOUBT_AFTER_SECONDS: Final = 0.5
+SUSPECTED_DOUBT_AFTER_SECONDS: Final = 0.25
 """The same where the peer acts as if it had lost the link, or the path is known to have broken."""
 TUNNEL_PROBE_AFTER_SECONDS: Final = 0.5
 TUNNEL_DOUBT_AFTER_SECONDS: Final = 1.25

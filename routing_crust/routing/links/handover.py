@@ -57,7 +57,7 @@ MAX_HELD_BYTES: Final = 1024 * 1024
 
 HANDOVER_TIMEOUT_SECONDS: Final = 30.0
 """How long the rest of an old link's frames is waited for."""
-MAX_DOUBTED_WAIT_SECONDS: Final = 0.2
+MAX_DOUBTED_WAIT_SECONDS: Final = 0.1
 """The same for a doubted link. Streams and messages send again what is missing, so more would gain little."""
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -41,7 +42,9 @@ AT_ONCE: Final = 8
 AGAIN_AFTER_SECONDS: Final = 1.0
 """A dial that is older than this is begun again when another link comes up."""
 DIAL_ALONE_SECONDS: Final = 0.5
-"""A peer that does not answer where it was dialled is asked by other nodes after this time."""
+"""A peer that does not answer where it was dialled is asked by other nodes after this time,"""
+DIAL_ALONE_ROUND_TRIPS: Final = 4
+"""or after these, if that is less: one for TCP, two for TLS and the Hellos, and one to spare."""
 SPREAD_SECONDS: Final = 0.05
 """By how much the time within which a peer is tried grows with each peer before it."""
 MAX_SPREAD_SECONDS: Final = 4.0
@@ -91,9 +94,8 @@ class SecondLinks(PeerListener):
             self._request(peer)
         else:
             cancel(self._later.get(peer.name))
-            self._later[peer.name] = self._node.clock.callLater(
-                DIAL_ALONE_SECONDS, self._try_later, peer.name, False
-            )
+            wait = min(DIAL_ALONE_SECONDS, DIAL_ALONE_ROUND_TRIPS * peer.link.round_trip.smoothed_or(inf))
+            self._later[peer.name] = self._node.clock.callLater(wait, self._try_later, peer.name, False)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """A new link may lead to peers that could not be asked so far."""

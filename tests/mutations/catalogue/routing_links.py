@@ -290,11 +290,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer that does not answer where it was dialled is asked upon the second doubt only",
         "routing/links/second_links.py",
-        "DIAL_ALONE_SECONDS, self._try_later, peer.name, False",
-        "DIAL_ALONE_SECONDS, self._try_later, peer.name, True",
+        "callLater(wait, self._try_later, peer.name, False)",
+        "callLater(wait, self._try_later, peer.name, True)",
         (
             "tests.routing.links.test_second_links.CrowdTests.test_peer_that_cannot_be_dialled_any_more_is_asked_by_others",
         ),
+    ),
+    Mutant(
+        "a near peer that does not answer a dial is asked no sooner than a far one",
+        "routing/links/second_links.py",
+        "wait = min(DIAL_ALONE_SECONDS, DIAL_ALONE_ROUND_TRIPS * peer.link.round_trip.smoothed_or(inf))",
+        "wait = DIAL_ALONE_SECONDS",
+        ("tests.routing.links.test_second_links.CrowdTests.test_near_peer_is_asked_sooner",),
     ),
     Mutant(
         "a decision for a dead link keeps the next one waiting",

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import RoutingService
 from routing_crust.config import Role
+from routing_crust.crust.link.round_trip import RoundTrip
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
@@ -19,6 +20,7 @@ from routing_crust.routing.links.peer import Peer
 from routing_crust.routing.links.second_links import (
     AGAIN_AFTER_SECONDS,
     AT_ONCE,
+    DIAL_ALONE_ROUND_TRIPS,
     DIAL_ALONE_SECONDS,
     MAX_SPREAD_SECONDS,
     SecondLinks,
@@ -74,10 +76,13 @@ class CrowdTests(SynchronousTestCase):
         self.node = node
         self.second = SecondLinks(node, links, lambda peer: self.asked.append(peer.name))
 
-    def doubted(self, count: int) -> list[Any]:
+    def doubted(self, count: int, round_trip: float | None = None) -> list[Any]:
+        known = RoundTrip(self.clock.seconds)
+        known.smoothed = round_trip
         made = [
             SimpleNamespace(
-                name=Name(bytes([number]) * 32), link=SimpleNamespace(is_doubted=True, binding=bytes(32))
+                name=Name(bytes([number]) * 32),
+                link=SimpleNamespace(is_doubted=True, binding=bytes(32), round_trip=known),
             )
             for number in range(count)
         ]
@@ -107,6 +112,16 @@ class CrowdTests(SynchronousTestCase):
         self.assertEqual((len(dials), self.asked), (1, []))
         self.clock.advance(0.01)
         self.assertEqual((len(dials), self.asked), (1, [peer.name]))
+        self.second.stop()
+
+    def test_near_peer_is_asked_sooner(self) -> None:
+        """A dial that it answers would have brought a link by then."""
+        self.dialled()
+        (peer,) = self.doubted(1, round_trip=0.05)
+        self.clock.advance(0.05 * DIAL_ALONE_ROUND_TRIPS - 0.01)
+        self.assertEqual(self.asked, [])
+        self.clock.advance(0.01)
+        self.assertEqual(self.asked, [peer.name])
         self.second.stop()
 
     def test_peer_that_answers_the_dial_or_the_probe_is_not_asked(self) -> None:
