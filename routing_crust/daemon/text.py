@@ -203,10 +203,13 @@ def size_text(size: float) -> str:
     return f"{size:.1f} GiB"
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def suspension_text(peer: str, change: str, count: int, seconds: float, because: str) -> str:
     """Say what becomes of the connections with a peer; the arguments are those of the daemon's reply."""
-    what = "1 connection" if count == 1 else f"{count} connections"
-    one = count == 1
+    what, one = _counted(count, "connection"), count == 1
     if change == "resumed":
         return f"{peer} is back after {duration(seconds)}: {what} {'goes' if one else 'go'} on"
     if change == "ended":
@@ -249,7 +252,7 @@ def _carried_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, fl
         )
     for peer, each in status.get("suspended", {}).items():
         seconds, because = duration(each["seconds"]), one_line(each["because"])
-        what = f"{each['streams']} streams with {who(peer)}"
+        what = f"{_counted(each['streams'], 'stream')} with {who(peer)}"
         yield f"suspended:     {what}, for {seconds}: link lost ({because})"
         left = duration(each["left"])
         yield f"  {one_line(each['trying'])}; they may wait for {left} more, {each['kept']} bytes are kept"

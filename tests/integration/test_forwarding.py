@@ -446,7 +446,7 @@ class LossTests(TwoDaemonsCase):
         """A daemon says nothing any more, until the other one has noticed by the heartbeat."""
         stopped.signal(signal.SIGSTOP)
         await self.until(lambda: other.said("nothing was heard for too long (nothing came for 6 s)"))
-        await self.until(lambda: other.said("streams wait for another one"))
+        await self.until(lambda: other.said("waiting for another one"))
         stopped.signal(signal.SIGCONT)
 
     async def goes_on(self) -> None:

@@ -272,7 +272,7 @@ class ReloadingTests(DaemonCase):
         (talker,) = await self.talk(1)
         await self.until_each_has_pieces([talker], 1)
         self.server.signal(signal.SIGSTOP)
-        await self.until(lambda: self.client.said("streams wait for another one"))
+        await self.until(lambda: self.client.said("waiting for another one"))
         self.write(
             "client",
             *self.client_lines,

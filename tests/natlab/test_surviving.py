@@ -64,7 +64,7 @@ class SurvivingTests(LabTestCase):
             await self.client.wait_for(rf"^begun {number}$")
             harm()
             await self.alice.wait_for(
-                rf"(?s)((?:wait for another one|go on over another link).*){{{number + 1}}}"
+                rf"(?s)((?:waiting for another one|resumed over another link).*){{{number + 1}}}"
             )
             lab.link("alice", up=True)
             await self.client.wait_for(rf"^(?:echoed|garbled) {number}$")

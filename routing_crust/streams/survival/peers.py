@@ -168,12 +168,12 @@ class Peers:
         peer.told = True
         self._quiet.info(
             "suspended",
-            "the link to {who} is lost ({reason}): {count} streams wait for another one",
+            "the link to {who} is lost ({reason}): {streams} waiting for another one",
             by=peer.prefix,
             who=self._owner.describe(peer.name),
             peer=peer.name,
             reason=reason,
-            count=len(peer.waiting),
+            streams=_streams(len(peer.waiting)),
         )
 
     def _stop_asking(self, name: Name) -> None:
@@ -251,9 +251,9 @@ class Peers:
         if not peer.waiting:
             return
         text = (
-            "{who} is back after {seconds:.1f} s: {count} streams go on, {size} bytes are sent again"
+            "{who} is back after {seconds:.1f} s: {streams} resumed, {size} bytes sent again"
             if peer.told
-            else "{count} streams with {who} go on over another link ({reason}), {size} bytes are sent again"
+            else "{streams} with {who} resumed over another link ({reason}), {size} bytes sent again"
         )
         peer.told = False
         self._quiet.info(
@@ -264,7 +264,7 @@ class Peers:
             peer=peer.name,
             reason=peer.because,
             seconds=0.0 if since is None else self.clock.seconds() - since,
-            count=len(peer.waiting),
+            streams=_streams(len(peer.waiting)),
             size=size,
         )
 
@@ -279,3 +279,7 @@ class Peers:
         else:
             self._lay_aside(peer)
         self._owner.idle(name)
+
+
+def _streams(count: int) -> str:
+    return "1 stream" if count == 1 else f"{count} streams"

@@ -136,9 +136,9 @@ class ResumingTests(SurvivingCase):
         self.cut()
         self.net.network.heal()
         self.net.run(lambda: len(self.theirs.received) == 1000, timeout=20)
-        self.assertEqual(sum("1 streams wait for another one" in each for each in lines), 2)
-        self.assertEqual(sum("1 streams go on, 1" in each for each in lines), 1)
-        self.assertEqual(sum("1 streams go on" in each for each in lines), 2)
+        self.assertEqual(sum("1 stream waiting for another one" in each for each in lines), 2)
+        self.assertEqual(sum("1 stream resumed, 1" in each for each in lines), 1)
+        self.assertEqual(sum("1 stream resumed" in each for each in lines), 2)
         self.mine.transport.loseConnection()
         self.net.run(lambda: self.theirs.reason is not None, timeout=20)
         self.net.settle(5)
@@ -157,7 +157,7 @@ class ResumingTests(SurvivingCase):
         self.mine.transport.write(bytes(1000))
         self.net.run(lambda: len(self.theirs.received) == 1000, timeout=20)
         self.net.settle(1)
-        self.assertEqual(sum("go on over another link" in each for each in lines), 2)
+        self.assertEqual(sum("resumed over another link" in each for each in lines), 2)
         self.assertEqual(len(lines), 2)
 
     def log_lines(self) -> list[str]:
