@@ -29,7 +29,7 @@ from .listening import ProtocolFactory, StreamPort
 from .multiplexing.stream import Stream
 from .offers import Offers
 from .opening import STREAM_OPEN_TIMEOUT_SECONDS, EarlyData, OutgoingOpen
-from .survival.peers import Peers
+from .survival.peers import Peers, counted_streams
 from .transport import StreamTransport
 
 
@@ -341,8 +341,8 @@ class Streams:
         if waiting is None:
             return ()
         return (
-            f"{waiting['streams']} streams have waited for a link for {waiting['seconds']} s, and may wait "
-            f"for {waiting['left']} s more; the last one was lost: {waiting['because']}",
+            f"{counted_streams(waiting['streams'])} waiting for a link for {waiting['seconds']} s, and for "
+            f"{waiting['left']} s more at most; the last one was lost: {waiting['because']}",
             f"for them {waiting['trying']}",
         )
 

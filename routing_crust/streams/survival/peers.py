@@ -156,10 +156,15 @@ class Peers:
             self.clock,
             self.random,
             lambda: self._owner.reconnect(name),
-            lambda: self._owner.ask_again(name),
+            lambda: self._ask_again(name),
             lambda: len(self._reconnections),
             peer.unreachable,
         )
+        self._bound()
+
+    def _ask_again(self, name: Name) -> None:
+        self._owner.ask_again(name)
+        # a protocol that heeds no producer goes on writing meanwhile
         self._bound()
 
     def _say_that_they_wait(self, peer: PeerStreams, reason: LinkClosed) -> None:
@@ -173,7 +178,7 @@ class Peers:
             who=self._owner.describe(peer.name),
             peer=peer.name,
             reason=reason,
-            streams=_streams(len(peer.waiting)),
+            streams=counted_streams(len(peer.waiting)),
         )
 
     def _stop_asking(self, name: Name) -> None:
@@ -264,7 +269,7 @@ class Peers:
             peer=peer.name,
             reason=peer.because,
             seconds=0.0 if since is None else self.clock.seconds() - since,
-            streams=_streams(len(peer.waiting)),
+            streams=counted_streams(len(peer.waiting)),
             size=size,
         )
 
@@ -281,5 +286,6 @@ class Peers:
         self._owner.idle(name)
 
 
-def _streams(count: int) -> str:
+def counted_streams(count: object) -> str:
+    """The number of streams, in words for people."""
     return "1 stream" if count == 1 else f"{count} streams"

@@ -87,8 +87,8 @@ class Reconnection:
         self._timer = self._clock.callLater(wait * self._load, self._again)
 
     def _again(self) -> None:
-        self._ask_again()
         self._again_later()
+        self._ask_again()
 
     def _done(self, _: object) -> None:
         self._attempt = None

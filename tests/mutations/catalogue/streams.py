@@ -464,6 +464,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.survival.test_peers.EndingTests.test_too_much_that_is_kept_ends_the_oldest",),
     ),
     Mutant(
+        "what is written on suspended streams has no bound",
+        "streams/survival/peers.py",
+        "goes on writing meanwhile\n        self._bound()\n",
+        "goes on writing meanwhile\n",
+        (
+            "tests.streams.survival.test_peers.EndingTests.test_too_much_that_is_written_meanwhile_ends_the_oldest",
+        ),
+    ),
+    Mutant(
         "a peer that stops leaves its streams waiting",
         "streams/survival/peer.py",
         "        CloseReason.STOPPING,\n",

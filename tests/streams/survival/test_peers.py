@@ -121,7 +121,7 @@ class ResumingTests(SurvivingCase):
         self.assertEqual((shown["streams"], shown["left"]), (1, 590.0))
         self.assertRegex(shown["trying"], r"^a link (has been asked for|is asked for in)")
         explained = " ".join(self.two_.explain(self.one.node_name).next)
-        self.assertIn("1 streams have waited for a link for 10.0 s, and may wait for 590.0 s more", explained)
+        self.assertIn("1 stream waiting for a link for 10.0 s, and for 590.0 s more at most", explained)
         self.assertIn(shown["trying"], explained)
         self.net.network.heal()
         self.net.run(lambda: len(self.theirs.received) == 100 * KIB, timeout=20)
@@ -522,6 +522,17 @@ class EndingTests(SurvivingCase):
         link.send(StreamFrame.ACK, pack_count(1 << 40))
         self.net.run(lambda: self.theirs.reason is not None, timeout=5)
         self.assertIs(self.theirs.reason.problem.reason, CloseReason.PROTOCOL_ERROR)
+
+    def test_too_much_that_is_written_meanwhile_ends_the_oldest(self) -> None:
+        self.patch(peers_module, "MAX_SUSPENDED_BYTES", 100 * KIB)
+        self.net.network.partition([[self.net.crust(self.one)], [self.net.crust(self.two_)]])
+        self.cut()
+        self.net.settle(1)
+        self.assertIsNone(self.mine.reason)
+        self.mine.transport.write(bytes(200 * KIB))
+        self.net.run(lambda: self.mine.reason is not None, timeout=10)
+        self.assertIs(self.ended(self.mine).why, Ended.NO_ROOM)
+        self.assertIsNone(self.theirs.reason)
 
     def test_too_much_that_is_kept_ends_the_oldest(self) -> None:
         self.patch(peers_module, "MAX_SUSPENDED_BYTES", 100 * KIB)
