@@ -125,10 +125,12 @@ def _many(options: argparse.Namespace) -> int:
     plans = [_plan(options, seed) for seed in range(options.first, options.first + options.seeds)]
     failed = 0
     for result in _results(play, plans, options.jobs):
-        failed += _tell(options, result, _replay(options, result))
+        failed += _tell(options, result, _command(options, result.plan, f"--seed {result.plan.seed}"))
     seconds = time.monotonic() - began
-    what = f"{len(plans)} seeds of {options.nodes} nodes and {options.minutes:g} minutes"
+    after = options.first + options.seeds
+    what = f"seeds {options.first} to {after - 1} of {options.nodes} nodes and {options.minutes:g} minutes"
     print(f"{what}: {len(plans) - failed} held, {failed} did not, in {seconds:.0f} s")
+    print(f"the next: {_command(options, plans[0], f'--seeds {options.seeds} --first {after}')}")
     return 1 if failed else 0
 
 
@@ -197,9 +199,9 @@ def _results(player: Callable[[_Plan], _Result], plans: list[_Plan], jobs: int) 
         yield from pool.map(player, plans)
 
 
-def _replay(options: argparse.Namespace, result: Result) -> str:
-    plan = result.plan
-    parts = ["python -m routing_crust.testing", f"--seed {plan.seed}", f"--nodes {plan.nodes}"]
+def _command(options: argparse.Namespace, plan: Plan, seeds: str) -> str:
+    """The command that plays seeds with the faults of this plan."""
+    parts = ["python -m routing_crust.testing", seeds, f"--nodes {plan.nodes}"]
     parts.append(f"--minutes {plan.minutes:g}")
     if plan.faults is not None:
         parts.append(f"--faults {plan.faults}")

@@ -124,7 +124,9 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(code, 1)
         again = f"again: python -m routing_crust.testing --seed 0 {' '.join(small)}"
         self.assertIn(again, out.replace("--minutes 2.0", "--minutes 2"))
-        self.assertIn("0 held, 1 did not", out)
+        self.assertIn("seeds 0 to 0 of 4 nodes and 2 minutes: 0 held, 1 did not", out)
+        after = again.replace("again:", "the next:").replace("--seed 0", "--seeds 1 --first 1")
+        self.assertIn(after, out)
         code, out = self.run_main("--seed", "0", *small)
         self.assertEqual(code, 1)
         self.assertIn("of the seed 0", out)
