@@ -327,6 +327,7 @@ def _link_text(link: Mapping[str, Any]) -> str:
         "" if link.get("two_way") else "one-way",
         _round_trip(link.get("round_trip_seconds")),
         f"{link.get('queued')} bytes queued" if link.get("queued") else "",
+        _silence(link.get("silent_seconds")),
     ]
     more = "".join(f", {note}" for note in notes if note)
     what = f"{link.get('use')}, for {duration(link.get('seconds', 0))}"
@@ -344,6 +345,11 @@ def _round_trip(seconds: float | None) -> str:
         return ""
     in_ms = 1000 * seconds
     return f"round trip {in_ms:.1f} ms" if in_ms < 10 else f"round trip {in_ms:.0f} ms"
+
+
+def _silence(seconds: float | None) -> str:
+    # a link that is not doubted, or an older daemon, has none
+    return "" if seconds is None else f"no answer for {duration(seconds)}, so another link is tried for"
 
 
 def _how_connected(link: Mapping[str, Any]) -> str:

@@ -145,6 +145,11 @@ class StatusTextTests(SynchronousTestCase):
             ],
         )
 
+    def test_link_that_is_doubted_says_for_how_long(self) -> None:
+        link = {"peer": str(BOB), "two_way": True, "silent_seconds": 61.2}
+        shown = status_text({**STATUS, "links": [link]})
+        self.assertIn("for 0 s, no answer for 1 min 1 s, so another link is tried for\n", shown)
+
     def test_exposed_and_forwarded_are_shown(self) -> None:
         stream = {
             "kind": "exposed",

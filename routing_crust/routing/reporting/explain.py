@@ -144,7 +144,7 @@ def _summary(peer: Peer | None, history: PeerHistory, now: float) -> str:
         since = now - peer.since
         return (
             f"there is a link: {link.path_kind.value}, {made} {link.connection.peer}, for {in_words(since)}, "
-            f"in use as {peer.use.name.lower()}{_round_trip(link)}"
+            f"in use as {peer.use.name.lower()}{_round_trip(link)}{_silence(link)}"
         )
     if not history.outcomes:
         return "there is no link, and none was tried within the last hour"
@@ -157,6 +157,12 @@ def _summary(peer: Peer | None, history: PeerHistory, now: float) -> str:
 def _round_trip(link: ILink) -> str:
     seconds = link.round_trip.smoothed
     return "" if seconds is None else f", round trip {_milliseconds(seconds)}"
+
+
+def _silence(link: ILink) -> str:
+    if not link.is_doubted:
+        return ""
+    return f"; it has not answered for {in_words(link.owed_for)}, and another one is tried for"
 
 
 def _candidates(

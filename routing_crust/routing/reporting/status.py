@@ -125,6 +125,7 @@ def _link_status(peer: Peer, now: float, nickname: str) -> dict[str, object]:
         "client": peer.facts.is_client,
         "seconds": round(now - peer.since, 1),
         "queued": peer.link.queued,
+        "silent_seconds": round(peer.link.owed_for, 1) if peer.link.is_doubted else None,
         "round_trip_seconds": _rounded(peer.link.round_trip.smoothed),
         "round_trip_variation_seconds": _rounded(peer.link.round_trip.variation),
         "sees_us_at": None if observed is None else str(observed),

@@ -62,6 +62,7 @@ def links(passed: float) -> list[dict[str, Any]]:
             "client": client,
             "seconds": seconds + passed,
             "queued": 0,
+            "silent_seconds": None,
             "round_trip_seconds": round_trip * (1 + 0.02 * ((number + int(passed)) % 3)),
             "round_trip_variation_seconds": round_trip / 10,
             "sees_us_at": None,

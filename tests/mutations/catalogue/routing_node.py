@@ -200,6 +200,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "the status shows a link that may be dead as one that works",
+        "routing/reporting/status.py",
+        "round(peer.link.owed_for, 1) if peer.link.is_doubted else None",
+        "None",
+        ("tests.routing.reporting.test_explain.ExplainTests.test_link_whose_peer_owes_an_answer_says_so",),
+    ),
+    Mutant(
         "an address that is never dialled may be dialled",
         "routing/reporting/explain.py",
         'refused = "" if obstacle else refusal(name, endpoint)',

@@ -49,6 +49,17 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual(found.next, ())
         self.assertTrue(found.attempts)
 
+    def test_link_whose_peer_owes_an_answer_says_so(self) -> None:
+        """Also in the status."""
+        self.assertEqual({each["silent_seconds"] for each in self.one.service.status()["links"]}, {None})
+        self.net.network.sleep(self.two.crust)
+        self.one.service.send(self.two.name, b"hello").addErrback(lambda failure: None)
+        self.net.run_for(4)
+        found = self.explain(self.one, self.two).summary
+        self.assertRegex(found, r"; it has not answered for [34] s, and another one is tried for$")
+        silent = {each["peer"]: each["silent_seconds"] for each in self.one.service.status()["links"]}
+        self.assertTrue(2 <= silent[str(self.two.name)] <= 4)
+
     def test_tunnel_is_explained_by_the_node_in_its_middle(self) -> None:
         """Its address is that of the relay, and it says so."""
         core = self.one.core
