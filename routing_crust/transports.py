@@ -6,6 +6,7 @@ connection. To a protocol they look like Twisted's TCP transport.
 from __future__ import annotations
 
 import socket
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -78,8 +79,8 @@ class Unacknowledged(NamedTuple):
 def unacknowledged(transport: Any) -> Unacknowledged | None:
     """Ask the kernel about a TCP connection; C{None} where it does not say, or for another transport."""
     handle: Any = transport.getHandle() if hasattr(transport, "getHandle") else None
-    if getattr(handle, "family", None) not in _INTERNET or not hasattr(socket, "TCP_INFO"):
-        return None
+    if getattr(handle, "family", None) not in _INTERNET or sys.platform != "linux":
+        return None  # FreeBSD has an option of this name as well, and another structure
     # of a connection that has just ended nothing is known
     with suppress(OSError, StructError):
         info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
