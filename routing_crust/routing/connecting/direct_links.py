@@ -137,7 +137,8 @@ class DirectLinks:
             await when_bootstrapped()
         # a request may be lost on its way, and the caller has asked for a link, not for one attempt
         while True:
-            if not self._neighbourhood.bootstrapped:
+            # a first node to which this peer has just attached asks it over that very link
+            if not self._neighbourhood.bootstrapped and self._links.peer(name) is None:
                 raise NotConnected("there is no link to the network; wait for when_connected()")
             with suppress(ExpectedConnectionExpired):
                 return await self._connector.request_link(name, LinkUse.DIRECT)

@@ -8,6 +8,13 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a first node does not ask a peer that has just attached to it",
+        "routing/connecting/direct_links.py",
+        "if not self._neighbourhood.bootstrapped and self._links.peer(name) is None:",
+        "if not self._neighbourhood.bootstrapped:",
+        ("tests.routing.absence.test_absence.AloneTests.test_patient_open_waits_for_the_network",),
+    ),
+    Mutant(
         "a connection to the only other node says that there is no network",
         "routing/connecting/direct_links.py",
         "if when_bootstrapped is not None and (patient or self._absence.may_find(name)):",

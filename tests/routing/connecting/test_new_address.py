@@ -162,9 +162,10 @@ class LostMessageTests(NewAddressCase):
             for core in (here, there):
                 self.patch(core.joiner, "wake", lambda: None)
             here.links.drop(self.home.name, CloseReason.CONNECTION_LOST)
-            self.net.run_for(0.2)
             sender = here.connector if kind is EnvelopeKind.CONNECT_REQUEST else there.responder
+            # from now on: the streams' own request may be sent in this moment
             lost = self.lose(sender, kind)
+            self.net.run_for(0.2)
             self.assertLess(self.connect(self.away, self.home), 3)
             self.assertIn(kind, lost)
             self.net.stop()
