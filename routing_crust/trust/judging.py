@@ -119,7 +119,7 @@ def may_give(issuer: Certificate, certificate: Certificate) -> str:
         return f"{issuer} is neither an admin nor an inviter"
     if certificate.may_issue:
         return "only the authority makes admins and inviters"
-    # a tag opens doors, so nobody hands out one that he was not given
+    # a tag opens doors, so nobody hands out one without having it
     foreign = certificate.tags - issuer.tags
     if foreign and not issuer.is_admin:
         return f"an inviter gives only tags that it has itself, and {issuer} has no {min(foreign)!r}"

@@ -7,7 +7,7 @@ in a L{RedeemFor}, whose answer comes back in a L{RedeemedFor}: so an inviter be
 a member that is not.
 
 The secret never travels. A proof is an HMAC with it over a label, the network, the inviter, the invitation,
-the name of who redeems it and the exporter value of his TLS session, each after its length, and over what is
+the name of who redeems it and the exporter value of the TLS session, each after its length, and over what is
 said. So a proof is good for one name on one link: a member that passes it on can drop it, and no more. What
 the inviter answers is proven in the same way, and the certificate in it is signed for that name.
 """
@@ -234,7 +234,7 @@ class Redemption:
     @ivar inviter: who has made the invitation.
     @ivar secret: the invitation's.
     @ivar name: who redeems it.
-    @ivar binding: the exporter value of the TLS session of his link.
+    @ivar binding: the exporter value of the TLS session of the link.
     """
 
     network: str

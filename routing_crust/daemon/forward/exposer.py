@@ -37,7 +37,7 @@ class Exposer(Factory):
     @ivar exposure: the program and the protocol.
     @ivar allowed: the peers that may connect.
     @ivar connections: the open connections.
-    @ivar reports: where the operator hears of peers, if he does.
+    @ivar reports: where the operator hears of peers; C{None} if nowhere.
     """
 
     reports: Reports | None = None

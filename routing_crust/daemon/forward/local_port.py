@@ -42,7 +42,7 @@ class LocalPort(ABC):
     @ivar forward: the port, the peer and the protocol.
     @ivar where: the address that it listens on, in words.
     @ivar connections: the open connections.
-    @ivar reports: where the operator hears of the peer, if he does.
+    @ivar reports: where the operator hears of the peer; C{None} if nowhere.
     """
 
     reports: Reports | None = None

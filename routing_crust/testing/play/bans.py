@@ -308,7 +308,7 @@ class BanRun:
     def _look(self) -> None:
         honest = self._honest()
         for name in self._banned:
-            # nobody can refuse for a ban of which he has not heard
+            # nobody can refuse for a ban that was not heard of
             linked = self._linked(honest, name)
             knowing = [each for each in linked if each.joined and _held(each) == _held(self.admin)]
             if knowing:

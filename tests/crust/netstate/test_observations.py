@@ -96,7 +96,7 @@ class KindTests(SynchronousTestCase):
         self.assertIs(self.kind(TRUTH, TRUTH, LIE, LIE), NatKind.UNKNOWN)
 
     def test_own_address_seen_needs_no_second_opinion(self) -> None:
-        """Who is seen at his own address needs no second opinion, if there is no other."""
+        """A host that is seen at its own address needs no second opinion, if there is no other."""
         self.assertIs(self.kind(OWN[1]), NatKind.CONE)
         self.assertIs(self.kind(OWN[1], OWN[1]), NatKind.CONE)
         self.assertIs(self.kind(OWN[1], LIE), NatKind.UNKNOWN)

@@ -94,7 +94,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "who is banned comes back by the invitation that he has",
+        "a banned member comes back by its invitation",
         "daemon/members/invitation_desk.py",
         "if is_void or entry.is_used_up_for(name):",
         "if entry.is_used_up_for(name):",
