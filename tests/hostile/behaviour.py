@@ -24,6 +24,8 @@ KEPT: Final = "kept"
 """The reaction to a breach that the daemon ignores."""
 SOURCES: Final = "127.66"
 """The first half of the addresses of hostile connections; honest peers use another /16."""
+EXPOSED: Final = "discard"
+"""The protocol of the program that the daemon exposes to everybody: it reads all, and says nothing."""
 HONEST: Final = "127.88"
 """The first half of the addresses of connections that stand for honest ones within a behaviour."""
 

@@ -12,7 +12,7 @@ import socket
 import struct
 from contextlib import suppress
 
-from .behaviour import HONEST, Target, behaviour
+from .behaviour import EXPOSED, HONEST, Target, behaviour
 from .envelopes import DIRECT, SYMMETRIC, connect_request, group_query, message_part
 from .floods import addresses
 from .keys import Key
@@ -24,6 +24,9 @@ from .peer import (
     ENVELOPE,
     HEARTBEAT,
     MESSAGE,
+    OPEN,
+    OPENED,
+    REFUSED,
     TUNNEL_CLOSED,
     TUNNEL_CREDIT,
     TUNNEL_OPEN,
@@ -222,6 +225,31 @@ def lookups_of_many(target: Target) -> None:
     for number in target.paced(20_000):
         peer, ready = parties[number % len(parties)]
         peer.say(ENVELOPE, ready[number // len(parties) % len(ready)])
+
+
+@behaviour("streams to an exposed program by thirty parties, more than all may have", flood=True)
+def streams_of_many(target: Target) -> None:
+    """The reaction is what another party, at an address of its own, gets meanwhile."""
+    peers = [target.attached(source=source) for source in addresses(30)]
+    for peer in peers:
+        peer.resume()
+    for each in range(60):
+        for peer in peers:
+            with suppress(Closed):
+                _open(target, peer, each)
+    honest = target.attached(source=f"{HONEST}.3.1")
+    honest.resume()
+    _open(target, honest, 0)
+    kind, _ = honest.wait_for(OPENED, REFUSED, seconds=max(1.0, target.left))
+    target.reaction = "others get one" if kind == OPENED else "others get none"
+    for _ in target.paced(1):
+        pass
+
+
+def _open(target: Target, peer: Peer, number: int) -> None:
+    """Ask for one more stream. The end with the smaller name has the odd numbers."""
+    first = 1 if peer.key.name < target.name else 2
+    peer.send(OPEN, struct.pack("!III", first + 2 * number, 65536, 600) + EXPOSED.encode())
 
 
 @behaviour("requests of 60 KB to the application, by ten parties of as many networks", flood=True)

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
@@ -28,7 +29,7 @@ from twisted.python.failure import Failure
 from routing_crust import Contact, Endpoint, Identity, RoutingService, Settings
 from routing_crust.errors import RoutingCrustError, ServiceStopped
 
-from .behaviour import Behaviour
+from .behaviour import EXPOSED, Behaviour
 from .children import ROOT, Child, environment
 from .private_ground import PrivateGround
 
@@ -40,6 +41,7 @@ SETTLING_SECONDS: Final = 1.5
 """So long after it is linked an honest node still makes lines in the log."""
 _ABOUT_HOSTILE: Final = re.compile(
     r"127\.(?!0\.0\.)\d+\.|\blimit |\bdropped |\btoo many |\bto the proxy\b|\bdatagrams to\b"
+    r"|\brefused the invitation "
     r"|\bproxy: (?:refused|not connected)\b"
 )
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -150,6 +152,7 @@ class Stage:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
             free.bind(("127.0.0.1", 0))
             self._udp_port = free.getsockname()[1]
+        self._program = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
         self.daemon = Daemon(
             target,
             self._network,
@@ -157,6 +160,8 @@ class Stage:
             "--listen=127.0.0.1:0",
             "--local-proxy=tcp:0",
             f"--forward=udp:{self._udp_port}={Identity.generate().name}/dns",
+            f"--expose={EXPOSED}=tcp:127.0.0.1:{self._program.getHost().port}",
+            f"--allow-peer={EXPOSED}=*",
         )
         self.peer: RoutingService | None = None
         self._nodes: list[RoutingService] = []
@@ -178,6 +183,7 @@ class Stage:
             if node.running:
                 await node.stopService()
         await self.daemon.kill()
+        await self._program.stopListening()
         shutil.rmtree(self._folder)
 
     async def play(self, behaviours: Sequence[Behaviour], seconds: float, *, newcomers: bool) -> Outcome:

@@ -8,10 +8,10 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from .__main__ import HEAD, MAX_JOIN_SECONDS, as_text, row, update_table
-from .behaviour import BEHAVIOURS
+from .behaviour import BEHAVIOURS, KEPT
 from .measure import Outcome
 
-TABLE = Path(__file__).resolve().parents[2] / "docs" / "behaviours.csv"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 MAX_PING_SECONDS = 0.05
 
 
@@ -22,10 +22,14 @@ def rows_of(path: Path) -> dict[str, dict[str, str]]:
 
 
 class DocumentedTableTests(SynchronousTestCase):
+    """Of an open network."""
+
+    table = "behaviours.csv"
+
     def setUp(self) -> None:
-        if not TABLE.exists():
+        if not DOCS.exists():
             raise SkipTest("the documentation is not here: it is not installed")
-        self.rows = rows_of(TABLE)
+        self.rows = rows_of(DOCS / self.table)
 
     def test_table_names_every_behaviour_in_its_words_and_no_other(self) -> None:
         documented = [each["behaviour"] for each in self.rows.values()]
@@ -48,6 +52,15 @@ class DocumentedTableTests(SynchronousTestCase):
         for name, each in self.rows.items():
             ping = float(each["ping"].partition(" ms")[0]) / 1000
             self.assertLess(ping, MAX_PING_SECONDS, name)
+
+
+class DocumentedPrivateTableTests(DocumentedTableTests):
+    """Of a private network, whose certificates the client has none of."""
+
+    table = "behaviours-private.csv"
+
+    def test_nothing_is_tolerated(self) -> None:
+        self.assertEqual([name for name, each in self.rows.items() if each["reaction"] == KEPT], [])
 
 
 class TableTests(SynchronousTestCase):
