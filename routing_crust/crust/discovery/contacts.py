@@ -28,6 +28,7 @@ from ...files import read_bounded, write_atomically
 from ...hosts.contacts import AnyContact, NamedContact, contact_from_text
 from ...identity import PROTOCOL_VERSION
 from ...names import Name
+from ...timing.backoff import Backoff
 
 MAX_SAVED_CONTACTS: Final = 1500
 """Contacts that are saved."""
@@ -35,7 +36,9 @@ MAX_SAVED_NAMED: Final = 32
 """Contacts by host name that are saved besides."""
 
 WRITE_DELAY_SECONDS: Final = 1.0
-"""Seconds from a change to its writing."""
+"""Seconds from a change to its writing, at first; each further write comes twice as late."""
+MAX_WRITE_DELAY_SECONDS: Final = 60.0
+"""While changes go on: any stranger's link is one, and a write has all else wait for the disk."""
 FILE_NAME: Final = "contacts.json"
 DAMAGED_SUFFIX: Final = ".damaged"
 
@@ -69,6 +72,8 @@ class ContactBook:
         self._named: dict[str, NamedContact] = {}
         self._by_name: BoundedDict[Endpoint, NamedContact] = BoundedDict(MAX_SAVED_NAMED)
         self._write_call: IDelayedCall | None = None
+        self._write_waits = Backoff(WRITE_DELAY_SECONDS, 2.0, MAX_WRITE_DELAY_SECONDS)
+        self._written = float("-inf")
         self._failing = False
 
     def load(self) -> None:
@@ -188,7 +193,9 @@ class ContactBook:
 
     def _changed(self) -> None:
         if self._path is not None and self._write_call is None:
-            self._write_call = self._clock.callLater(WRITE_DELAY_SECONDS, self._write)
+            if self._clock.seconds() - self._written >= MAX_WRITE_DELAY_SECONDS:
+                self._write_waits.reset()
+            self._write_call = self._clock.callLater(self._write_waits.next_wait(), self._write)
 
     def _is_known(self, contact: Contact) -> bool:
         """Whether there is one of this name, or at this endpoint."""
@@ -281,6 +288,7 @@ class ContactBook:
     def _write(self) -> None:
         assert self._path is not None
         self._write_call = None
+        self._written = self._clock.seconds()
         # the address that a host name has today may be another's tomorrow
         kept = [each for each in self.contacts() if self._by_name.get(each.endpoint, None) is None]
         content = {

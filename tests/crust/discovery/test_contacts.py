@@ -13,7 +13,13 @@ from twisted.logger import globalLogPublisher as publisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.discovery import contacts as module
-from routing_crust.crust.discovery.contacts import DAMAGED_SUFFIX, FILE_NAME, WRITE_DELAY_SECONDS, ContactBook
+from routing_crust.crust.discovery.contacts import (
+    DAMAGED_SUFFIX,
+    FILE_NAME,
+    MAX_WRITE_DELAY_SECONDS,
+    WRITE_DELAY_SECONDS,
+    ContactBook,
+)
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.hosts.contacts import NamedContact
 from routing_crust.names import Name
@@ -86,6 +92,24 @@ class ContactBookTests(SynchronousTestCase):
             self.clock.advance(WRITE_DELAY_SECONDS)
             self.assertEqual(write.call_count, 1)
         self.assertEqual(len(json.loads(self.path.read_bytes())["contacts"]), 5)
+        book.flush()
+
+    def test_changes_that_go_on_are_written_less_and_less_often(self) -> None:
+        book = self.book()
+        with mock.patch.object(module, "write_atomically") as write:
+
+            def writes(changes: int) -> int:
+                """While there is a change each second."""
+                before = int(write.call_count)
+                for port in range(1, 1 + changes):
+                    book.remember(Contact(Endpoint("192.0.2.1", port)))
+                    self.clock.advance(1)
+                return int(write.call_count) - before
+
+            self.assertEqual(writes(7), 3)
+            self.assertLessEqual(writes(600), 14)
+            self.clock.pump([MAX_WRITE_DELAY_SECONDS] * 2)
+            self.assertEqual(writes(1), 1)
         book.flush()
 
     def test_newer_contact_replaces_one_of_its_name_or_endpoint(self) -> None:
@@ -245,7 +269,7 @@ class ContactBookTests(SynchronousTestCase):
         with mock.patch("os.fsync", side_effect=OSError(28, "No space left on device")):
             for number in (2, 3):
                 book.remember(contact(f"192.0.2.{number}:1"))
-                self.clock.advance(WRITE_DELAY_SECONDS)
+                self.clock.advance(2 * WRITE_DELAY_SECONDS)
         self.assertEqual(self.path.read_bytes(), before)
         self.assertEqual(os.listdir(self.folder), [FILE_NAME])
         (line,) = self.warnings()

@@ -8,6 +8,15 @@ from ..mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "each stranger's link has the contacts written to the disk",
+        "crust/discovery/contacts.py",
+        "        self._written = self._clock.seconds()\n",
+        "",
+        (
+            "tests.crust.discovery.test_contacts.ContactBookTests.test_changes_that_go_on_are_written_less_and_less_often",
+        ),
+    ),
+    Mutant(
         "every socket of a beacon that was closed is remembered",
         "crust/discovery/beacon.py",
         "closed.addBoth(lambda _: self._closing.pop(closed, None))",
