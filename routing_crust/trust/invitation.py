@@ -182,10 +182,14 @@ def _content(text: str) -> bytes:
                 f"the invitation is mistyped at character {at}: it holds only a to z and 2 to 7, and "
                 f"this is {each!r}"
             )
+    if len(coded) < _GROUP_CHARACTERS:
+        raise InvalidInvitation(
+            f"the invitation is torn: it ends after {len(whole)} characters; copy the whole line"
+        )
     groups = [coded[at : at + _GROUP_CHARACTERS] for at in range(0, len(coded), _GROUP_CHARACTERS)]
     wrong = [at for at, each in enumerate(groups) if len(each) < 2 or _check(at, each[:-1]) != each[-1]]
     data = _unpadded("".join(each[:-1] for each in groups))
-    if len(data) > 1 and 0 not in wrong:
+    if 0 not in wrong:
         _check_length(data, len(whole), wrong, groups)
     if wrong:
         others = f", and at {len(wrong) - 1} more places" if len(wrong) > 1 else ""

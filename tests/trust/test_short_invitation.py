@@ -81,7 +81,7 @@ class ShortInvitationTests(SynchronousTestCase):
         self.assertEqual(invitation_from_text(line.text), line)
         # whatever its length is after it was torn
         error = self.assertRaises(InvalidInvitation, invitation_from_text, line.text[:18])
-        self.assertIn("look at characters 4 to 18", str(error))
+        self.assertIn("it ends after 18 characters", str(error))
 
     def test_what_is_neither_is_told_what_both_look_like(self) -> None:
         error = self.assertRaises(InvalidInvitation, invitation_from_text, TEXT[:17])
