@@ -11,7 +11,8 @@ ConnectGo arrives (as in libp2p's DCUtR). If the ConnectGo is lost, the responde
 C{GO_WAIT_SECONDS}.
 
 Where punching cannot succeed, or has not after C{TUNNEL_DELAY_SECONDS}, the requester makes a tunnel (see
-L{routing_crust.routing.connecting.tunnel_opener}).
+L{routing_crust.routing.connecting.tunnel_opener}). If no relay carries one, and somebody waits for the
+link, it tries again until the request ends: relays come back, and others are found.
 
 A link that is up may be lost before both ends have agreed on it: its path may be bad, or a peer that is
 besieged may have cut it. The requester begins again then, a few times; the responder still expects it.
@@ -49,6 +50,8 @@ TUNNEL_WAIT_SECONDS: Final = 1.0
 """Seconds for which one of two ends that both asked leaves it to the other to make a tunnel."""
 MIN_LEAD_SECONDS: Final = 0.2
 """By how much its request must have been answered first for an end not to leave the tunnel to the other."""
+TUNNEL_AGAIN_SECONDS: Final = 1.0
+"""After all relays have failed, until they are tried again; then twice as long each time."""
 UNCONFIRMED_CHECKS: Final = 5
 """Times, C{TUNNEL_DELAY_SECONDS} apart, that a tunnel waits for a link that may still be refused."""
 AGAIN_SECONDS: Final = (0.5, 1.0, 2.0)
@@ -72,6 +75,7 @@ class PlannedPunch:
     @ivar punch: begins to punch; C{None} before anything is dialled, and once it was called.
     @ivar punching: fires when punching has ended; C{None} until it begins.
     @ivar again: begins from the start.
+    @ivar failed_tunnels: how often all relays have failed.
     @ivar losses: how many of its links were lost before both ends agreed on them.
     @ivar next_time: begins again.
     """
@@ -88,6 +92,7 @@ class PlannedPunch:
     begun: float = float("-inf")
     guesses: bool = False
     again: Callable[[], None] | None = None
+    failed_tunnels: int = 0
     losses: int = 0
     next_time: IDelayedCall | None = None
 
@@ -308,7 +313,19 @@ class PunchSchedule:
                 )
         else:
             awaited = hole_punch.rank[0] is LinkUse.DIRECT
-            self._dial(hole_punch, peer, self._tunnel(peer, nonce, hole_punch.relays, awaited))
+            tunnel = self._tunnel(peer, nonce, hole_punch.relays, awaited)
+            if awaited:
+                tunnel.addErrback(self._tunnel_failed, peer, nonce, hole_punch)
+            self._dial(hole_punch, peer, tunnel)
+
+    def _tunnel_failed(self, failure: Failure, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> Failure:
+        # one that was cancelled belongs to a request that is not in here any more
+        if self._all.get((peer, nonce)) is hole_punch:
+            cancel(hole_punch.timer)
+            wait = TUNNEL_AGAIN_SECONDS * 2**hole_punch.failed_tunnels
+            hole_punch.failed_tunnels += 1
+            hole_punch.timer = self._clock.callLater(wait, self._tunnel_now, peer, nonce, hole_punch)
+        return failure
 
     def _between(self, peer: Name) -> list[PlannedPunch]:
         """All requests between the two ends."""

@@ -83,6 +83,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a stream whose relays have all failed waits for the end of its request",
+        "routing/connecting/rendezvous.py",
+        "            if awaited:\n                tunnel",
+        "            if False:\n                tunnel",
+        (
+            "tests.routing.connecting.test_rendezvous.HolePunchTests.test_awaited_tunnel_is_tried_again_until_its_request_ends",
+        ),
+    ),
+    Mutant(
         "a responder dials again and again whom it is asked to dial",
         "routing/connecting/rendezvous.py",
         "if hole_punch is None or not hole_punch.requester or hole_punch.losses >= len(AGAIN_SECONDS):",

@@ -21,6 +21,7 @@ from routing_crust.routing.connecting.rendezvous import (
     AGAIN_SECONDS,
     GO_WAIT_SECONDS,
     MAX_GO_DELAY_SECONDS,
+    TUNNEL_AGAIN_SECONDS,
     TUNNEL_DELAY_SECONDS,
     TUNNEL_WAIT_SECONDS,
     PunchSchedule,
@@ -297,6 +298,19 @@ class HolePunchTests(SynchronousTestCase):
             self.clock.advance(1)
             self.end()
         self.assertEqual(self.awaited, [False, True])
+
+    def test_awaited_tunnel_is_tried_again_until_its_request_ends(self) -> None:
+        """Each time after twice as long. That of a routing table is tried once."""
+        self.crust.nat = NatKind.SYMMETRIC
+        for use, failures, tunnels in ((LinkUse.DIRECT, 3, 4), (LinkUse.MEMBER, 1, 1)):
+            self.begin(True, NatKind.SYMMETRIC, use=use)
+            for number in range(failures):
+                self.assertEqual(len(self.tunnels), number + 1)
+                self.crust.running.pop().errback(ConnectFailed(()))
+                self.clock.advance(TUNNEL_AGAIN_SECONDS * 2**number)
+            self.assertEqual(len(self.tunnels), tunnels)
+            self.end()
+            self.tunnels.clear()
 
     def test_neither_responder_nor_linked_requester_makes_a_tunnel(self) -> None:
         """The requester makes none if there is a link by then."""
