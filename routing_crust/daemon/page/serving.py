@@ -12,6 +12,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.server import Request as ServerRequest
@@ -20,15 +21,26 @@ from twisted.web.server import Site
 from ...errors import CannotListen, ConfigurationError
 from ...files import read_bounded, write_atomically
 from ..forward.local_endpoints import listening_endpoint
+from .feed import MAX_WATCHERS
 from .resource import StatusPage
 
 TOKEN_FILE: Final = "status-page.token"
 TOKEN_BYTES: Final = 24
 MAX_TOKEN_FILE_BYTES: Final = 1024
+MAX_CONNECTIONS: Final = 2 * MAX_WATCHERS
+"""Connections at once: for one more, the oldest makes room that waits for a request, whole or half."""
 
 
 class PageRequest(ServerRequest):
     """A request without a body: a client that sends one is cut off before it is kept."""
+
+    def process(self) -> None:
+        """The request is whole: its connection is in use until it has been answered."""
+        channel: Any = self.channel
+        answering, connection = channel.site.answering, channel.transport
+        answering.add(connection)
+        self.notifyFinish().addBoth(lambda _: answering.discard(connection))
+        super().process()  # type: ignore[no-untyped-call]
 
     def gotLength(self, length: int | None) -> None:
         """The headers have come; of a body whose length is not known it is C{None}."""
@@ -38,14 +50,49 @@ class PageRequest(ServerRequest):
 
 
 class PageSite(Site):
-    """Keeps no log of requests."""
+    """
+    Keeps no log of requests.
+
+    @ivar answering: the connections whose request is being answered.
+    """
 
     noisy = False
     requestFactory = PageRequest
     displayTracebacks = False
 
+    def __init__(self, page: StatusPage) -> None:
+        super().__init__(page)  # type: ignore[no-untyped-call]
+        self.answering: set[object] = set()
+
     def log(self, request: Request) -> None:
         """Leave it out: pages ask once a second, and metrics each quarter of a minute."""
+
+
+class PageConnections(WrappingFactory):
+    """
+    Bounds the connections to a site: who can reach the port needs no token to open one and say nothing, and
+    each takes a descriptor from links and from the control socket.
+    """
+
+    noisy = False
+
+    def __init__(self, site: PageSite) -> None:
+        super().__init__(site)  # type: ignore[no-untyped-call]
+        self._site = site
+
+    def registerProtocol(self, p: ProtocolWrapper) -> None:
+        """A connection is made."""
+        if len(self.protocols) >= MAX_CONNECTIONS:
+            silent = next((each for each in self.protocols if each not in self._site.answering), None)
+            if silent is not None:
+                # now, and not when it is closed: the next one has to find another
+                self.unregisterProtocol(silent)
+                silent.abortConnection()
+        super().registerProtocol(p)  # type: ignore[no-untyped-call]
+
+    def unregisterProtocol(self, p: ProtocolWrapper) -> None:
+        """A connection is gone, or has made room."""
+        self.protocols.pop(p, None)
 
 
 class PageServer:
@@ -73,7 +120,7 @@ class PageServer:
         @raise ConfigurationError: the token for other hosts can neither be read nor made.
         """
         failures: list[Failure] = []
-        listening = self._endpoint.listen(PageSite(self.page))  # type: ignore[no-untyped-call]
+        listening = self._endpoint.listen(PageConnections(PageSite(self.page)))
         listening.addCallback(self._listening).addErrback(failures.append)
         if failures:
             # the port may be open: the token comes after it

@@ -7,14 +7,17 @@ import stat
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import StringTransport, StringTransportWithDisconnection
 from twisted.logger import Logger, LogPublisher, formatEvent
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from routing_crust.daemon.page import serving
 from routing_crust.daemon.page.resource import StatusPage
-from routing_crust.daemon.page.serving import TOKEN_FILE, PageServer, token_in
+from routing_crust.daemon.page.serving import TOKEN_FILE, PageConnections, PageServer, PageSite, token_in
 from routing_crust.errors import CannotListen, ConfigurationError
 
 from ..fakes import temporary_directory
@@ -38,6 +41,48 @@ class _Ask(Protocol):
 
     def connectionLost(self, reason: Any = None) -> None:
         self.done.callback(self._came)
+
+
+class BoundTests(SynchronousTestCase):
+    """Connections of those who may open one, which is everybody who reaches the port."""
+
+    def setUp(self) -> None:
+        self.patch(serving, "MAX_CONNECTIONS", 3)
+        service: Any = SampleService()
+        self.page = StatusPage(service)
+        self.addCleanup(self.page.close)
+        self.factory = PageConnections(PageSite(self.page))
+        self.factory.doStart()  # type: ignore[no-untyped-call]
+        self.addCleanup(self.factory.doStop)
+
+    def connect(self, said: bytes) -> StringTransport:
+        protocol = self.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))  # type: ignore[no-untyped-call]
+        transport = StringTransportWithDisconnection()
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        self.addCleanup(transport.loseConnection)
+        protocol.dataReceived(said)
+        return transport
+
+    def test_oldest_that_asks_for_nothing_makes_room(self) -> None:
+        silent = [self.connect(said) for said in (b"", b"GET / HTTP/1.1\r\nX: ", b"GET")]
+        for number in range(3):
+            self.assertEqual([each.connected for each in silent], [False] * number + [True] * (3 - number))
+            self.connect(b"")
+
+    def test_page_that_is_watched_makes_no_room(self) -> None:
+        watched = self.connect(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertIn(b"200 OK", watched.value())
+        for _ in range(10):
+            self.connect(b"")
+        self.assertTrue(watched.connected)
+
+    def test_one_that_was_answered_makes_room(self) -> None:
+        answered = self.connect(b"GET /snapshot.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertIn(b"200 OK", answered.value())
+        for _ in range(3):
+            self.connect(b"")
+        self.assertFalse(answered.connected)
 
 
 class ServingTests(TestCase):

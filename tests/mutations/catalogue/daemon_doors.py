@@ -264,6 +264,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.proxy.test_server.BoundTests.test_connections_are_bounded",),
     ),
     Mutant(
+        "whoever reaches the port of the status page may take all descriptors",
+        "daemon/page/serving.py",
+        "            if silent is not None:\n",
+        "            if False:\n",
+        ("tests.daemon.page.test_serving.BoundTests.test_oldest_that_asks_for_nothing_makes_room",),
+    ),
+    Mutant(
+        "a status page that is watched makes room for a connection that says nothing",
+        "daemon/page/serving.py",
+        "if each not in self._site.answering), None)",
+        "if True), None)",
+        ("tests.daemon.page.test_serving.BoundTests.test_page_that_is_watched_makes_no_room",),
+    ),
+    Mutant(
         "each host that a program names at the proxy has lines of its own in the log",
         "daemon/proxy/server.py",
         '            "proxy: not connected to {where}: {problem}",\n            by=by,\n',
