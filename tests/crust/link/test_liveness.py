@@ -294,6 +294,19 @@ class DoubtTests(LinkCase):
             self.clock.advance(1)
         self.assertEqual((self.doubts(), self.settle()), (8, b""))  # at 2, 4, 8, 12 s and so on
 
+    def test_link_that_owes_an_answer_is_looked_at_in_time(self) -> None:
+        """Not when others are looked at, too: streams wait for the link that replaces it."""
+        self.clock.advance(0.03)
+        link = self.verified()
+        link.send(200, b"a question")
+        self.settle()
+        for seconds in (PROBE_AFTER_SECONDS, DOUBT_AFTER_SECONDS, 2 * DOUBT_AFTER_SECONDS):
+            (tick,) = self.clock.getDelayedCalls()
+            self.assertAlmostEqual(tick.getTime(), 0.03 + seconds)
+            self.clock.advance(tick.getTime() - self.clock.seconds())
+            self.settle()
+        self.assertEqual(self.doubts(), 2)
+
     def test_tunnel_is_probed_and_doubted_sooner(self) -> None:
         """Its relay may have died, and there are others."""
         self.plan = replace(PLAN, path_kind=PathKind.TUNNEL)

@@ -463,8 +463,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/link/link.py",
         "if liveness.waiting is None:",
         "if True:",
-        (
-            "tests.streams.test_accepting.AcceptorTests.test_stream_is_asked_for_again_over_the_link_that_replaces_a_dead_one",
-        ),
+        ("tests.crust.link.test_liveness.DoubtTests.test_link_that_owes_an_answer_is_looked_at_in_time",),
     ),
 )
