@@ -33,11 +33,15 @@ KEEPALIVE_PROBES: Final = 3
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _TCP_INFO: Final = Struct("=24xI28xI60xQ")
 """Of the C{struct tcp_info} of Linux: C{tcpi_unacked}, C{tcpi_last_ack_recv} and C{tcpi_bytes_acked}."""
-# names of the options by platform: macOS has another for the first
-_KEEPALIVE: Final = (
-    (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), KEEPALIVE_IDLE_SECONDS),
-    (("TCP_KEEPINTVL",), KEEPALIVE_INTERVAL_SECONDS),
-    (("TCP_KEEPCNT",), KEEPALIVE_PROBES),
+# by platform: macOS has another name for the first
+_KEEPALIVE: Final = tuple(
+    (getattr(socket, name), value)
+    for names, value in (
+        (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), KEEPALIVE_IDLE_SECONDS),
+        (("TCP_KEEPINTVL",), KEEPALIVE_INTERVAL_SECONDS),
+        (("TCP_KEEPCNT",), KEEPALIVE_PROBES),
+    )
+    for name in [each for each in names if hasattr(socket, each)][:1]
 )
 
 
@@ -53,9 +57,8 @@ def keep_alive(transport: Any) -> None:
     # a connection that the other end has reset already takes no options on macOS
     with suppress(OSError):
         transport.setTcpKeepAlive(True)
-        for names, value in _KEEPALIVE:
-            for option in [getattr(socket, name) for name in names if hasattr(socket, name)][:1]:
-                handle.setsockopt(socket.IPPROTO_TCP, option, value)
+        for option, value in _KEEPALIVE:
+            handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def set_buffer_sizes(transport: Any, size: int) -> None:

@@ -169,7 +169,7 @@ class CarriedConnections:
     def found(self, splice: Carrying, peer: Name, protocol: str = "") -> None:
         """Say whose nickname it was, and what is spoken, if that was not known."""
         known = self._all.get(splice)
-        if known is not None:
+        if known is not None and (known.peer != peer or protocol):
             self._all[splice] = replace(known, peer=peer, protocol=protocol or known.protocol)
 
     def drop(self, splice: Carrying) -> None:
@@ -273,8 +273,8 @@ class CarriedConnections:
         gone = self._all.pop(splice, None)
         if gone is not None:
             self.over_so_far = self.over_so_far.plus(_carried_by(splice))
-        if gone is not None and all(each.peer != gone.peer for each in self._all.values()):
-            self._suspended.pop(gone.peer, None)
+            if gone.peer in self._suspended and all(each.peer != gone.peer for each in self._all.values()):
+                del self._suspended[gone.peer]
         # taken before it fires: its callback may abort again
         if self._all_over is not None and not self._all:
             all_over, self._all_over = self._all_over, None
