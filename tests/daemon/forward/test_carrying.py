@@ -169,7 +169,7 @@ class FlowTests(CarryingCase):
         near, far = self.open()
         self.net.network.cut(self.net.network.links[0])
         near.send(b"meanwhile")
-        self.net.settle(0.1)
+        self.net.run(lambda: self.registries[1].status()["suspended"], timeout=1)
         waiting: Any = self.registries[1].status()["suspended"]
         self.assertEqual(list(waiting), [str(self.server.node_name)])
         self.net.run(lambda: far.written == b"meanwhile", timeout=20)

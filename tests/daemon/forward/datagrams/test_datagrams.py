@@ -183,8 +183,7 @@ class FlowTests(DatagramCase):
         port = self.both()
         program = self.asked(port)
         self.net.network.cut(self.net.network.links[0])
-        self.net.settle(0.1)
-        self.assertTrue(self.status()["suspended"])
+        self.net.run(lambda: self.status()["suspended"], timeout=1)
         for number in range(QUEUE_DATAGRAMS + 5):
             port.sends(number.to_bytes(2, "big"), ALICE)
         self.assertEqual(self.forwarded()["dropped"], 5)
