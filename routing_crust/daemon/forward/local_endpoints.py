@@ -5,6 +5,7 @@ to listen for local programs.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,6 +15,10 @@ from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndp
 
 from ...errors import ConfigurationError
 
+_ADVICE: Final = {
+    errno.EACCES: ": ports below 1024 need a permission that the daemon does not have: take a higher one",
+    errno.EADDRINUSE: ": stop the program that has it, or take another port",
+}
 _LOOPBACK: Final = {
     "tcp": "127.0.0.1",
     "tcp6": r"\:\:1",
@@ -27,6 +32,20 @@ _WITH_PORTS: Final = ("tcp:", "tcp6:", "ssl:", "tls:")
 _HIGHEST_PORT: Final = 65535
 _MISSING: Final = re.compile(r"missing \d+ required positional arguments?: '(\w+)'")
 _NO_NUMBER: Final = re.compile(r"invalid literal for int\(\) with base 10: ('.*')")
+
+
+def listening_problem(text: str, error: BaseException | None) -> str:
+    """
+    Why nothing can listen there, in the words of the system, and what to do.
+
+    @param text: the string of the endpoint.
+    @param error: what C{listen} has failed with.
+    """
+    # without the address that Twisted's text repeats
+    problem = getattr(error, "socketError", error)
+    # a UNIX socket has no port, but a path that may be another's
+    advice = "" if text.lower().startswith("unix") else _ADVICE.get(getattr(problem, "errno", None) or 0, "")
+    return f"{getattr(problem, 'strerror', None) or problem}{advice}"
 
 
 def target_endpoint(reactor: Any, setting: str, text: str) -> IStreamClientEndpoint:

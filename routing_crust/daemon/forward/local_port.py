@@ -4,7 +4,6 @@ A local port whose traffic is carried to a protocol of a peer, whatever kind of 
 
 from __future__ import annotations
 
-import errno
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from typing import Any, Final
@@ -23,16 +22,12 @@ from ...quietlog import QuietLog
 from ...routing.service import RoutingService
 from ...streams import StreamReason
 from .connections import CarriedConnections
+from .local_endpoints import listening_problem
 from .reports import Reports
 
 FIND_SECONDS: Final = 10.0
 """How long a connection waits for the nickname of its peer to be known, once this node is in its network."""
 FIND_AGAIN_SECONDS: Final = 0.5
-
-_ADVICE: Final = {
-    errno.EACCES: ": ports below 1024 need a permission that the daemon does not have: take a higher one",
-    errno.EADDRINUSE: ": stop the program that has it, or take another port",
-}
 
 
 class LocalPort(ABC):
@@ -73,15 +68,9 @@ class LocalPort(ABC):
     async def _start(self) -> None:
         try:
             port = await self._listen()
-        except CannotListenError as error:
-            # the words of the system, without the address that Twisted's text repeats
-            problem = getattr(error.socketError, "strerror", None) or error.socketError
-            number = getattr(error.socketError, "errno", 0) or 0
-            # a UNIX socket has no port, but a path that may be another's
-            advice = "" if self.forward.listen.lower().startswith("unix") else _ADVICE.get(number, "")
-            raise CannotListen(f"cannot listen on {self.forward.listen}: {problem}{advice}") from None
-        except (OSError, ValueError) as error:
-            raise CannotListen(f"cannot listen on {self.forward.listen}: {error}") from None
+        except (CannotListenError, OSError, ValueError) as error:
+            listen = self.forward.listen
+            raise CannotListen(f"cannot listen on {listen}: {listening_problem(listen, error)}") from None
         # stopped while the endpoint was at it, so stop() did not see the port
         if self._ended:
             await maybeDeferred(port.stopListening)

@@ -20,7 +20,7 @@ from twisted.web.server import Site
 
 from ...errors import CannotListen, ConfigurationError
 from ...files import read_bounded, write_atomically
-from ..forward.local_endpoints import listening_endpoint
+from ..forward.local_endpoints import listening_endpoint, listening_problem
 from .feed import MAX_WATCHERS
 from .resource import StatusPage
 
@@ -128,7 +128,7 @@ class PageServer:
             # that of the token says already what to do
             if failures[0].check(ConfigurationError):
                 failures[0].raiseException()
-            problem = failures[0].getErrorMessage()
+            problem = listening_problem(self._text, failures[0].value)
             raise CannotListen(f"the status page cannot be at {self._text}: {problem}")
 
     def stop(self) -> Deferred[None]:

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from ...errors import CannotListen
 from ...quietlog import QuietLog
 from ..forward.connections import CarriedConnections
-from ..forward.local_endpoints import listening_endpoint
+from ..forward.local_endpoints import listening_endpoint, listening_problem
 from ..forward.registry import ForwardRegistry
 from .connection import ProxyConnection
 
@@ -65,7 +65,8 @@ class ProxyServer(Factory):
         failures: list[Failure] = []
         self._endpoint.listen(self).addCallback(self._listening).addErrback(failures.append)
         if failures:
-            raise CannotListen(f"the proxy cannot be at {self._text}: {failures[0].getErrorMessage()}")
+            problem = listening_problem(self._text, failures[0].value)
+            raise CannotListen(f"the proxy cannot be at {self._text}: {problem}")
 
     def stop(self) -> Deferred[None]:
         """

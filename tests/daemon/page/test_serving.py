@@ -147,7 +147,7 @@ class ServingTests(TestCase):
         self.server("tcp:0").start()
         taken = f"tcp:{self.port()}"
         error = self.assertRaises(CannotListen, self.server(taken).start)
-        self.assertIn(f"the status page cannot be at {taken}", str(error))
+        self.assertIn(f"the status page cannot be at {taken}: Address already in use: stop", str(error))
 
     def test_endpoint_that_cannot_be_read_is_named(self) -> None:
         self.assertIn("status_page", str(self.assertRaises(ConfigurationError, self.server, "nonsense:1:2")))

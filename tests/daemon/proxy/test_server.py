@@ -291,6 +291,10 @@ class ListeningTests(ProxyCase):
 
         self.patch(MemoryReactorClock, "listenTCP", taken)
         error = self.assertRaises(CannotListen, self.proxy.start)
-        self.assertIn("the proxy cannot be at tcp:1080", str(error))
+        self.assertEqual(
+            str(error),
+            "the proxy cannot be at tcp:1080: Address already in use: stop the program that has it, or take "
+            "another port",
+        )
         error = self.assertRaises(ConfigurationError, ProxyServer, self.registries[1], "what", None)
         self.assertEqual(error.setting, "local_proxy")
