@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,21 +53,21 @@ class Caller:
         self.service.observe(ReachabilityChanged, lambda event: self._reachable())
 
     async def run(self) -> None:
-        self._began = reactor.seconds()
+        self._began = time.monotonic()
         self.service.startService()
         say("node", contact=str(self.service.contact or ""), name=str(self.service.node_name))
         await self.service.when_connected()
         self._reachable()
         if self._callee is not None:
             await self._call(self._callee)
-            say("message", seconds=reactor.seconds() - self._began)
+            say("message", seconds=time.monotonic() - self._began)
 
     async def again(self) -> None:
         """Send another message to the node that was called."""
         assert self._callee is not None
-        began = reactor.seconds()
+        began = time.monotonic()
         await self._call(self._callee)
-        seconds = reactor.seconds() - began
+        seconds = time.monotonic() - began
         link = await self.service.connect(self._callee)
         say("again", seconds=seconds, path_kind=link.path_kind.value)
 
@@ -84,7 +85,7 @@ class Caller:
         return True
 
     def _reachable(self) -> None:
-        say("connected", nat=self.service.status()["nat"], seconds=reactor.seconds() - self._began)
+        say("connected", nat=self.service.status()["nat"], seconds=time.monotonic() - self._began)
 
     def _linked(self, link: LinkFacts) -> None:
         if self._callee in (None, link.name):
@@ -92,7 +93,7 @@ class Caller:
                 "link",
                 peer=str(link.name),
                 path_kind=link.path_kind.value,
-                seconds=reactor.seconds() - self._began,
+                seconds=time.monotonic() - self._began,
             )
 
     def _lost(self, link: LinkFacts, reason: str) -> None:
