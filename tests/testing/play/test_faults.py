@@ -113,7 +113,8 @@ class HappenTests(SynchronousTestCase):
         self.assertNotIn(self.nodes[2].name, [link.peer for link in self.nodes[0].crust.links])
 
     def test_partition_separates_until_it_heals(self) -> None:
-        self.play(Partition(0.0, (3,)), seconds=70)
+        # 60 s of silence, which counts from a tick of a link's timer
+        self.play(Partition(0.0, (3,)), seconds=80)
         self.assertFalse(self.nodes[3].connected)
         self.assertEqual(len(self.nodes[0].crust.links), 2)
         self.play(Heal(0.0))
