@@ -55,7 +55,7 @@ class OutgoingOpen(IgnoringHandler):
         not in time, and with L{PeerUnreachable} or L{ServiceStopped} when the link is lost for good.
         Cancelling it gives the stream up.
     @ivar may_repeat: whether the peer may be asked once more after C{answer} has failed; not if it was out of
-        reach for C{UNREACHABLE_SECONDS}, or is gone.
+        reach for C{UNREACHABLE_SECONDS}, is gone, or may have acted upon what was sent already.
     @ivar ended: what ended the stream after the answer and before anything else uses it.
     """
 
@@ -110,7 +110,8 @@ class OutgoingOpen(IgnoringHandler):
     def lost(self, problem: Exception) -> None:
         """The link is gone."""
         expired = isinstance(problem, SessionEnded) and problem.why is Ended.EXPIRED and not problem.by_peer
-        self.may_repeat = not expired and not isinstance(problem, PeerUnreachable)
+        is_sent = self._stream is not None and self._stream.in_flight > 0
+        self.may_repeat = not (expired or is_sent or isinstance(problem, PeerUnreachable))
         # a stop is the caller's own doing, and no fault of the peer
         if not isinstance(problem, (ServiceStopped, PeerUnreachable)):
             problem = PeerUnreachable(f"the link was lost while the stream was opened: {problem}")

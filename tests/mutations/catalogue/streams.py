@@ -24,6 +24,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.test_accepting.AcceptorTests.test_first_bytes_wait_for_the_decision",),
     ),
     Mutant(
+        "a program may have its first bytes twice",
+        "streams/opening.py",
+        "(expired or is_sent or isinstance",
+        "(expired or isinstance",
+        (
+            "tests.streams.survival.test_peers.OpeningTests.test_first_bytes_that_went_out_are_not_sent_again_to_a_peer_that_has_restarted",
+        ),
+    ),
+    Mutant(
         "first bytes wait for the answer",
         "streams/opening.py",
         "        for each in self._written:\n            stream.write(each)",

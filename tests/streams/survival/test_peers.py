@@ -302,9 +302,28 @@ class OpeningTests(SurvivingCase):
         opened[0].transport.write(b"three")
         self.net.run(lambda: self.served.made[-1].received == b"one two three", timeout=10)
 
-    def test_first_bytes_are_sent_again_to_a_peer_that_has_restarted(self) -> None:
+    def test_first_bytes_that_went_out_are_not_sent_again_to_a_peer_that_has_restarted(self) -> None:
+        """Its program may have had them, and done what they ask for."""
+        slow = Undecided()
+        streams_of(self.one).listen("slow", slow)
+        early = EarlyData()
+        early.write(b"once")
+        opening = streams_of(self.two_).open(self.one.node_name, "slow", Keeping(), early=early)
+        failed: list[Any] = []
+        opening.addErrback(failed.append)
+        self.net.run(lambda: slow.asked)
+        self.net.crash(self.one)
+        self.net.settle(1)
+        served = Keeping()
+        streams_of(self.net.restart(self.one)).listen("slow", served)
+        self.net.run(lambda: failed or served.made, timeout=60)
+        self.assertTrue(failed[0].check(PeerUnreachable))
+        self.assertEqual(served.made, [])
+
+    def test_first_bytes_that_did_not_go_out_are_sent_to_a_peer_that_has_restarted(self) -> None:
         early = EarlyData()
         opened, _ = self.ask(early=early)
+        self.net.settle(1)
         early.write(b"once")
         self.net.crash(self.one)
         self.net.network.heal()
