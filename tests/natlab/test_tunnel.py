@@ -97,8 +97,12 @@ class TunnelTests(LabTestCase):
         home = Router(Nat.SYMMETRIC)
         lab = await self.two(home, Router(Nat.SYMMETRIC))
         await self.bob.linked_with(self.alice)
+        # the first tunnel may have gone by the link that bob joined by, and ended with that
+        await self.bob.wait_for("linked with all neighbours")
+        await self.alice.send(self.bob, "relayed")
+        joined = len(self.alice.out)
         lab.change_nat(home, Nat.FULL_CONE, forget=False)
         lab.add_address("alice")
         outside = lab.public("alice").replace(".", r"\.")
         await self.bob.wait_for(rf" link (?:to|from) node {self.alice.name} at {outside}:")
-        self.assertNotIn("lost the link", self.alice.out.split("links are looked at")[0])
+        self.assertNotIn("lost the link", self.alice.out[joined:].split("links are looked at")[0])
