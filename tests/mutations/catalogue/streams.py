@@ -356,7 +356,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer that is gone is asked for a stream once more",
         "streams/opening.py",
-        "self.may_repeat = not expired and not isinstance(problem, PeerUnreachable)",
+        "self.may_repeat = not (expired or is_sent or isinstance(problem, PeerUnreachable))",
         "pass",
         ("tests.streams.survival.test_peers.OpeningTests.test_short_survival_is_all_that_it_waits_for",),
     ),
