@@ -5,13 +5,15 @@ Streams that are not open yet: one waits for the peer's answer, or the peer for 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.python.failure import Failure
 
 from ..errors import PeerUnreachable, ServiceStopped
+from ..names import Name
 from ..timing.timers import cancel
 from .errors import SessionEnded, StreamRefused, StreamReset
 from .frames import Ended, StreamReason
@@ -44,6 +46,20 @@ class EarlyData:
         self._stream = stream
         for each in self._written:
             stream.write(each)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedStream:
+    """
+    What an application wants, as it has told L{Streams.open<routing_crust.streams.service.Streams.open>}.
+    """
+
+    peer: Name
+    protocol: str
+    factory: Any
+    survival: float | None
+    patient: bool
+    early: EarlyData | None
 
 
 class OutgoingOpen(IgnoringHandler):

@@ -8,7 +8,6 @@ outlive the links that carry them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import NoProtocol
@@ -28,7 +27,7 @@ from .frames import StreamReason, check_protocol
 from .listening import ProtocolFactory, StreamPort
 from .multiplexing.stream import Stream
 from .offers import Offers
-from .opening import STREAM_OPEN_TIMEOUT_SECONDS, EarlyData, OutgoingOpen
+from .opening import STREAM_OPEN_TIMEOUT_SECONDS, EarlyData, OutgoingOpen, WantedStream
 from .survival.peers import Peers, counted_streams
 from .transport import StreamTransport
 
@@ -130,61 +129,43 @@ class Streams:
             and none can be made. Cancelling it gives up.
         @raise ValueError: this cannot be the name of a protocol, or there is no such name.
         """
-        check_protocol(protocol)
-        return Deferred.fromCoroutine(
-            self._open(self._service.name_of(name), protocol, factory, survival, patient, early)
+        wanted = WantedStream(
+            self._service.name_of(name), check_protocol(protocol), factory, survival, patient, early
         )
+        return Deferred.fromCoroutine(self._open(wanted))
 
-    async def _open(
-        self,
-        name: Name,
-        protocol: str,
-        factory: Any,
-        survival: float | None,
-        patient: bool,
-        early: EarlyData | None,
-    ) -> IProtocol:
-        factory.doStart()
+    async def _open(self, wanted: WantedStream) -> IProtocol:
+        wanted.factory.doStart()
         try:
-            return await self._opened(name, protocol, factory, survival, patient, early)
+            return await self._opened(wanted)
         except BaseException:
-            factory.doStop()
+            wanted.factory.doStop()
             raise
         finally:
             # an open that has failed borrowed the link as well, and no stream will give it back
-            if not self.in_use(name):
-                self._service.give_back(name)
+            if not self.in_use(wanted.peer):
+                self._service.give_back(wanted.peer)
 
-    async def _opened(
-        self,
-        name: Name,
-        protocol: str,
-        factory: Any,
-        survival: float | None,
-        patient: bool,
-        early: EarlyData | None,
-    ) -> IProtocol:
+    async def _opened(self, wanted: WantedStream) -> IProtocol:
         if self._closed:
             raise NotConnected(self._closed)
-        if name == self.name:
+        if wanted.peer == self.name:
             raise NotConnected("this is the name of this node itself, and it has no link to itself")
         try:
-            stream, opening = await self._asked(name, protocol, survival, patient, early)
+            stream, opening = await self._asked(wanted)
         except StreamRefused as refused:
             self._quiet.info(
                 f"refused by peer: {refused.reason.name}",
                 "{who} refused a stream of {protocol}: {reason}",
-                who=self.describe(name),
-                peer=name,
-                protocol=protocol,
+                who=self.describe(wanted.peer),
+                peer=wanted.peer,
+                protocol=wanted.protocol,
                 reason=refused,
             )
             raise
-        return self._connected(stream, name, factory, opening)
+        return self._connected(stream, wanted, opening)
 
-    async def _asked(
-        self, name: Name, protocol: str, survival: float | None, patient: bool, early: EarlyData | None
-    ) -> tuple[Stream, OutgoingOpen]:
+    async def _asked(self, wanted: WantedStream) -> tuple[Stream, OutgoingOpen]:
         """
         Ask a peer for a stream. If it ends with its link before the answer, as one does that may not be
         suspended, or whose peer has restarted, the peer is asked once more over the next link.
@@ -193,8 +174,8 @@ class Streams:
         lost: PeerUnreachable | None = None
         while True:
             try:
-                await self._service.borrow(name, patient)
-                peer = self._peers.get(name)
+                await self._service.borrow(wanted.peer, wanted.patient)
+                peer = self._peers.get(wanted.peer)
                 # the link may have been lost again before we were called
                 if peer is None:
                     raise PeerUnreachable("the link was lost while the stream was opened")
@@ -203,9 +184,9 @@ class Streams:
                     raise lost from None
                 raise
             opening = OutgoingOpen()
-            stream = peer.mux.open(protocol, opening, survival)
-            if early is not None:
-                early.begin(stream)
+            stream = peer.mux.open(wanted.protocol, opening, wanted.survival)
+            if wanted.early is not None:
+                wanted.early.begin(stream)
             try:
                 await opening.wait(stream, self.clock, STREAM_OPEN_TIMEOUT_SECONDS, peer.is_heard)
             except PeerUnreachable as problem:
@@ -220,10 +201,10 @@ class Streams:
             else:
                 return stream, opening
 
-    def _connected(self, stream: Stream, name: Name, factory: Any, opening: OutgoingOpen) -> IProtocol:
-        address = NodeAddress(name, stream.protocol)
+    def _connected(self, stream: Stream, wanted: WantedStream, opening: OutgoingOpen) -> IProtocol:
+        address = NodeAddress(wanted.peer, wanted.protocol)
         try:
-            made: IProtocol | None = factory.buildProtocol(address)
+            made: IProtocol | None = wanted.factory.buildProtocol(address)
         except Exception:  # whatever a factory may raise
             stream.reset(StreamReason.FAILED)
             raise
@@ -233,7 +214,7 @@ class Streams:
         if made is None:
             stream.reset(StreamReason.CANCELLED)
             raise NoProtocol
-        transport = self._transport(stream, made, address, factory.doStop)
+        transport = self._transport(stream, made, address, wanted.factory.doStop)
         stream.handler = transport
         transport.start()
         return made
