@@ -13,12 +13,13 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,23 @@ class Ends:
         for each in self.daemons.values():
             each.kill()
             each.wait()
+
+    @classmethod
+    @contextmanager
+    def with_file(cls, mib: int) -> Iterator[tuple[Ends, Path]]:
+        """Both ends, started, and a random file of this size; ends and files are gone afterwards."""
+        with tempfile.TemporaryDirectory(prefix="rc-ends-", ignore_cleanup_errors=True) as folder:
+            ends = cls(Path(folder))
+            path = ends.folder / "file"
+            with path.open("wb") as file:
+                for _ in range(mib):
+                    file.write(os.urandom(MIB))
+            try:
+                ends.start("here")
+                ends.start("there")
+                yield ends, path
+            finally:
+                ends.end()
 
 
 def until(what: Any) -> None:
@@ -211,15 +229,7 @@ def main() -> None:
     parser.add_argument("--breaks", type=int, default=10, help="(default: %(default)s)")
     parser.add_argument("--wormhole", type=Path, metavar="FOLDER", help="a virtual environment with it")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="rc-breaks-"))
-    ends = Ends(folder)
-    try:
-        path = folder / "file"
-        with path.open("wb") as file:
-            for _ in range(options.mib):
-                file.write(os.urandom(MIB))
-        ends.start("here")
-        ends.start("there")
+    with Ends.with_file(options.mib) as (ends, path):
         sent, seconds = with_breaks(ends, path, options.breaks)
         size = path.stat().st_size
         again = sent / size - 1
@@ -230,12 +240,9 @@ def main() -> None:
         whole = without_breaks(ends, path)
         say(f"without breaks: {whole:.1f} s, {options.mib / whole:.1f} MiB/s")
         if options.wormhole:
-            taken = by_wormhole(options.wormhole, folder, path)
+            taken = by_wormhole(options.wormhole, ends.folder, path)
             say(f"magic-wormhole, without breaks: {taken:.1f} s, {options.mib / taken:.1f} MiB/s")
         sys.exit(0 if same and again < _ALLOWED_SHARE else 1)
-    finally:
-        ends.end()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from routing_crust.limits import MIB
 from tests.integration.breaks import Ends, say, until
 from tests.integration.programs import free_port
 
@@ -106,15 +103,7 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=512, help="the size of the file (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="rc-rates-"))
-    ends = Ends(folder)
-    try:
-        path = folder / "file"
-        with path.open("wb") as file:
-            for _ in range(options.mib):
-                file.write(os.urandom(MIB))
-        ends.start("here")
-        ends.start("there")
+    with Ends.with_file(options.mib) as (ends, path):
         race = Race(ends, path)
         rounds = []
         for _ in range(options.rounds):
@@ -125,9 +114,6 @@ def main() -> None:
         for what in ("clock", "busiest", "all_of_them"):
             ratio = statistics.median(getattr(one, what) / getattr(two, what) for one, two in rounds)
             say(f"rate of send-file to that of the forward, by {what.replace('_', ' ')}: {ratio:.2f}")
-    finally:
-        ends.end()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
