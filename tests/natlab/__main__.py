@@ -7,16 +7,15 @@ The exit status is 0 only if every try ended as it must.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Final, NamedTuple
 
-from .lab import why_not
+from .command import Command
 from .matrix import Pair, Try, all_pairs, measure
 from .router import Stray
 from .table import cell, shares, table
@@ -27,7 +26,6 @@ examples:
   python -m tests.natlab --pairs 'symmetric - symmetric' --stray drop --tries 10
   python -m tests.natlab --delay 0 --stray reject
 """
-
 
 SHOWN: Final = 300
 """Characters of a problem; C{--json} has all of them."""
@@ -48,11 +46,7 @@ class Measured(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure. Returns the exit status."""
-    options = _parser().parse_args(arguments)
-    problem = why_not(delay=bool(options.delay))
-    if problem:
-        print(f"no NATs can be had here: {problem}", file=sys.stderr)
-        return 2
+    options = _command().read(arguments)
     pairs = [each for each in all_pairs() if options.pairs in str(each)]
     if not pairs:
         print(f"no pair has {options.pairs!r} in its name; see --list", file=sys.stderr)
@@ -80,44 +74,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if bad else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.natlab",
-        description="Let two nodes behind each kind of router find each other: which path do they get?",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _command() -> Command:
+    command = Command(
+        "tests.natlab",
+        "Let two nodes behind each kind of router find each other: which path do they get?",
+        _EXAMPLES,
     )
-    parser.add_argument(
-        "--pairs", metavar="TEXT", default="", help="only those with this text in their names"
-    )
-    parser.add_argument("--list", action="store_true", help="print the pairs and measure nothing")
-    parser.add_argument(
+    command.add_choice("--pairs", "pairs")
+    command.add_list("pairs")
+    command.add_argument(
         "--stray",
         action="append",
         default=[],
         choices=[each.value for each in Stray],
         help="what routers do with what they do not let in (default: all, one after the other)",
     )
-    parser.add_argument("--tries", type=int, default=3, metavar="N", help="of each (default: %(default)s)")
-    parser.add_argument(
-        "--delay",
-        type=float,
-        default=10.0,
-        metavar="MS",
-        help="of each access to the internet, one way (default: %(default)g); a round trip has four",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="at once (default: one for each core)",
-    )
-    parser.add_argument("--json", action="store_true", help="print every try as JSON, and no table")
-    return parser
+    command.add_tries(3)
+    command.add_delay()
+    command.add_jobs()
+    command.add_argument("--json", action="store_true", help="print every try as JSON, and no table")
+    return command
 
 
-def _measure(pairs: list[Pair], strays: list[Stray], options: argparse.Namespace) -> Iterator[Measured]:
+def _measure(pairs: list[Pair], strays: list[Stray], options: Namespace) -> Iterator[Measured]:
     def one(what: tuple[Pair, Stray]) -> Measured:
         return Measured(*what, measure(*what, options.delay / 1000, options.tries))
 

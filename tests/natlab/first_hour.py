@@ -9,7 +9,6 @@ Prints what is typed, and with C{--table} writes the table of the documentation.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import re
@@ -28,7 +27,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..daemon.children import SCRIPT
-from .lab import Lab, why_not
+from .command import Command
+from .lab import Lab
 from .layout import RENDEZVOUS
 from .namespaces import PATIENCE, LabError
 from .router import Nat, Router
@@ -252,14 +252,11 @@ def installed(packages: Sequence[str], given: Path | None) -> Iterator[tuple[Pat
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play both, and write the table. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.natlab.first_hour", description=__doc__)
-    parser.add_argument("--table", type=Path, metavar="FILE", help="write the table there, as CSV")
-    parser.add_argument("--ours", type=Path, metavar="VENV", help="an environment that has this project")
-    parser.add_argument("--fowl", type=Path, metavar="VENV", help=f"one that has {', '.join(FOWL)}")
-    options = parser.parse_args(arguments)
-    if problem := why_not(delay=True):
-        print(problem, file=sys.stderr)
-        return 1
+    command = Command("tests.natlab.first_hour", "Play the first hour with this project, and with fowl.")
+    command.add_table()
+    command.add_argument("--ours", type=Path, metavar="VENV", help="an environment that has this project")
+    command.add_argument("--fowl", type=Path, metavar="VENV", help=f"one that has {', '.join(FOWL)}")
+    options = command.read(arguments)
     rows = []
     try:
         for way, packages, given in (

@@ -8,7 +8,6 @@ seconds for it, once in an hour, which a busy machine may let pass.
 
 from __future__ import annotations
 
-import argparse
 import re
 import socket
 import sys
@@ -19,7 +18,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from .lab import Lab, why_not
+from .command import Command
+from .lab import Lab
 from .namespaces import PATIENCE
 from .router import Nat, Router, Stray
 from .surviving.household import FORWARDED, SERVED, Daemon, Household
@@ -57,11 +57,7 @@ class Guessed:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure. Returns the exit status."""
-    options = _parser().parse_args(arguments)
-    problem = why_not(delay=bool(options.delay))
-    if problem:
-        print(f"no NATs can be had here: {problem}", file=sys.stderr)
-        return 2
+    options = _command().read(arguments)
     tries: list[Guessed] = []
     for _ in range(options.tries):
         homes = {
@@ -116,30 +112,22 @@ def _ports(daemon: Daemon, peer: Daemon) -> int:
     return sum(int(each.group(1)) for each in said if each)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.natlab.guessing",
-        description="Replace the tunnel between a symmetric NAT and a port-restricted one by guessing ports.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _command() -> Command:
+    command = Command(
+        "tests.natlab.guessing",
+        "Replace the tunnel between a symmetric NAT and a port-restricted one by guessing ports.",
+        _EXAMPLES,
     )
-    strays = [each.value for each in Stray]
-    parser.add_argument("--tries", type=int, default=8, metavar="N", help="how often (default: %(default)s)")
-    parser.add_argument(
-        "--delay",
-        type=float,
-        default=10.0,
-        metavar="MS",
-        help="of each access to the internet, one way (default: %(default)g); a round trip has four",
-    )
+    command.add_tries(8)
+    command.add_delay()
     for end in ("symmetric", "other"):
-        parser.add_argument(
+        command.add_argument(
             f"--stray-at-{end}",
-            choices=strays,
+            choices=[each.value for each in Stray],
             default=Stray.DROP.value,
             help="what that router does with what it does not let in (default: %(default)s)",
         )
-    return parser
+    return command
 
 
 if __name__ == "__main__":

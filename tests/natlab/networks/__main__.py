@@ -7,14 +7,11 @@ The exit status is 0 only if everything was as it must be.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from ..lab import why_not
+from ..command import Command
 from .measure import Measured, measure
 from .network import networks
 from .table import as_csv, row
@@ -22,11 +19,7 @@ from .table import as_csv, row
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure. Returns the exit status."""
-    options = _parser().parse_args(arguments)
-    problem = why_not(delay=True)
-    if problem:
-        print(f"no NATs can be had here: {problem}", file=sys.stderr)
-        return 2
+    options = _command().read(arguments)
     chosen = [each for each in networks() if options.only in each.name]
     if options.list:
         print(*chosen, sep="\n")
@@ -47,22 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if bad else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.natlab.networks",
-        description="Let two nodes find each other in networks that are hard on them, and then change these.",
+def _command() -> Command:
+    command = Command(
+        "tests.natlab.networks",
+        "Let two nodes find each other in networks that are hard on them, and then change these.",
     )
-    parser.add_argument("--only", metavar="TEXT", default="", help="only networks with this text in the name")
-    parser.add_argument("--list", action="store_true", help="print the networks and measure nothing")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="write the table there, as CSV")
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="at once (default: one for each core)",
-    )
-    return parser
+    command.add_choice("--only", "networks")
+    command.add_list("networks")
+    command.add_table()
+    command.add_jobs()
+    return command
 
 
 if __name__ == "__main__":

@@ -7,22 +7,19 @@ The exit status is 0 only if every byte came, once and in order, and each pause 
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
-from ..lab import why_not
+from ..command import CANNOT_RUN, Command
 from ..router import Nat
 from .breaks import DIRECT, KILLED, TUNNELLED, Break
 from .download import Download
 from .household import Household
 from .program import NothingCame
-from .servers import PORTS, Servers
-from .servers import why_not as why_no_servers
+from .servers import PORTS, Servers, why_not
 from .sessions import SESSIONS
 from .table import Played, as_csv
 from .traffic import Traffic
@@ -35,15 +32,11 @@ _MIB: Final = 1 << 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure. Returns the exit status."""
-    options = _parser().parse_args(arguments)
-    problem = why_not(delay=True)
-    if problem:
-        print(f"no NATs can be had here: {problem}", file=sys.stderr)
-        return 2
-    problem = why_no_servers() if options.programs else ""
+    options = _command().read(arguments)
+    problem = why_not() if options.programs else ""
     if problem:
         print(f"the programs cannot be run: {problem}", file=sys.stderr)
-        return 2
+        return CANNOT_RUN
     chosen = [
         each
         for each in ((*TUNNELLED, *DIRECT) if not options.direct else DIRECT)
@@ -103,36 +96,36 @@ def play(household: Household, traffic: Sequence[Traffic], each: Break, verbose:
     return Played(each.kind, seconds)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.natlab.surviving",
-        description="Break the link of a forward in every way: how soon does what goes on over it go on?",
+def _command() -> Command:
+    command = Command(
+        "tests.natlab.surviving",
+        "Break the link of a forward in every way: how soon does what goes on over it go on?",
     )
-    parser.add_argument("--table", type=Path, metavar="FILE", help="write the table there, as CSV")
-    parser.add_argument(
+    command.add_table()
+    command.add_argument(
         "--size", type=float, default=1024, metavar="MIB", help="of the download (default: %(default)g)"
     )
-    parser.add_argument(
+    command.add_argument(
         "--rate",
         type=float,
         default=1,
         metavar="MIB",
         help="a second, while breaks are played; the rest comes as fast as it can (default: %(default)g)",
     )
-    parser.add_argument(
+    command.add_argument(
         "--programs",
         action="store_true",
         help="no download, but an interactive ssh, a psql transaction, an scp and a WebSocket at once",
     )
-    parser.add_argument("--only", metavar="TEXT", default="", help="only breaks with this text in their kind")
-    parser.add_argument("--short", action="store_true", help="leave out breaks that last a minute or more")
-    parser.add_argument("--direct", action="store_true", help="leave out breaks of tunnels")
-    parser.add_argument(
+    command.add_choice("--only", "breaks")
+    command.add_argument("--short", action="store_true", help="leave out breaks that last a minute or more")
+    command.add_argument("--direct", action="store_true", help="leave out breaks of tunnels")
+    command.add_argument(
         "--verbose",
         action="store_true",
         help="print what the daemons log at each break, with seconds since the path was back",
     )
-    return parser
+    return command
 
 
 if __name__ == "__main__":
