@@ -61,9 +61,7 @@ class ProxyTrial:
         self._timer: IDelayedCall | None = None
         self._queries: list[Deferred[None]] = []
         self._tried: set[Name] = set()
-        self._way_in: tuple[Contact, float] | None = None
-        self._led_on = False
-        self._left_by: set[str] = set()
+        self._way_in = _WayIn(node)
         self.seeking = False
 
     def proxy_changed(self, proxy: Name | None) -> None:
@@ -77,9 +75,7 @@ class ProxyTrial:
             self._backoff.reset()
         if proxy is not None:
             self._tried.add(proxy)
-            contact = self._contact_of(proxy)
-            self._way_in = None if contact is None else (contact, self._node.clock.seconds())
-            self._led_on = False
+            self._way_in.changed(self._contact_of(proxy))
             self._begin_round()
 
     def passed(self, member: Name | None = None) -> None:
@@ -89,7 +85,8 @@ class ProxyTrial:
         @param member: the node that has become a member of the table; C{None} if it was proven otherwise.
         """
         proxy = self._neighbourhood.proxy
-        self._led_on = self._led_on or member != proxy
+        if member != proxy:
+            self._way_in.led_on()
         self._end_round()
         self._tried.clear()
         self._backoff.reset()
@@ -108,27 +105,11 @@ class ProxyTrial:
 
     def cut_off(self) -> bool:
         """
-        All that made us part of the network is lost, and that soon after we came in: the contact by which we
-        did is tried last from now on, if it was all that we had, or if it is the second time.
+        All that made us part of the network is lost.
 
-        @return: whether others are to be tried at once.
+        @return: whether other contacts are to be tried at once.
         """
-        way_in, self._way_in = self._way_in, None
-        if way_in is None:
-            return False
-        contact, since = way_in
-        if self._node.clock.seconds() - since >= LEAST_STAY_SECONDS:
-            self._left_by.clear()
-            return False
-        host = contact.endpoint.host
-        is_first = host not in self._left_by and len(self._left_by) < MAX_HOSTS_LEFT
-        if is_first:
-            self._left_by.add(host)
-            # with other members it is likely that our own path has failed, and no fault of the contact's
-            if self._led_on:
-                return False
-        self._node.crust.demote(contact)
-        return is_first
+        return self._way_in.cut_off()
 
     def stop(self) -> None:
         """Try nothing more."""
@@ -183,3 +164,48 @@ class ProxyTrial:
         self._end_round()
         self._node.crust.bootstrap()
         self._begin_round()
+
+
+class _WayIn:
+    """
+    The contact by which we came into the network, and what is held against it if we are out again soon.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._seconds = node.clock.seconds
+        self._demote = node.crust.demote
+        self._contact: Contact | None = None
+        self._since = 0.0
+        self._has_led_on = False
+        self._left_by: set[str] = set()
+
+    def changed(self, contact: Contact | None) -> None:
+        """We have come in by this one; with C{None} by a node that we have not dialled."""
+        self._contact, self._since, self._has_led_on = contact, self._seconds(), False
+
+    def led_on(self) -> None:
+        """We have more than this contact by now."""
+        self._has_led_on = True
+
+    def cut_off(self) -> bool:
+        """
+        We are out again. If we came in only lately, the contact is tried last from now on: at once if it was
+        all that we had, else from the second time on.
+
+        @return: whether other contacts are to be tried at once.
+        """
+        contact, self._contact = self._contact, None
+        if contact is None:
+            return False
+        if self._seconds() - self._since >= LEAST_STAY_SECONDS:
+            self._left_by.clear()
+            return False
+        host = contact.endpoint.host
+        is_first = host not in self._left_by and len(self._left_by) < MAX_HOSTS_LEFT
+        if is_first:
+            self._left_by.add(host)
+            # with other members it is likely that our own path has failed, and no fault of the contact's
+            if self._has_led_on:
+                return False
+        self._demote(contact)
+        return is_first
