@@ -49,8 +49,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "lost links use up the attempts of a message",
         "routing/messaging/outgoing/retries.py",
-        "self._repeat_after(FIRST_REPEAT_SECONDS, message)\n        self.attempt(message, False)\n",
-        "self._repeat_after(FIRST_REPEAT_SECONDS, message)\n        self.attempt(message)\n",
+        "message.short_waits = SHORT_WAITS_SECONDS\n        self.attempt(message, False)\n",
+        "message.short_waits = SHORT_WAITS_SECONDS\n        self.attempt(message)\n",
         ("tests.routing.messaging.test_losses.LossTests.test_lost_links_use_up_no_attempts",),
     ),
     Mutant(

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from routing_crust.errors import PeerUnreachable, RequestRefused, ServiceStopped
 from routing_crust.routing.events import Message
 from routing_crust.routing.messaging import forwarder, messenger
-from routing_crust.routing.messaging.outgoing.retries import FIRST_REPEAT_SECONDS
+from routing_crust.routing.messaging.outgoing.retries import SHORT_WAITS_SECONDS
 from routing_crust.wire.codec import encode
 from routing_crust.wire.messages import EnvelopeKind, LinkUse
 
@@ -226,7 +226,7 @@ class RouteTests(Routed):
         direct = self.net.link(self.one, self.four)
         sent = self.one.messenger.send(self.four.name, b"x")
         direct.cut()
-        self.net.run(FIRST_REPEAT_SECONDS - 0.1)
+        self.net.run(SHORT_WAITS_SECONDS[0] - 0.1)
         self.assertNoResult(sent)
         self.net.run(0.2)
         self.successResultOf(sent)

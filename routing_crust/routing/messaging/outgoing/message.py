@@ -35,10 +35,10 @@ class OutgoingMessage:
     @ivar tried: the links that all attempts but the last set out by.
     @ivar heard: whether a part of the answer has come since the last deadline.
     @ivar retry: the delayed call for the next attempt, after a hint.
-    @ivar repeat: the delayed call for a repetition soon after the loss of its link.
     @ivar hints: how often a hint said that it found no way.
     @ivar end_watch: ends the watch for the absence of the destination, if there is one.
-    @ivar last_wait: the delayed call for the end of the last wait, which is a shorter one.
+    @ivar short_waits: the waits that are left, in seconds, of those after the loss of its link.
+    @ivar other_wait: the delayed call for the end of a wait that is no usual one.
     @ivar began: when it was sent first, in seconds.
     @ivar since: from when its destination has been silent: then, or when its handler should have been done.
     @ivar working_until: until when the peer's handler works on it, as it said.
@@ -60,12 +60,12 @@ class OutgoingMessage:
     awaits_session: bool = False
     heard: bool = False
     retry: IDelayedCall | None = None
-    repeat: IDelayedCall | None = None
     working_until: float = 0.0
     timeout: IDelayedCall | None = None
     hints: int = 0
     end_watch: Callable[[], None] | None = None
-    last_wait: IDelayedCall | None = None
+    short_waits: tuple[float, ...] = ()
+    other_wait: IDelayedCall | None = None
     since: float = 0.0
 
     def __post_init__(self) -> None:

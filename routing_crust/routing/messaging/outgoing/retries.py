@@ -36,10 +36,8 @@ MAX_HINT_RETRY_SECONDS: Final = 0.5
 LATE_HINT_RETRY_SECONDS: Final = 5.0
 """How much longer that is after C{MAX_ATTEMPTS} hints; it doubles with each further one."""
 
-FIRST_REPEAT_SECONDS: Final = 1.0
-"""After the loss of its link, until a message is repeated; then twice as long each time."""
-LAST_REPEAT_SECONDS: Final = 4.0
-"""The longest of these waits, and the last."""
+SHORT_WAITS_SECONDS: Final = (1.0, 2.0, 4.0)
+"""After the loss of its link, until a message is repeated each time."""
 
 
 class Lookout(Protocol):
@@ -82,15 +80,13 @@ class MessageRetries:
 
     def wait(self, message: OutgoingMessage) -> None:
         """Wait for the acknowledgement of a message from now on, as if it were new."""
-        cancel(message.repeat)
         self._waits.begin(message)
 
     def link_lost(self, message: OutgoingMessage) -> None:
         """The link of the last attempt is gone: try again at once, and soon once more."""
-        cancel(message.repeat)
         # a large one must not burden a way that is merely slow
         if len(message.body) <= PART_BYTES:
-            self._repeat_after(FIRST_REPEAT_SECONDS, message)
+            message.short_waits = SHORT_WAITS_SECONDS
         self.attempt(message, False)
 
     def attempt(self, message: OutgoingMessage, counts: bool = True) -> None:
@@ -137,7 +133,8 @@ class MessageRetries:
         # a message that waits for another attempt, after a hint, need not wait any more
         if self._attempts.send_opened(message):
             self._waits.end(message)
-            (self._waits.begin if message.attempts == 1 else self._waits.begin_again)(message)
+            is_new = message.attempts == 1 and not message.short_waits
+            (self._waits.begin if is_new else self._waits.begin_again)(message)
 
     def not_opened(self, message: OutgoingMessage) -> None:
         """The destination could not open what was sealed for it."""
@@ -151,7 +148,6 @@ class MessageRetries:
     def forget(self, message: OutgoingMessage) -> None:
         """Do nothing more for a message that is done with."""
         self._waits.end(message)
-        cancel(message.repeat)
         if message.end_watch is not None:
             message.end_watch()
 
@@ -159,22 +155,17 @@ class MessageRetries:
         """End all waits for acknowledgements."""
         self._waits.stop()
 
-    def _repeat_after(self, seconds: float, message: OutgoingMessage) -> None:
-        message.repeat = self._clock.callLater(seconds, self._repeat, message, seconds)
-
-    def _repeat(self, message: OutgoingMessage, waited: float) -> None:
-        if waited < LAST_REPEAT_SECONDS:
-            self._repeat_after(2 * waited, message)
-        # what has found no way is sent after a hint, or by the next link
-        if message.retry is None and message.link is not None and not message.heard:
-            self.attempt(message, False)
-
     def _timed_out(self, message: OutgoingMessage) -> None:
-        if message.working_until > self._clock.seconds():
+        if message.short_waits and message.heard:
+            # there is a way, and the answer comes by it
+            message.short_waits = ()
+            self._waits.begin_again(message)
+        elif message.short_waits:
+            message.short_waits = message.short_waits[1:]
+            self.attempt(message, False)
+        elif message.working_until > self._clock.seconds():
             self._waits.begin(message)
-            return
-        under_way = message.heard or (message.transmission is not None and message.transmission.waiting)
-        if under_way and message.attempts < MAX_ATTEMPTS:
+        elif message.attempts < MAX_ATTEMPTS and _is_under_way(message):
             # a repetition would only add to what the link has to carry already
             message.heard = False
             message.attempts += 1
@@ -196,7 +187,8 @@ class MessageRetries:
 class _Waits:
     """
     The waits for acknowledgements. The first attempt of a message has C{ack_timeout}, each further one half
-    of it: so C{MAX_ATTEMPTS} take C{UNREACHABLE_SECONDS}. The last one ends with that time in any case.
+    of it: so C{MAX_ATTEMPTS} take C{UNREACHABLE_SECONDS}. The last one ends with that time in any case. The
+    short waits of a message that has lost its link come before.
     """
 
     def __init__(
@@ -211,27 +203,34 @@ class _Waits:
     def begin(self, message: OutgoingMessage) -> None:
         """Wait for as long as a message may take that nothing holds up, whatever was waited for before."""
         self.end(message)
+        message.short_waits = ()
         self._first.add(message)
 
     def begin_again(self, message: OutgoingMessage) -> None:
         """Wait after a repetition."""
         left = message.left(self._clock.seconds())
-        # deadlines all have one length, and the last wait may be shorter
-        if left >= self._repeat_seconds:
+        seconds = min((*message.short_waits[:1], self._repeat_seconds, left))
+        # deadlines all have one length
+        if seconds == self._repeat_seconds:
             self._repeats.add(message)
         else:
-            message.last_wait = self._clock.callLater(left, self._timed_out, message)
+            message.other_wait = self._clock.callLater(max(0.0, seconds), self._timed_out, message)
 
     def end(self, message: OutgoingMessage) -> None:
         """Do not wait any more."""
         self._first.cancel(message)
         self._repeats.cancel(message)
-        cancel(message.last_wait)
+        cancel(message.other_wait)
 
     def stop(self) -> None:
         """End all waits."""
         self._first.stop()
         self._repeats.stop()
+
+
+def _is_under_way(message: OutgoingMessage) -> bool:
+    """Whether a part of the answer has come, or the link has not taken all of the message yet."""
+    return message.heard or (message.transmission is not None and message.transmission.waiting)
 
 
 def _wait_after_hint(random: Random, hints: int, left: float) -> float:
