@@ -207,6 +207,7 @@ class Doorkeeper:
         redeem = decode_redeem(payload)
         if PROTOCOL_VERSION not in redeem.versions:
             raise WireError("no protocol version in common", CloseReason.UNSUPPORTED_VERSION)
+        is_ours = redeem.inviter == self._node.name.raw
         prefix = link.connection.peer.prefix
         if not self._tries.take(prefix):
             self._quiet.info(
@@ -216,9 +217,10 @@ class Doorkeeper:
                 prefix=prefix,
             )
             self._refuse(link, RedeemRefusal.TOO_MANY)
-        elif redeem.network not in ("", self._node.settings.network):
+        elif redeem.network != self._node.settings.network and not (is_ours and not redeem.network):
+            # a short invitation names no network, and nobody but its inviter knows it
             self._refuse(link, RedeemRefusal.OTHER_NETWORK)
-        elif redeem.inviter == self._node.name.raw:
+        elif is_ours:
             answer = self._judge(link.peer, link.binding, redeem)
             if answer.refusal is RedeemRefusal.NONE:
                 self.calls.redeemed(link)

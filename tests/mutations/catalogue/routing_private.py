@@ -275,6 +275,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a short invitation of somebody else is passed on in vain",
+        "routing/inviting/doorkeeper.py",
+        "not (is_ours and not redeem.network)",
+        "redeem.network",
+        (
+            "tests.routing.inviting.test_redeeming.StrangerTests.test_short_invitation_of_another_inviter_is_refused_at_once",
+        ),
+    ),
+    Mutant(
         "an invitation may be tried as often as one likes",
         "routing/inviting/doorkeeper.py",
         "if not self._tries.take(prefix):",

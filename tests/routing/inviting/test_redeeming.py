@@ -322,8 +322,11 @@ class StrangerTests(SynchronousTestCase):
             self.crust.connect([self.founder.endpoint], None, Random(len(self.lost)).randbytes(16), OURSELVES)
         )
 
-    def redeem(self, link: ILink, secret: bytes = SECRET) -> bytes:
-        attempt = Redemption(NETWORK, self.founder.name, secret, self.identity.name, link.binding)
+    def redeem(
+        self, link: ILink, secret: bytes = SECRET, network: str = NETWORK, inviter: Name | None = None
+    ) -> bytes:
+        name = self.founder.name if inviter is None else inviter
+        attempt = Redemption(network, name, secret, self.identity.name, link.binding)
         return encode(attempt.ask((PROTOCOL_VERSION,), "laptop"))
 
     def test_one_try_is_all_that_a_link_gives(self) -> None:
@@ -378,6 +381,15 @@ class StrangerTests(SynchronousTestCase):
             self.net.run_until(lambda before=before: len(self.lost) > before)
         self.assertEqual(self.frames, [])
         self.assertEqual(self.invitation.tries, [])
+
+    def test_short_invitation_of_another_inviter_is_refused_at_once(self) -> None:
+        link = self.link()
+        link.send(FrameKind.REDEEM, self.redeem(link, network="", inviter=self.other.name))
+        asked = self.net.clock.seconds()
+        self.net.run_until(lambda: self.lost)
+        refusals = [decode_answer(payload).refusal for _, payload in self.frames]
+        self.assertEqual(refusals, [RedeemRefusal.OTHER_NETWORK])
+        self.assertLess(self.net.clock.seconds() - asked, 1.0)
 
     def test_open_network_takes_none(self) -> None:
         net = SimulatedNetwork(7, network="open")
