@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(EXIT_USAGE)
     options = make_parser().parse_args(words)
     try:
-        code = _function(options.command)(options)
+        code = _run(options)
         sys.stdout.flush()
     except RoutingCrustError as error:
         sys.stderr.write(f"routing-crust: {error}\n")
@@ -129,8 +129,19 @@ def _meant_verb(words: Sequence[str]) -> str:
     return f"{first} {near[0]}" if near else ""
 
 
-def _function(command: str) -> Callable[[argparse.Namespace], int]:
+def _run(options: argparse.Namespace) -> int:
+    if not getattr(options, "start", False):
+        return _function(options.command)(options)
+    # C{init} and C{join} take as long to load as the daemon that they start, so that is loaded beside them
+    from .members.starting import Starter
+
+    with Starter() as starter:
+        starter.prepare()
+        return _function(options.command)(options, starter)
+
+
+def _function(command: str) -> Callable[..., int]:
     name = COMMAND_MODULES[command]
     module = import_module(f".{name}" if "." in name else f".commands.{name}", __package__)
-    function: Callable[[argparse.Namespace], int] = getattr(module, function_name(command))
+    function: Callable[..., int] = getattr(module, function_name(command))
     return function

@@ -24,7 +24,7 @@ from ...trust.state_files import (
 )
 from ..members.networks_here import CONFIG_NAME, LABEL_NAME, new_state_dir, way_to
 from ..members.settings_text import config_text
-from ..members.starting import start_daemon
+from ..members.starting import Starter
 from ..state_directory import default_state_dir, key_path
 from . import EXIT_OK
 from .here import print_line
@@ -33,8 +33,12 @@ from .machine import endpoints_of, own_nickname, write_text
 FOUNDER_ROLES = (MemberRole.NODE, MemberRole.RELAY, MemberRole.ADMIN)
 
 
-def init(options: argparse.Namespace) -> int:
-    """Found a network."""
+def init(options: argparse.Namespace, starter: Starter | None = None) -> int:
+    """
+    Found a network.
+
+    @param starter: starts its daemon, where that is wanted.
+    """
     state_dir = (options.state_dir or default_state_dir(options.label)).expanduser().absolute()
     listen, external = endpoints_of(options)
     nickname = options.nickname or own_nickname()
@@ -55,8 +59,8 @@ def init(options: argparse.Namespace) -> int:
         )
         write_text(making / CONFIG_NAME, text)
         write_text(making / LABEL_NAME, f"{options.label}\n")
-    if options.start:
-        start_daemon(state_dir, alone=True)
+    if starter is not None:
+        starter.start(state_dir, alone=True)
     name = signed.certificate.name
     start, invite = f"twistd -n routing-node{where}", f"routing-crust invite{where} NICKNAME"
     to_do = [invite] if options.start else [start, invite]

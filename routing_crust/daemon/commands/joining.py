@@ -43,7 +43,7 @@ from ..members.networks_here import (
 )
 from ..members.redeeming import redeem
 from ..members.settings_text import config_text
-from ..members.starting import start_daemon
+from ..members.starting import Starter
 from ..state_directory import default_state_dir, key_path
 from . import EXIT_OK
 from .here import print_line
@@ -64,8 +64,12 @@ class _Joined:
     members: int
 
 
-def join(options: argparse.Namespace) -> int:
-    """Join a network."""
+def join(options: argparse.Namespace, starter: Starter | None = None) -> int:
+    """
+    Join a network.
+
+    @param starter: starts the daemon in it, where that is wanted.
+    """
     invitation = invitation_from_text(_line(options.line))
     listen, external = endpoints_of(options)
     proxy = _proxy(options.proxy)
@@ -85,8 +89,8 @@ def join(options: argparse.Namespace) -> int:
     _check_new_here(options.state_dir, signed.certificate.network)
     contacts = _contacts(welcome, contact)
     joined = _write(options, identity, signed, welcome, contacts, (listen, external))
-    if options.start:
-        joined = replace(joined, members=start_daemon(joined.state_dir).members)
+    if starter is not None:
+        joined = replace(joined, members=starter.start(joined.state_dir).members)
     _tell(options, joined, warning)
     return EXIT_OK
 

@@ -9,9 +9,10 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, NamedTuple
 
-from ...errors import RoutingCrustError
+from ...plain_errors import RoutingCrustError
 from ..control.client import ClientError, ControlClient
 from ..control.messages import StatusCommand, StatusReply
 from ..state_directory import socket_path
@@ -28,6 +29,7 @@ REFUSED: Final = "routing-node: "
 """What is printed before the reason where it is found before there is a log, as for settings."""
 FIRST: Final = "first"
 """The role that dials nobody where no contact was ever saved."""
+_LOAD: Final = "from routing_crust.daemon.background import main; main()"
 _LOOK_EVERY_SECONDS: Final = 0.1
 _STATUS_SECONDS: Final = 5.0
 
@@ -48,36 +50,63 @@ class Started(NamedTuple):
     problem: str = ""
 
 
-def start_daemon(state_dir: Path, *, alone: bool = False) -> Started:
+class Starter:
     """
-    Start it.
+    Starts one daemon. A context manager that ends what L{prepare} has begun if no daemon came of it.
+    """
 
-    @param alone: whether nobody else is in the network yet, so that there is no link to wait for.
-    @raise NotStarted: it did not start.
-    """
-    log, pid_file = state_dir / LOG_NAME, state_dir / PID_NAME
-    # the state directory has a lock; after a power failure another program may have this number
-    pid_file.unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        "-c",
-        "from twisted.scripts.twistd import run; run()",
-        f"--pidfile={pid_file}",
-        f"--logfile={log}",
-        "routing-node",
-        f"--state-dir={state_dir}",
-    ]
-    # what an earlier start has failed for is in the same log
-    before = log.stat().st_size if log.exists() else 0
-    try:
-        process = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        raise _not_started(f"{sys.executable}: {error.strerror}", state_dir) from None
-    if process.returncode:
-        raise _not_started(_reason(log, before, process) or f"see {log}", state_dir)
-    return _wait(state_dir, log, alone)
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._problem = ""
+
+    def __enter__(self) -> Starter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def prepare(self) -> None:
+        """Begin to load the daemon, which is to be started soon."""
+        try:
+            self._process = subprocess.Popen(
+                (sys.executable, "-c", _LOAD),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        except OSError as error:
+            self._problem = f"{sys.executable}: {error.strerror}"
+
+    def start(self, state_dir: Path, *, alone: bool = False) -> Started:
+        """
+        Start it.
+
+        @param alone: whether nobody else is in the network yet, so that there is no link to wait for.
+        @raise NotStarted: it did not start.
+        """
+        if self._process is None:
+            self.prepare()
+        process, self._process = self._process, None
+        if process is None:
+            raise _not_started(self._problem, state_dir)
+        log, pid_file = state_dir / LOG_NAME, state_dir / PID_NAME
+        # the state directory has a lock; after a power failure another program may have this number
+        pid_file.unlink(missing_ok=True)
+        # what an earlier start has failed for is in the same log
+        before = log.stat().st_size if log.exists() else 0
+        arguments = (f"--pidfile={pid_file}", f"--logfile={log}", "routing-node", f"--state-dir={state_dir}")
+        _, printed = process.communicate("\n".join(arguments))
+        if process.returncode:
+            raise _not_started(_reason(log, before, printed) or f"see {log}", state_dir)
+        return _wait(state_dir, log, alone)
 
 
 def _not_started(reason: str, state_dir: Path) -> NotStarted:
@@ -87,11 +116,12 @@ def _not_started(reason: str, state_dir: Path) -> NotStarted:
     )
 
 
-def _reason(log: Path, before: int, process: subprocess.CompletedProcess[str]) -> str:
+def _reason(log: Path, before: int, printed: str) -> str:
     """
-    Why the daemon has ended, by the last line of its log that says so, or else by what C{twistd} has printed.
+    Why the daemon has ended, by the last line of its log that says so, or else by what was printed.
 
     @param before: the size of the log before the start.
+    @param printed: what C{twistd} has printed.
     @return: empty if neither says so.
     """
     try:
@@ -101,8 +131,8 @@ def _reason(log: Path, before: int, process: subprocess.CompletedProcess[str]) -
     except OSError:
         lines = []
     logged = [each.split(CANNOT_START, 1)[1] for each in lines if CANNOT_START in each]
-    printed = [each.removeprefix(REFUSED) for each in process.stderr.splitlines() if each.startswith(REFUSED)]
-    return next(reversed(logged or printed), "")
+    refused = [each.removeprefix(REFUSED) for each in printed.splitlines() if each.startswith(REFUSED)]
+    return next(reversed(logged or refused), "")
 
 
 def _wait(state_dir: Path, log: Path, alone: bool) -> Started:

@@ -11,6 +11,7 @@ from pathlib import Path
 from routing_crust.config import Role
 from routing_crust.daemon.commands import founding
 from routing_crust.daemon.members import networks_here
+from routing_crust.daemon.members.starting import Starter
 from routing_crust.daemon.options import Options
 from routing_crust.identity import load_identity
 from routing_crust.trust.certificate import Ed25519Verifier, MemberRole
@@ -62,7 +63,8 @@ class InitTests(CliTestCase):
 
     def test_start_runs_the_daemon_and_waits_for_no_member(self) -> None:
         started: list[tuple[Path, bool]] = []
-        self.patch(founding, "start_daemon", lambda folder, alone=False: started.append((folder, alone)))
+        self.patch(Starter, "prepare", lambda _: None)
+        self.patch(Starter, "start", lambda _, folder, alone: started.append((folder, alone)))
         self.assertEqual(self.run_script("init", "home", "--start"), 0)
         self.assertEqual(started, [(self.folder / "home", True)])
         self.assertEqual(self.out.getvalue().splitlines()[-2:], ["Next:", "  routing-crust invite NICKNAME"])

@@ -15,7 +15,7 @@ from typing import Any
 from routing_crust.config import Role
 from routing_crust.daemon.commands import joining
 from routing_crust.daemon.members import networks_here
-from routing_crust.daemon.members.starting import Started
+from routing_crust.daemon.members.starting import Started, Starter
 from routing_crust.daemon.options import Options
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import JoinFailed
@@ -177,7 +177,8 @@ class GoodTests(JoinTestCase):
 
     def test_start_runs_the_daemon_and_counts_its_links(self) -> None:
         started: list[Path] = []
-        self.patch(joining, "start_daemon", lambda folder: started.append(folder) or Started(5))
+        self.patch(Starter, "prepare", lambda _: None)
+        self.patch(Starter, "start", lambda _, folder: started.append(folder) or Started(5))
         self.assertEqual(self.run_script("join", "--start", self.line()), 0)
         self.assertEqual(started, [self.folder / "home"])
         lines = self.out.getvalue().splitlines()

@@ -11,8 +11,7 @@ from twisted.internet.threads import deferToThread
 from routing_crust.daemon.control.client import ClientError, ControlClient
 from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.server import ControlServer
-from routing_crust.daemon.members import starting
-from routing_crust.daemon.members.starting import Started
+from routing_crust.daemon.members.starting import Started, Starter
 
 from ..fakes import FakeService
 from ..test_cli import CliTestCase
@@ -69,7 +68,7 @@ class StartAndStopTests(CliTestCase):
     async def test_daemon_that_cannot_be_asked_is_not_started_again(self) -> None:
         """Another user's, or one that hangs: a second one would only say that the first has the lock."""
         (self.folder / "config.toml").write_text("")
-        self.patch(starting, "start_daemon", self.fail)
+        self.patch(Starter, "start", self.fail)
 
         def ask(*asked: object) -> None:
             raise ClientError("no answer within 10 s")
@@ -81,17 +80,17 @@ class StartAndStopTests(CliTestCase):
     async def test_start_runs_the_daemon_of_a_network_that_is_here(self) -> None:
         self.assertIn("there is no network in", await self.said("start", 1))
         (self.folder / "config.toml").write_text("")
-        self.patch(starting, "start_daemon", {self.folder: Started(2)}.__getitem__)
+        self.patch(Starter, "start", lambda _, folder: {self.folder: Started(2)}[folder])
         self.assertEqual(await self.said("start", 0), "started; 2 members are reachable\n")
 
     async def test_start_says_why_there_is_no_way_into_the_network(self) -> None:
         (self.folder / "config.toml").write_text("")
-        self.patch(starting, "start_daemon", {self.folder: Started(0, "no answer")}.__getitem__)
+        self.patch(Starter, "start", lambda _, folder: {self.folder: Started(0, "no answer")}[folder])
         said = "started; 0 members are reachable; no answer. It goes on trying\n"
         self.assertEqual(await self.said("start", 0), said)
 
     async def test_daemon_that_runs_is_not_started_again(self) -> None:
         self.run_daemon()
         (self.folder / "config.toml").write_text("")
-        self.patch(starting, "start_daemon", self.fail)
+        self.patch(Starter, "start", self.fail)
         self.assertIn(f"the daemon runs already, as process {os.getpid()}", await self.said("start", 1))

@@ -3,21 +3,98 @@
 from __future__ import annotations
 
 import errno
+import gc
 import subprocess
 import sys
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
+from twisted.scripts import twistd
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust.daemon import background
 from routing_crust.daemon.members import starting
 from routing_crust.daemon.members.starting import (
     LOG_NAME,
     PID_NAME,
     NotStarted,
     Started,
+    Starter,
     is_settled,
-    start_daemon,
 )
+
+
+class FakeDaemon:
+    """The process of a daemon that fails once it has its arguments."""
+
+    returncode = 1
+
+    def __init__(self, run: Callable[[str], str]) -> None:
+        self.told: list[str] = []
+        self._run = run
+
+    def communicate(self, arguments: str = "") -> tuple[None, str]:
+        self.told += [arguments]
+        return None, self._run(arguments)
+
+    def kill(self) -> None:
+        self.told += ["killed"]
+
+
+class PreparedTests(SynchronousTestCase):
+    """A daemon that is loaded before it is known where it is to run."""
+
+    def setUp(self) -> None:
+        self.begun: list[FakeDaemon] = []
+        self.patch(subprocess, "Popen", self.begin)
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+
+    def begin(self, command: tuple[str, ...], **how: object) -> FakeDaemon:
+        self.begun += [FakeDaemon(lambda arguments: "")]
+        return self.begun[-1]
+
+    def test_it_is_the_one_that_is_started(self) -> None:
+        with Starter() as starter:
+            starter.prepare()
+            self.assertRaises(NotStarted, starter.start, self.folder)
+        self.assertEqual([each.told for each in self.begun], [self.begun[0].told[:1]])
+        self.assertEqual(
+            self.begun[0].told[0].splitlines(),
+            [
+                f"--pidfile={self.folder / PID_NAME}",
+                f"--logfile={self.folder / LOG_NAME}",
+                "routing-node",
+                f"--state-dir={self.folder}",
+            ],
+        )
+
+    def test_it_ends_with_a_command_that_has_no_use_for_it(self) -> None:
+        with Starter() as starter:
+            starter.prepare()
+        self.assertEqual(self.begun[0].told, ["killed", ""])
+
+
+class BackgroundTests(SynchronousTestCase):
+    """What is loaded, and then told what it is."""
+
+    def setUp(self) -> None:
+        self.addCleanup(gc.unfreeze)
+        self.ran: list[list[str]] = []
+        self.patch(sys, "argv", ["-c"])
+        self.patch(twistd, "run", lambda: self.ran.append(sys.argv))
+
+    def test_it_runs_with_the_arguments_that_it_reads(self) -> None:
+        self.patch(sys, "stdin", StringIO("--pidfile=one\nrouting-node"))
+        background.main()
+        self.assertEqual(self.ran, [["-c", "--pidfile=one", "routing-node"]])
+        self.assertTrue(gc.isenabled())
+
+    def test_it_ends_without_arguments(self) -> None:
+        self.patch(sys, "stdin", StringIO(""))
+        background.main()
+        self.assertEqual(self.ran, [])
 
 
 class FailedStartTests(SynchronousTestCase):
@@ -27,17 +104,18 @@ class FailedStartTests(SynchronousTestCase):
         self.log = self.folder / LOG_NAME
         self.written = ""
         self.printed = "Please look at log file for more information.\n"
-        self.patch(subprocess, "run", self.run_program)
+        self.patch(subprocess, "Popen", lambda command, **how: FakeDaemon(self.run_program))
 
-    def run_program(self, command: list[str], **how: object) -> subprocess.CompletedProcess[str]:
+    def run_program(self, arguments: str) -> str:
         """As twistd does: the reason is in the log, and what is printed only says that there is one."""
         if self.written:
             with self.log.open("a") as file:
                 file.write(self.written)
-        return subprocess.CompletedProcess(command, 1, "", self.printed)
+        return self.printed
 
     def fails(self) -> str:
-        return str(self.assertRaises(NotStarted, start_daemon, self.folder))
+        with Starter() as starter:
+            return str(self.assertRaises(NotStarted, starter.start, self.folder))
 
     def test_reason_is_that_of_the_log_and_the_way_to_go_on_is_said(self) -> None:
         self.written = (
@@ -55,10 +133,10 @@ class FailedStartTests(SynchronousTestCase):
             self.assertIn(f"the daemon did not start: see {self.log}. All", self.fails())
 
     def test_python_that_cannot_be_run_is_a_reason(self) -> None:
-        def refuse(command: list[str], **how: object) -> None:
+        def refuse(command: tuple[str, ...], **how: object) -> None:
             raise PermissionError(errno.EACCES, "Permission denied")
 
-        self.patch(subprocess, "run", refuse)
+        self.patch(subprocess, "Popen", refuse)
         self.assertIn("the daemon did not start: ", self.fails())
         self.assertIn(f"{sys.executable}: Permission denied. All else", self.fails())
 

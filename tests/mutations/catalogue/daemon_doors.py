@@ -113,8 +113,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a founder's daemon is waited for until somebody else is there",
         "daemon/commands/founding.py",
-        "start_daemon(state_dir, alone=True)",
-        "start_daemon(state_dir)",
+        "starter.start(state_dir, alone=True)",
+        "starter.start(state_dir)",
         ("tests.daemon.commands.test_founding.InitTests.test_start_runs_the_daemon_and_waits_for_no_member",),
     ),
     Mutant(

@@ -76,6 +76,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a daemon that was loaded for a command that fails stays for ever",
+        "daemon/members/starting.py",
+        "            self._process.kill()\n",
+        "",
+        (
+            "tests.daemon.members.test_starting.PreparedTests.test_it_ends_with_a_command_that_has_no_use_for_it",
+        ),
+    ),
+    Mutant(
         "a daemon in a container is stopped by its number, which is another program's here",
         "daemon/commands/changing/running.py",
         "or here not in (None, process)",

@@ -23,7 +23,7 @@ class NotHere(RoutingCrustError):
 def start(options: argparse.Namespace) -> int:
     """Start the daemon, and wait until it is in its network."""
     # it looks for programs, for which the other commands need not wait
-    from ...members.starting import start_daemon
+    from ...members.starting import Starter
 
     state_dir = state_dir_of(options)
     if not (state_dir / CONFIG_NAME).is_file():
@@ -35,7 +35,8 @@ def start(options: argparse.Namespace) -> int:
     if runs is not None:
         raise NotHere(f"the daemon runs already, as process {runs}: 'routing-crust status' shows its state")
     sys.stderr.write("starting ...\n")
-    started = start_daemon(state_dir)
+    with Starter() as starter:
+        started = starter.start(state_dir)
     members = "1 member is" if started.members == 1 else f"{started.members} members are"
     problem = f"; {started.problem}. It goes on trying" if started.problem else ""
     print_line(f"started; {members} reachable{problem}")
