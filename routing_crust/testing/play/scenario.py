@@ -289,5 +289,6 @@ def prepare_process() -> None:
     would take a fifth of the time. And Twisted would keep what is logged, with every object in it, until
     an observer comes.
     """
+    gc.freeze()  # each play begins with a whole collection, which need not go through what was imported
     gc.set_threshold(100_000, 50, 50)
     globalLogBeginner.beginLoggingTo((), redirectStandardIO=False)
