@@ -304,7 +304,7 @@ class RoutingCore(NodeParts):
             self.node,
             self.links,
             self.neighbourhood,
-            self.connector,
+            self.connector.requests,
             self.candidates.refusal,
             name,
             self.relays.reason(name),

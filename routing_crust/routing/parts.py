@@ -86,7 +86,12 @@ class NodeParts:
         self.faster_paths = FasterPaths(node, self.links, candidates, self._in_use)
         self.responder = ConnectResponder(node, self.attempts, candidates, send, relays)
         self.absence = watch_for_absence(
-            node, self.neighbourhood, self.search, self.lookup, candidates, self.connector.has_answered
+            node,
+            self.neighbourhood,
+            self.search,
+            self.lookup,
+            candidates,
+            self.connector.requests.has_answered,
         )
         self.messenger.look_out_by(self.absence)
         self.granted = GrantedLinks(node, self.links, self.idle)
@@ -106,7 +111,14 @@ class NodeParts:
             node, self.links, relays, self.connector, self.direct_links.borrow, self.tunnels.give_back
         )
         self.attempts.open_tunnels_by(self.tunnel_opener.open, relays.better)
-        self.joiner = Joiner(node, self.table, self.lookup, self.connector, self.neighbourhood.first_hops)
+        self.joiner = Joiner(
+            node,
+            self.table,
+            self.lookup,
+            self.connector.request_link,
+            self.connector.requests,
+            self.neighbourhood.first_hops,
+        )
         self.prober = Prober(
             node,
             self.lookup,

@@ -88,10 +88,10 @@ class NetworkChangedTests(SynchronousTestCase):
         """A node begins a round and asks silent nodes again; a client has no round to begin."""
         core = core_of(self.nodes[1])
         gone = self.nodes[3].name
-        core.connector._cooldown.note(gone)
-        self.assertTrue(core.connector.is_cooling_down(gone))
+        core.connector.requests.cooldown.note(gone)
+        self.assertTrue(core.connector.requests.is_cooling_down(gone))
         core.network_changed()
-        self.assertFalse(core.connector.is_cooling_down(gone))
+        self.assertFalse(core.connector.requests.is_cooling_down(gone))
         assert core.joiner._timer is not None
         self.assertLess(core.joiner._timer.getTime() - self.net.clock.now, 1)
         client = core_of(self.client)

@@ -35,9 +35,9 @@ from ..node import Node
 from .attempts import Attempts
 from .candidates import CandidateExchange
 from .expected import ExpectedResponse
-from .outgoing_request import OutgoingRequest, OutgoingRequests, signed_request
+from .outgoing_request import OutgoingRequest, signed_request
+from .outgoing_requests import OutgoingRequests
 from .relay_choice import RelayChoice
-from .request_cooldown import RequestCooldown
 
 MAX_TIME_SHIFT_SECONDS: Final = 5.0
 """How far the network's time may move until a request is not sent again with the old one."""
@@ -47,6 +47,8 @@ class Connector(PeerListener):
     """
     Made at each start, asked for connections, fed with responses and with news of links, discarded after
     L{stop}.
+
+    @ivar requests: those that are under way.
     """
 
     log = Logger()
@@ -67,8 +69,7 @@ class Connector(PeerListener):
         self._send = send
         self._relays = relays
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self._requests = OutgoingRequests()
-        self._cooldown = RequestCooldown(node.clock.seconds)
+        self.requests = OutgoingRequests(links, node.clock.seconds)
         self._stopped = False
 
     # What others ask for.
@@ -85,21 +86,21 @@ class Connector(PeerListener):
             L{ExpectedConnectionExpired} when the node does not answer within C{REQUEST_INTERVAL_SECONDS}
             seconds, or when its answer leads to no link, or with L{ServiceStopped}.
         """
-        peer = self._linked(name, use)
+        peer = self.requests.linked(name, use)
         if peer is not None:
             return succeed(peer.link)
         if self._stopped:
             return fail(ServiceStopped("the service has been stopped"))
         if self._node.members.is_banned(name):
-            self._cooldown.note(name)
+            self.requests.cooldown.note(name)
             return fail(PeerUnreachable(f"{self._node.brief(name)} is banned from this network"))
         if not self._links.has_room(name, use):
             # no better than silence: to ask again at once would find no room either
-            self._cooldown.note(name)
+            self.requests.cooldown.note(name)
             return fail(
                 ExpectedConnectionExpired(f"the routing table has no room for {self._node.brief(name)}")
             )
-        request = self._requests.get(name, use)
+        request = self.requests.get(name, use)
         if request is None:
             request = self._request(name, use, via, None if informant == name else informant)
         return request.waiting.wait()
@@ -109,7 +110,7 @@ class Connector(PeerListener):
         Ask a node to which a tunnel leads for a connection, as if there were no link: it may bring a better
         one. Does nothing while a caller waits for an earlier request, or ports are guessed for it.
         """
-        request = self._requests.get(name, use)
+        request = self.requests.get(name, use)
         if self._stopped or (request is not None and request.waiting):
             return
         if request is not None and self._attempts.punches.guesses(name, request.nonce):
@@ -124,19 +125,19 @@ class Connector(PeerListener):
         """
         if self._stopped or peer.use is LinkUse.ATTACHED:
             return
-        request = self._requests.get(peer.name, peer.use)
+        request = self.requests.get(peer.name, peer.use)
         silent_since = self._node.clock.seconds() - peer.link.owed_for
         if request is not None and request.answered and request.sent < silent_since:
             # what both ends dial for it are the addresses of that time
             self._abandon(peer.name, peer.use)
-        if self._requests.get(peer.name, peer.use) is not None:
+        if self.requests.get(peer.name, peer.use) is not None:
             self.ask_again(peer.name)
         else:
             self._request(peer.name, peer.use, self._relays.way_round(peer), None)
 
     def ask_again(self, name: Name) -> None:
         """Send requests to a node that are under way, and have no answer, once more by another way."""
-        for request in self._requests.to(name):
+        for request in self.requests.to(name):
             if not self._renewed(request):
                 request.ask_again()
 
@@ -151,47 +152,18 @@ class Connector(PeerListener):
 
     def banned(self, name: Name, reason: LinkClosed) -> None:
         """A member is banned: end what is tried with it, and fail those who wait for a link."""
-        for request in self._requests.to(name):
+        for request in self.requests.to(name):
             self._attempts.punches.give_up(name, request.nonce)
             self._settle(
                 request, Failure(PeerUnreachable(f"{self._node.brief(name)} was not reached: {reason}"))
             )
         self._attempts.withdraw_all(name)
 
-    def is_requesting(self, name: Name, use: LinkUse) -> bool:
-        """Whether a request to this node, for this use, is under way."""
-        return self._requests.get(name, use) is not None
-
-    def is_seeking(self, name: Name) -> bool:
-        """Whether a request to this node may give us a link, or a greater use of the one that we have."""
-        return any(self._linked(name, each.use) is None for each in self._requests.to(name))
-
-    def has_answered(self, name: Name) -> bool:
-        """Whether this node has answered a request that is under way, or is linked with us."""
-        return self._links.peer(name) is not None or any(each.answered for each in self._requests.to(name))
-
-    def was_silent(self, name: Name) -> bool:
-        """Whether this node did not answer when it was asked last, however long ago."""
-        return name in self._cooldown
-
-    def is_cooling_down(self, name: Name) -> bool:
-        """Whether this node is not asked on our own account for now, since it did not answer."""
-        return self._cooldown.left(name) > 0
-
-    def cooldown_left(self, name: Name) -> float:
-        """For how many more seconds that is so."""
-        return self._cooldown.left(name)
-
-    def request_age(self, name: Name) -> float | None:
-        """For how many seconds a request to this node has been under way; C{None} if none is."""
-        sent = [each.sent for each in self._requests.to(name)]
-        return self._node.clock.seconds() - min(sent) if sent else None
-
     # What others report.
 
     def network_changed(self) -> None:
         """Nodes that did not answer may answer now."""
-        self._cooldown.clear()
+        self.requests.cooldown.clear()
 
     def proxy_changed(self, proxy: Name | None) -> None:
         """
@@ -201,7 +173,7 @@ class Connector(PeerListener):
         if proxy is None:
             return
         self.time_moved()
-        for request in self._requests:
+        for request in self.requests:
             if not request.answered and not self._renewed(request):
                 request.send(None, None)
 
@@ -210,11 +182,11 @@ class Connector(PeerListener):
         The network's time may have moved: a request that bears another one is refused, so it is given up, and
         nodes that were silent may answer now.
         """
-        self._cooldown.clear()
-        for request in self._requests:
+        self.requests.cooldown.clear()
+        for request in self.requests:
             # a callback may have ended it; one that has a link by now is settled with that
-            is_linked = self._linked(request.name, request.use) is not None
-            if request not in self._requests or request.answered or is_linked:
+            is_linked = self.requests.linked(request.name, request.use) is not None
+            if request not in self.requests or request.answered or is_linked:
                 continue
             age = self._node.network_now() - request.issued
             if abs(age - (self._node.clock.seconds() - request.sent)) > MAX_TIME_SHIFT_SECONDS:
@@ -233,18 +205,18 @@ class Connector(PeerListener):
         if purpose is not None:
             return purpose
         # The responder dials as it answers, so its link may be here before its response is.
-        request = self._requests.with_nonce(link.peer, nonce)
+        request = self.requests.with_nonce(link.peer, nonce)
         return None if request is None else Permit(request.use, we_asked=True)
 
     def permitted_use(self, peer: Name) -> LinkUse:
         """The greatest use of our requests to this peer and of those of its that we have accepted."""
-        asked = (each.use for each in self._requests.to(peer))
+        asked = (each.use for each in self.requests.to(peer))
         return max(self._attempts.agreed_use(peer), *asked, LinkUse.ATTACHED)
 
     def turn_away(self, peer: Name, nonce: bytes) -> None:
         """End a request: the table has no room for this peer, or others of this peer need the room."""
         self._attempts.withdraw(peer, nonce)
-        request = self._requests.with_nonce(peer, nonce)
+        request = self.requests.with_nonce(peer, nonce)
         if request is not None:
             self._give_up(peer, request.use)
 
@@ -256,10 +228,10 @@ class Connector(PeerListener):
         name, link = peer.name, peer.link
         # a link for a lesser use says nothing about room in the peer's table: its silence stays known
         if peer.use is LinkUse.MEMBER:
-            self._cooldown.forget(name)
+            self.requests.cooldown.forget(name)
         else:
-            self._cooldown.lift(name)
-        for request in self._requests.to(name):
+            self.requests.cooldown.lift(name)
+        for request in self.requests.to(name):
             if request.use <= peer.use:
                 self._settle(request, link)
                 self._attempts.request_settled(name, request.nonce, link)
@@ -269,7 +241,7 @@ class Connector(PeerListener):
 
     def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
         """What was sent over the link with a peer may be lost, requests to be passed on among it."""
-        for request in self._requests:
+        for request in self.requests:
             if not request.answered and request.sent_last >= peer.since:
                 request.send_again()
 
@@ -282,7 +254,7 @@ class Connector(PeerListener):
         signed = decode(Signed, envelope.body, MAX_CONTROL_BYTES)
         response = decode(ConnectResponse, signed.body, MAX_CONTROL_BYTES)
         peer = Name(signed.signer)
-        request = next((each for each in self._requests.to(peer) if each.token == response.token), None)
+        request = next((each for each in self.requests.to(peer) if each.token == response.token), None)
         # the cheap comparison of tokens comes before the signature; copies arrive by other routes
         if request is None or request.answered:
             return
@@ -300,7 +272,7 @@ class Connector(PeerListener):
         if ended is not None:
             # its request would wait in vain for the rest of its time, and keep another from being made
             self.turn_away(peer, ended.nonce)
-            if request not in self._requests:
+            if request not in self.requests:
                 return  # a callback of the other one has ended it
         if self._attempts.expect(ExpectedResponse(peer, request.nonce, endpoints, response, request.token)):
             # the timer allowed for the answer; the dials that follow it take longer
@@ -318,14 +290,14 @@ class Connector(PeerListener):
 
     def undeliverable(self, envelope_id: int) -> None:
         """An envelope of ours found no way on: if it carried a request, that takes another way."""
-        request = self._requests.in_envelope(envelope_id)
+        request = self.requests.in_envelope(envelope_id)
         if request is not None:
             request.undeliverable()
 
     def stop(self) -> None:
         """Fail every request, and send no more."""
         self._stopped = True
-        for request in self._requests:
+        for request in self.requests:
             self._settle(request, Failure(ServiceStopped("the service has been stopped")))
 
     def _request(
@@ -341,13 +313,13 @@ class Connector(PeerListener):
         request = OutgoingRequest(node, name, use, nonce, token, timer, self._send)
         request.candidates = candidates
         request.waiting = Waiters(partial(self._abandon, name, use))
-        self._requests.add(request)
+        self.requests.add(request)
         # before it is sent: the responder dials as it answers, and its connection may be here first
         self._attempts.punches.expect(name, nonce, use, requester=True)
         # The informant may not know yet that its link to this node is dead, and we may not know it of ours.
         # So where we have a link, or the last request got no answer, the request goes by the table as well.
         if informant is not None and via is None:
-            if self._links.link_to(name) is not None or name in self._cooldown:
+            if self._links.link_to(name) is not None or name in self.requests.cooldown:
                 request.send(None, None)
         request.send(informant, via)
         # one that joining makes is repeated by joining
@@ -365,18 +337,18 @@ class Connector(PeerListener):
         if request.answered or request.candidates == self._candidates.ours():
             return False
         self._attempts.withdraw(request.name, request.nonce)
-        self._requests.remove(request)
+        self.requests.remove(request)
         request.stop()
         self._request(request.name, request.use, None, None).waiting = request.waiting
         return True
 
     def _give_up(self, name: Name, use: LinkUse) -> None:
         """A request got no answer, or its answer led to no link."""
-        request = self._requests.get(name, use)
+        request = self.requests.get(name, use)
         assert request is not None  # the timer ends with the request
         # with a link that came about in another way, the node is not silent
-        if self._linked(name, use) is None:
-            self._cooldown.note(name)
+        if self.requests.linked(name, use) is None:
+            self.requests.cooldown.note(name)
         said = "answered, but no link was made" if request.answered else "did not answer"
         self._node.crust.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
         problem = ExpectedConnectionExpired(f"{self._node.brief(name)} was asked for a connection and {said}")
@@ -385,17 +357,13 @@ class Connector(PeerListener):
 
     def _abandon(self, name: Name, use: LinkUse) -> None:
         """End a request for which nobody waits, and its attempt."""
-        request = self._requests.get(name, use)
+        request = self.requests.get(name, use)
         if request is not None and not request.waiting:
             self._attempts.withdraw(name, request.nonce)
-            self._requests.remove(request)
+            self.requests.remove(request)
             request.stop()
 
     def _settle(self, request: OutgoingRequest, result: ILink | Failure) -> None:
         # first, since a callback may request the same link again
-        self._requests.remove(request)
+        self.requests.remove(request)
         request.settle(result)
-
-    def _linked(self, name: Name, use: LinkUse) -> Peer | None:
-        peer = self._links.peer(name)
-        return peer if peer is not None and peer.use >= use else None

@@ -96,7 +96,7 @@ class DirectLinks:
     def _not_borrowed(self, failure: Failure, name: Name) -> Failure:
         # names are free: a peer that named this one for a tunnel must not have a link that counts as ours
         # later
-        if self._links.peer(name) is None and not self._connector.is_requesting(name, LinkUse.DIRECT):
+        if self._links.peer(name) is None and not self._connector.requests.is_under_way(name, LinkUse.DIRECT):
             self._idle.not_made(name)
         return failure
 

@@ -4,7 +4,7 @@ An outgoing request for a connection: the ways that its envelopes take, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall
@@ -157,46 +157,6 @@ class OutgoingRequest:
         cancel(self.timer)
         cancel(self._retry)
         cancel(self._repeat)
-
-
-class OutgoingRequests:
-    """
-    The requests that are under way: one for each node that is asked and each use, since one for more may be
-    refused where another is not. Iteration is over those of now, whatever ends meanwhile.
-    """
-
-    def __init__(self) -> None:
-        self._requests: dict[tuple[Name, LinkUse], OutgoingRequest] = {}
-
-    def __iter__(self) -> Iterator[OutgoingRequest]:
-        return iter(list(self._requests.values()))
-
-    def __contains__(self, request: OutgoingRequest) -> bool:
-        return self._requests.get((request.name, request.use)) is request
-
-    def get(self, name: Name, use: LinkUse) -> OutgoingRequest | None:
-        """The request to this node for this use, if there is one."""
-        return self._requests.get((name, use))
-
-    def to(self, name: Name) -> list[OutgoingRequest]:
-        """All requests to this node, those for lesser uses first."""
-        return [each for use in LinkUse if (each := self._requests.get((name, use))) is not None]
-
-    def with_nonce(self, name: Name, nonce: bytes) -> OutgoingRequest | None:
-        """The request to this node that has this nonce."""
-        return next((each for each in self.to(name) if each.nonce == nonce), None)
-
-    def in_envelope(self, envelope_id: int) -> OutgoingRequest | None:
-        """The request that this envelope of ours carries."""
-        return next((each for each in self._requests.values() if each.is_in(envelope_id)), None)
-
-    def add(self, request: OutgoingRequest) -> None:
-        """A request is made."""
-        self._requests[request.name, request.use] = request
-
-    def remove(self, request: OutgoingRequest) -> None:
-        """A request is over."""
-        del self._requests[request.name, request.use]
 
 
 def signed_request(

@@ -59,13 +59,17 @@ ASKED_AT_RANDOM: Final = 2
 """Nodes of the table that are queried in a round for the close group as they know it."""
 
 
-class LinkRequester(Protocol):
+class RequestLink(Protocol):
     """Asks nodes for connections: the connector."""
 
-    def request_link(
+    def __call__(
         self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
     ) -> Deferred[ILink]:
         """Ask this node for a connection; callers share a request."""
+
+
+class AskedNodes(Protocol):
+    """Knows which nodes are or were asked for connections: the C{OutgoingRequests}."""
 
     def is_seeking(self, name: Name) -> bool:
         """Whether a request to this node may give us a link, or a greater use of the one that we have."""
@@ -95,7 +99,8 @@ class Joiner:
         node: Node,
         table: RoutingTable,
         lookup: CloseGroupLookup,
-        asking: LinkRequester,
+        request_link: RequestLink,
+        asked: AskedNodes,
         first_hops: Callable[[], tuple[ILink, ...]],
     ) -> None:
         """
@@ -107,7 +112,8 @@ class Joiner:
         self._random = node.random
         self._table = table
         self._lookup = lookup
-        self._asking = asking
+        self._request_link = request_link
+        self._asked = asked
         self._first_hops = first_hops
         self._when_changed: tuple[Callable[[bool], object], ...] = ()
         self._view: tuple[Name, ...] | None = None
@@ -210,7 +216,7 @@ class Joiner:
 
     def _ask(self, name: Name, informant: Name, via: ILink | None = None) -> None:
         self._may_ask -= 1
-        asked = self._asking.request_link(name, LinkUse.MEMBER, via, informant)
+        asked = self._request_link(name, LinkUse.MEMBER, via, informant)
         asked.addErrback(self._not_linked, name)
 
     def _ask_who_was_found(self) -> bool:
@@ -233,18 +239,18 @@ class Joiner:
         self.consider(found, via)
 
     def _is_worth_asking(self, name: Name) -> bool:
-        asking = self._asking
+        asked = self._asked
         return (
             self._table.seeks(name)
             # One for a stream would get into the way of ours, and gives us a link as well. But one that is to
             # replace a stream's tunnel never makes a member of it, and is repeated for as long as that lasts.
-            and not asking.is_seeking(name)
-            and not asking.is_cooling_down(name)
+            and not asked.is_seeking(name)
+            and not asked.is_cooling_down(name)
         )
 
     def _is_to_be_asked_later(self, name: Name) -> bool:
         """Whether this is a member of our close group that is cooling down after a silence."""
-        return name in (self._view or ()) and self._table.seeks(name) and self._asking.is_cooling_down(name)
+        return name in (self._view or ()) and self._table.seeks(name) and self._asked.is_cooling_down(name)
 
     def rest(self) -> None:
         """No node is left to ask: wait for L{wake}, and forget what was found."""
@@ -293,7 +299,7 @@ class Joiner:
         else:
             self._wait = REFRESH_INTERVAL_SECONDS
         later = (each for each in self._found if self._is_to_be_asked_later(each))
-        soonest = min(map(self._asking.cooldown_left, later), default=self._wait)
+        soonest = min(map(self._asked.cooldown_left, later), default=self._wait)
         # twice as long, since the wait may be drawn to be half of it
         self._schedule(min(self._wait, 2 * soonest + NEXT_ROUND_SECONDS))
 
@@ -357,7 +363,7 @@ class Joiner:
         return [
             name
             for name in self._view or ()
-            if name not in self._table and not self._asking.is_cooling_down(name)
+            if name not in self._table and not self._asked.is_cooling_down(name)
         ]
 
     def _judge(self) -> None:
@@ -365,7 +371,7 @@ class Joiner:
         if self.group_connected:
             # A newcomer has until the next round, since its request is under way. A node that has no room for
             # us is asked again from time to time, which must not end group_connected each time.
-            missing = [name for name in missing if name in self._missed and not self._asking.was_silent(name)]
+            missing = [name for name in missing if name in self._missed and not self._asked.was_silent(name)]
         connected = bool(self._view) and len(self._table) > 0 and not missing
         if connected != self.group_connected:
             self.group_connected = connected

@@ -95,7 +95,7 @@ class Explanation:
 
 
 class PendingRequests(Protocol):
-    """Knows the requests for connections that are under way: the C{Connector}."""
+    """Knows the requests for connections that are under way: the C{OutgoingRequests}."""
 
     def request_age(self, name: Name) -> float | None:
         """For how many seconds a request to this node has been under way; C{None} if none is."""

@@ -103,7 +103,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "an answer goes on with a request that the end of another has ended",
         "routing/connecting/connector.py",
-        "            if request not in self._requests:\n                return  # a callback of the other",
+        "            if request not in self.requests:\n                return  # a callback of the other",
         "            if False:\n                return  # a callback of the other",
         (
             "tests.routing.connecting.test_connector.ImprovingTests.test_caller_whose_request_makes_room_may_stop_everything",
@@ -111,9 +111,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a node that a stream has a tunnel to is never asked to be a member",
-        "routing/connecting/connector.py",
-        "return any(self._linked(name, each.use) is None for each in self._requests.to(name))",
-        "return bool(self._requests.to(name))",
+        "routing/connecting/outgoing_requests.py",
+        "return any(self.linked(name, each.use) is None for each in self.to(name))",
+        "return bool(self.to(name))",
         (
             "tests.routing.connecting.test_connector.ImprovingTests.test_request_to_replace_a_link_for_streams_seeks_nothing",
         ),
@@ -301,7 +301,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a borrower that gives up has the link of another count as a peer's",
         "routing/connecting/direct_links.py",
-        " and not self._connector.is_requesting(name, LinkUse.DIRECT)",
+        " and not self._connector.requests.is_under_way(name, LinkUse.DIRECT)",
         "",
         ("tests.routing.links.test_idle.InVainTests.test_it_does_while_somebody_else_waits_for_it",),
     ),

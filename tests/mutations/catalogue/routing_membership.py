@@ -82,7 +82,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a table's request gets into the way of one for a stream",
         "routing/membership/joining.py",
-        "            and not asking.is_seeking(name)\n",
+        "            and not asked.is_seeking(name)\n",
         "",
         (
             "tests.routing.membership.test_joining.AskedLaterTests.test_member_that_a_stream_asks_already_is_asked_later",

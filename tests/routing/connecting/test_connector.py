@@ -98,11 +98,11 @@ class GuessingTests(SynchronousTestCase):
         assert core is not None
         peer = net.identity().name
         core.connector.improve(peer, LinkUse.DIRECT)
-        (first,) = core.connector._requests.to(peer)
+        (first,) = core.connector.requests.to(peer)
         for is_guessed in (True, False):
             self.patch(core.attempts.punches, "guesses", lambda name, nonce, says=is_guessed: says)
             core.connector.improve(peer, LinkUse.DIRECT)
-            (request,) = core.connector._requests.to(peer)
+            (request,) = core.connector.requests.to(peer)
             self.assertIs(request is first, is_guessed)
 
 
@@ -118,7 +118,7 @@ class ImprovingTests(SynchronousTestCase):
 
     def answer_in_a_full_room(self, expect: Callable[[object], bool]) -> OutgoingRequest:
         """Let the second of two requests be answered, for which the first makes room. Returns the second."""
-        stream, member = self.connector._requests.to(self.peer)
+        stream, member = self.connector.requests.to(self.peer)
         made_room = SimpleNamespace(nonce=stream.nonce)
         self.patch(self.core.attempts, "make_room", lambda peer, use, own: made_room)
         self.patch(self.core.attempts, "expect", expect)
@@ -133,7 +133,7 @@ class ImprovingTests(SynchronousTestCase):
         self.connector.improve(self.peer, LinkUse.DIRECT)
         self.connector.improve(self.peer, LinkUse.MEMBER)
         member = self.answer_in_a_full_room(lambda entry: False)
-        self.assertEqual(self.connector._requests.to(self.peer), [member])
+        self.assertEqual(self.connector.requests.to(self.peer), [member])
 
     def test_caller_whose_request_makes_room_may_stop_everything(self) -> None:
         """The answer must not go on with a request that has ended meanwhile."""
@@ -147,14 +147,14 @@ class ImprovingTests(SynchronousTestCase):
         """It cannot make a member, and would keep joining from it for as long as the tunnel lasts."""
         connector, peer = self.connector, self.peer
         linked = {LinkUse.DIRECT}
-        self.patch(connector, "_linked", lambda name, use: name if use in linked else None)
+        self.patch(connector.requests, "linked", lambda name, use: name if use in linked else None)
         connector.improve(peer, LinkUse.DIRECT)
-        self.assertFalse(connector.is_seeking(peer))
+        self.assertFalse(connector.requests.is_seeking(peer))
         linked.clear()
-        self.assertTrue(connector.is_seeking(peer))
+        self.assertTrue(connector.requests.is_seeking(peer))
         linked.add(LinkUse.DIRECT)
         connector.improve(peer, LinkUse.MEMBER)
-        self.assertTrue(connector.is_seeking(peer))
+        self.assertTrue(connector.requests.is_seeking(peer))
 
 
 class WaitingTests(SynchronousTestCase):
@@ -196,7 +196,7 @@ class TimeTests(SynchronousTestCase):
         self.assertNoResult(asked)
         self.hear(86_400.0)
         self.failureResultOf(asked, ExpectedConnectionExpired)
-        self.assertFalse(self.connector.is_requesting(self.nobody, LinkUse.MEMBER))
+        self.assertFalse(self.connector.requests.is_under_way(self.nobody, LinkUse.MEMBER))
         again = self.connector.request_link(self.nobody, LinkUse.MEMBER)
         self.connector.time_moved()
         self.assertNoResult(again)
@@ -207,9 +207,9 @@ class TimeTests(SynchronousTestCase):
         """It may have refused a wrong one."""
         with self.assertRaises(ExpectedConnectionExpired):
             self.net.result(self.connector.request_link(self.nobody, LinkUse.MEMBER))
-        self.assertTrue(self.connector.is_cooling_down(self.nobody))
+        self.assertTrue(self.connector.requests.is_cooling_down(self.nobody))
         self.hear(-86_400.0)
-        self.assertFalse(self.connector.is_cooling_down(self.nobody))
+        self.assertFalse(self.connector.requests.is_cooling_down(self.nobody))
 
 
 class WayTests(SynchronousTestCase):
@@ -295,11 +295,11 @@ class WayTests(SynchronousTestCase):
         self.net.settle(0.5)
         callers[0].cancel()
         self.failureResultOf(callers[0], CancelledError)
-        self.assertTrue(connector.is_requesting(nobody, LinkUse.DIRECT))
+        self.assertTrue(connector.requests.is_under_way(nobody, LinkUse.DIRECT))
         connector.undeliverable(7)
         callers[1].cancel()
         self.failureResultOf(callers[1], CancelledError)
-        self.assertFalse(connector.is_requesting(nobody, LinkUse.DIRECT))
+        self.assertFalse(connector.requests.is_under_way(nobody, LinkUse.DIRECT))
         self.net.settle(100)
         self.assertEqual(len(sent), 1)
         self.assertEqual(self.net.crust(self.nodes[0]).expected, [])
@@ -323,7 +323,7 @@ class WayTests(SynchronousTestCase):
         core.connector.request_link(stranger, LinkUse.MEMBER).addErrback(lambda _: None)
         self.net.settle(7.5)
         self.assertEqual(sent, [0, 1, 3, 7])
-        (request,) = core.connector._requests.to(nobody)
+        (request,) = core.connector.requests.to(nobody)
         request.answered = True
         with self.assertRaises(ExpectedConnectionExpired):
             self.net.result(asked)
@@ -335,17 +335,17 @@ class WayTests(SynchronousTestCase):
         assert core is not None
         connector, nobody = core.connector, self.net.identity().name
         asked = connector.request_link(nobody, LinkUse.DIRECT)
-        (first,) = connector._requests.to(nobody)
+        (first,) = connector.requests.to(nobody)
         connector.ask_again(nobody)
-        self.assertEqual(connector._requests.to(nobody), [first])
+        self.assertEqual(connector.requests.to(nobody), [first])
         self.patch(CandidateExchange, "ours", lambda _: (WireEndpoint(bytes((5, 5, 5, 5)), 5483),))
         connector.proxy_changed(self.nodes[1].node_name)
-        (second,) = connector._requests.to(nobody)
+        (second,) = connector.requests.to(nobody)
         self.assertNotEqual((first.nonce, first.token), (second.nonce, second.token))
         self.assertNoResult(asked)
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
-        self.assertEqual(connector._requests.to(nobody), [])
+        self.assertEqual(connector.requests.to(nobody), [])
         self.assertEqual(self.net.crust(self.nodes[0]).expected, [])
 
     def test_settled_request_sends_nothing_more(self) -> None:
@@ -388,7 +388,7 @@ class ResetTests(SynchronousTestCase):
         assert core is not None
         connector, peer = core.connector, core.links.peers[0]
         connector.request_link(net.identity().name, LinkUse.DIRECT).addErrback(lambda _: None)
-        (request,) = connector._requests
+        (request,) = connector.requests
         sent: list[object] = []
         self.patch(request, "_send", lambda *what: sent.append(what))
         reason = LinkClosed(CloseReason.CONNECTION_LOST)

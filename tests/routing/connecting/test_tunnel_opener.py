@@ -60,8 +60,8 @@ class TunnelOpenerTests(TunnelCase):
         assert peer is not None
         asked: Deferred[ILink] = Deferred()
         self.patch(core.links, "peer", lambda name: replace(peer, use=LinkUse.ATTACHED))
-        self.patch(core.connector, "is_requesting", lambda name, use: use is LinkUse.MEMBER)
-        self.patch(core.connector, "request_age", lambda name: age)
+        self.patch(core.connector.requests, "is_under_way", lambda name, use: use is LinkUse.MEMBER)
+        self.patch(core.connector.requests, "request_age", lambda name: age)
         self.patch(core.connector, "request_link", lambda name, use: asked)
         return asked, Deferred.fromCoroutine(core.tunnel_opener._link_to(relay)), peer.link
 

@@ -13,7 +13,7 @@ from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import ExpectedConnectionExpired
 from routing_crust.names import NAME_BYTES, Name
-from routing_crust.routing.connecting.request_cooldown import RequestCooldown
+from routing_crust.routing.connecting.outgoing_requests import RequestCooldown
 from routing_crust.routing.membership.close_group_lookup import Group
 from routing_crust.routing.membership.joining import Joiner
 from routing_crust.routing.membership.routing_table import PeerEntry, RoutingTable
@@ -26,7 +26,7 @@ def name(number: int) -> Name:
 
 
 class SilentPeers:
-    """A C{LinkRequester} whose requests get no answer."""
+    """Nodes that are asked and do not answer."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -67,7 +67,7 @@ class AskedLaterTests(SynchronousTestCase):
         self.members: tuple[Name, ...] = (self.silent, self.neighbour)
         own = SimpleNamespace(name=name(1))
         node = Node(self.settings, own, self.clock, Random(1), None, 1, self.clock.seconds)  # type: ignore[arg-type]
-        self.joiner = Joiner(node, table, self, self.asking, lambda: ())  # type: ignore[arg-type]
+        self.joiner = Joiner(node, table, self, self.asking.request_link, self.asking, lambda: ())  # type: ignore[arg-type]
 
     def look_up(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
         """The lookup: the only neighbour answers with the nodes that it knows."""
@@ -115,7 +115,7 @@ class LiarTests(SynchronousTestCase):
         node = Node(settings, own, self.clock, Random(1), None, 1, self.clock.seconds)  # type: ignore[arg-type]
         hops = (SimpleNamespace(peer=self.proxy),)
         self.table = RoutingTable(name(1), settings)
-        self.joiner = Joiner(node, self.table, self, self.asking, lambda: hops)  # type: ignore[arg-type,return-value]
+        self.joiner = Joiner(node, self.table, self, self.asking.request_link, self.asking, lambda: hops)  # type: ignore[arg-type,return-value]
 
     def look_up(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
         """The proxy itself tells the truth; who answers for the name does not, if at all."""

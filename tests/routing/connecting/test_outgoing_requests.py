@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.names import NAME_BYTES, Name
-from routing_crust.routing.connecting.request_cooldown import (
+from routing_crust.routing.connecting.outgoing_requests import (
     FIRST_SECONDS,
     MAX_NODES,
     MAX_SECONDS,
