@@ -98,6 +98,7 @@ class RoutingCore(NodeParts):
         for each in (self.time, self.connector, self.lookup, self.trial):
             self.neighbourhood.watch_proxy(each.proxy_changed)
         self.time.when_moved(self.connector.time_moved)
+        self.time.when_divided(self.prober.hurry)
         self.attachment.when_served(self.publisher.proxy_changed)
         if self.is_client:
             self.neighbourhood.watch_proxy(self.publisher.proxy_changed)

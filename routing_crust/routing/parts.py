@@ -122,7 +122,8 @@ class NodeParts:
         self.prober = Prober(
             node,
             self.lookup,
-            lambda name: self.links.peer(name) is not None,
+            network_time,
+            self.links.peer,
             self.joiner.probed,
             self.links.close_attached,
         )

@@ -127,8 +127,9 @@ class CloseGroupLookup(PeerListener):
         members = sorted(set(names), key=query.target.distance)
         # a member that has not heard of a ban may still have a link with the banned one
         members = [name for name in members if not self._node.members.is_banned(name)]
-        query.result.callback(Group(tuple(members), source, networks, speaker))
+        # the time first: what is asked for because of the answer bears it
         self._time.heard(source, answer.time)
+        query.result.callback(Group(tuple(members), source, networks, speaker))
 
     def query_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """

@@ -10,7 +10,8 @@ Those of one address prefix have one voice together. Our own clock is a voice as
 more than half of the voices say so. A node without members, which has just started or is a client, believes
 its proxy, on which it depends in any case. If the proxy was wrong, our clock and the first member are enough
 to put that right. Two nodes that know only each other, one with a wrong clock, learn the time from the
-contacts that they probe: without those neither would get another member.
+contacts that they probe: without those neither would get another member. Voices that are divided evenly bring
+about a probe, whose contact is one voice more.
 """
 
 from __future__ import annotations
@@ -51,16 +52,22 @@ class NetworkTime(PeerListener):
         self._greetings: BoundedDict[Name, float] = BoundedDict(MAX_GREETINGS)
         self._voices: dict[Name, str] = {}
         self._members: set[Name] = set()
+        self._chosen: Name | None = None
         # in the order of their last reports
         self._reports: dict[Name, float] = {}
         self._proxy: Name | None = None
         self._offset = 0.0
         self._last = clock.seconds()
         self._when_moved: tuple[Callable[[], object], ...] = ()
+        self._when_divided: tuple[Callable[[], object], ...] = ()
 
     def when_moved(self, *actions: Callable[[], object]) -> None:
         """Call these whenever a report has moved the time by more than L{SLIP_SECONDS}."""
         self._when_moved += actions
+
+    def when_divided(self, *actions: Callable[[], object]) -> None:
+        """Call these whenever half of the voices say one time, and the others another, after a report."""
+        self._when_divided += actions
 
     @property
     def offset(self) -> float:
@@ -88,6 +95,8 @@ class NetworkTime(PeerListener):
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """A member gets a voice, and a contact that we dialled; a peer that is neither any more loses it."""
+        if peer.name == self._chosen:
+            self._chosen = None
         is_member = peer.use is LinkUse.MEMBER
         if not is_member:
             self._members.discard(peer.name)
@@ -96,12 +105,21 @@ class NetworkTime(PeerListener):
                 return
         else:
             self._members.add(peer.name)
-        # on a local network, where addresses tell nothing apart, each name has its own
-        self._voices[peer.name] = prefix_of(*counted_by(peer.link)) or str(peer.name)
+        self._give_voice(peer)
         # that of a proxy is asked for again in a moment
         ahead = (self._greetings.pop if is_member else self._greetings.get)(peer.name, None)
         if ahead is not None:
             self._report(peer.name, ahead)
+
+    def chosen(self, peer: Peer) -> None:
+        """
+        We have chosen this peer among our contacts, as if we had dialled it: it has a voice, until another is
+        chosen. All those who have dialled us may be of one mind, since they have chosen us.
+        """
+        if self._chosen is not None:
+            self._silence(self._chosen)
+        self._chosen = peer.name
+        self._give_voice(peer)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """A node without a link has no voice."""
@@ -119,6 +137,7 @@ class NetworkTime(PeerListener):
         """The last link is lost: discard the offsets, since our clock may be set while no peer reports."""
         self._voices.clear()
         self._members.clear()
+        self._chosen = None
         self._reports.clear()
         self._offset = 0.0
 
@@ -132,10 +151,13 @@ class NetworkTime(PeerListener):
             spoken.setdefault(self._voices[name], []).append(said)
         # the lower median is what one of them has said: a mean of two would be nobody's time
         voices = sorted([0.0, *(median_low(said) for said in list(spoken.values())[:MAX_VOICES])])
-        middle = len(voices) // 2
         # of an even number the two in the middle are candidates, and we stay with the nearer one
+        low, high = voices[(len(voices) - 1) // 2], voices[len(voices) // 2]
         before = self.offset
-        self._move(min(voices[(len(voices) - 1) // 2 : middle + 1], key=lambda each: abs(each - before)))
+        self._move(min((low, high), key=lambda each: abs(each - before)))
+        if high - low > SLIP_SECONDS:
+            for action in self._when_divided:
+                action()
 
     def _move(self, offset: float) -> None:
         before, self._offset = self.offset, offset
@@ -143,7 +165,13 @@ class NetworkTime(PeerListener):
             for action in self._when_moved:
                 action()
 
+    def _give_voice(self, peer: Peer) -> None:
+        # on a local network, where addresses tell nothing apart, each name has its own
+        self._voices[peer.name] = prefix_of(*counted_by(peer.link)) or str(peer.name)
+
     def _silence(self, name: Name) -> None:
+        if name == self._chosen:
+            self._chosen = None
         self._voices.pop(name, None)
         self._members.discard(name)
         self._reports.pop(name, None)

@@ -5,6 +5,9 @@ After a long partition each part is a healthy network, and nothing inside it sho
 connected node now and then dials a saved contact that it has no link with, looks up its own name there, and
 asks the nodes that it finds for connections, through that link. It closes the link a little later. So saved
 contacts are checked as well: one that answers has proven itself, and one that fails comes last.
+
+A contact that has dialled us is asked by the link that there is. Else a node whose few contacts probe it
+again and again would never choose one itself, and would have nobody to learn the time from.
 """
 
 from __future__ import annotations
@@ -18,17 +21,23 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
-from ...endpoints import Contact
+from ...endpoints import Contact, Direction
 from ...errors import CloseReason, ConnectFailed, RoutingCrustError
 from ...limits import REQUEST_INTERVAL_SECONDS
 from ...names import Name
 from ...timing.shares import OURSELVES
+from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
+from ...wire.messages import LinkUse
+from ..links.peer import Peer
 from ..node import Node
 from .close_group_lookup import CloseGroupLookup, Group
+from .network_time import NetworkTime
 
 PROBE_INTERVAL_SECONDS: Final = 30.0
 """How often a saved contact without a link is dialled, on average."""
+HURRIED_PROBE_SECONDS: Final = 5.0
+"""The same once voices on the network's time are divided: a wrong time keeps us from all new members."""
 
 
 class Prober:
@@ -43,11 +52,13 @@ class Prober:
         self,
         node: Node,
         lookup: CloseGroupLookup,
-        is_linked: Callable[[Name], bool],
+        time: NetworkTime,
+        peer_of: Callable[[Name], Peer | None],
         found: Callable[[Group, ILink], None],
         close: Callable[[ILink, CloseReason], None],
     ) -> None:
         """
+        @param peer_of: the peer of a name; C{None} if it has no link.
         @param found: called with the nodes that a probe has found, and the link by which they can be asked.
         @param close: closes a link that is not needed any more.
         """
@@ -56,7 +67,8 @@ class Prober:
         self._random = node.random
         self._crust = node.crust
         self._lookup = lookup
-        self._is_linked = is_linked
+        self._time = time
+        self._peer_of = peer_of
         self._found = found
         self._close = close
         self._timer: IDelayedCall | None = None
@@ -67,7 +79,14 @@ class Prober:
     def start(self) -> None:
         """Probe from now on. Without effect if it is running."""
         if self._timer is None:
-            self._schedule()
+            self._schedule(PROBE_INTERVAL_SECONDS)
+
+    def hurry(self) -> None:
+        """Probe soon. Without effect if it is not running."""
+        # a new wait is at most one and a half times as long
+        if self._timer is not None and time_left(self._timer, self._clock) > 1.5 * HURRIED_PROBE_SECONDS:
+            cancel(self._timer)
+            self._schedule(HURRIED_PROBE_SECONDS)
 
     def stop(self) -> None:
         """Stop probing. It may be started again."""
@@ -92,32 +111,44 @@ class Prober:
         self._lookup.look_up(self._own, link).addCallbacks(self._answered, self._not_answered, (link,))
         return True
 
-    def _schedule(self) -> None:
+    def _schedule(self, seconds: float) -> None:
         # jitter: nodes that were started together must not dial the same contact together
-        wait = PROBE_INTERVAL_SECONDS * self._random.uniform(0.5, 1.5)
-        self._timer = self._clock.callLater(wait, self._probe)
+        self._timer = self._clock.callLater(seconds * self._random.uniform(0.5, 1.5), self._probe)
 
     def _probe(self) -> None:
-        self._schedule()
+        self._schedule(PROBE_INTERVAL_SECONDS)
         # for the next time: a host name may have another address by then
         self._crust.resolve_contacts()
-        contact = self._choose()
-        if contact is None or self._dial is not None:
+        chosen = self._choose()
+        if chosen is None or self._dial is not None:
             return
-        self._dialled = contact.name
-        self._dial = self._crust.connect((contact.endpoint,), contact.name, b"", OURSELVES)
-        self._dial.addErrback(self._not_dialled, contact)
-        self._dial.addBoth(self._dial_done)
+        contact, caller = chosen
+        if caller is None:
+            self._dialled = contact.name
+            self._dial = self._crust.connect((contact.endpoint,), contact.name, b"", OURSELVES)
+            self._dial.addErrback(self._not_dialled, contact)
+            self._dial.addBoth(self._dial_done)
+        else:
+            self._time.chosen(caller)
+            asked = self._lookup.look_up(self._own, caller.link, of=caller.name)
+            asked.addCallbacks(self._found, self._not_answered, (caller.link,))
 
-    def _choose(self) -> Contact | None:
-        known = (*self._crust.configured_contacts(), *self._crust.saved_contacts())
-        strangers = [
-            each
-            for each in known
-            if each.name is not None and each.name != self._own and not self._is_linked(each.name)
-        ]
-        # at random: those that were proven last are most likely in our own part of the network
-        return self._random.choice(strangers) if strangers else None
+    def _choose(self) -> tuple[Contact, Peer | None] | None:
+        """A contact to dial, or one that has dialled us, and the peer that it is."""
+        strangers: list[tuple[Contact, Peer | None]] = []
+        callers: list[tuple[Contact, Peer | None]] = []
+        for each in (*self._crust.configured_contacts(), *self._crust.saved_contacts()):
+            if each.name is None or each.name == self._own:
+                continue
+            peer = self._peer_of(each.name)
+            if peer is None:
+                strangers.append((each, None))
+            elif peer.use is LinkUse.ATTACHED and peer.link.direction is Direction.ACCEPTED:
+                callers.append((each, peer))
+        # However many callers there are, they take half of the turns. At random: those that were proven last
+        # are most likely in our own part of the network.
+        kinds = [kind for kind in (strangers, callers) if kind]
+        return self._random.choice(self._random.choice(kinds)) if kinds else None
 
     def _let_go(self, link: ILink) -> None:
         cancel(self._leases.pop(link))

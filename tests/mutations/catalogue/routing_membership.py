@@ -269,6 +269,42 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "all whom we have ever chosen among our callers have a voice on the time",
+        "routing/membership/network_time.py",
+        "            self._silence(self._chosen)\n        self._chosen = peer.name",
+        "            pass\n        self._chosen = peer.name",
+        (
+            "tests.routing.membership.test_network_time.NetworkTimeTests.test_caller_that_we_have_chosen_has_a_voice_until_the_next_is_chosen",
+        ),
+    ),
+    Mutant(
+        "a node that all its contacts dial chooses none of them",
+        "routing/membership/partition_probe.py",
+        "elif peer.use is LinkUse.ATTACHED and peer",
+        "elif False and peer",
+        (
+            "tests.routing.membership.test_partition_probe.ProberTests.test_caller_is_asked_by_its_link_and_chosen",
+        ),
+    ),
+    Mutant(
+        "probes go on being put off",
+        "routing/membership/partition_probe.py",
+        "> 1.5 * HURRIED_PROBE_SECONDS:",
+        "> 0:",
+        (
+            "tests.routing.membership.test_partition_probe.ProberTests.test_probe_that_is_hurried_again_and_again_is_not_put_off",
+        ),
+    ),
+    Mutant(
+        "voices that are divided stay so until the next probe",
+        "routing/core.py",
+        "        self.time.when_divided(self.prober.hurry)\n",
+        "",
+        (
+            "tests.routing.membership.test_network_time.WrongClockTests.test_divided_voices_hurry_the_next_probe",
+        ),
+    ),
+    Mutant(
         "only a new proxy's time ends requests with another one",
         "routing/membership/network_time.py",
         "        if abs(self.offset - before) > SLIP_SECONDS:\n",

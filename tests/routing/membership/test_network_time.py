@@ -15,7 +15,9 @@ from routing_crust.endpoints import Direction, Endpoint, PathKind
 from routing_crust.errors import CloseReason
 from routing_crust.names import NAME_BYTES, Name
 from routing_crust.routing.membership.network_time import MAX_VOICES, NetworkTime
+from routing_crust.routing.membership.partition_probe import HURRIED_PROBE_SECONDS
 from routing_crust.testing.simulation import SimulatedNetwork
+from routing_crust.timing.steadyclock import time_left
 from routing_crust.wire.messages import LinkUse
 
 
@@ -175,6 +177,43 @@ class NetworkTimeTests(SynchronousTestCase):
         self.member(4, 10_001.0)
         self.assertEqual(moves, [13_600, 20_000, 10_000])
 
+    def test_caller_that_we_have_chosen_has_a_voice_until_the_next_is_chosen(self) -> None:
+        """A pair whose contacts probe it again and again dials none of them itself."""
+        self.member(1, 13_600.0)
+        callers = [peer(number, use=LinkUse.ATTACHED) for number in (2, 3)]
+        for each in callers:
+            self.time.peer_established(each, None)
+        self.time.chosen(callers[0])
+        self.time.heard(name(3), 13_600.0)
+        self.assertEqual(self.time.now(), 10_000)
+        self.time.heard(name(2), 13_600.0)
+        self.assertEqual(self.time.now(), 13_600)
+        self.time.chosen(callers[1])
+        self.time.heard(name(3), 10_000.0)
+        self.time.heard(name(2), 13_600.0)
+        self.assertEqual(self.time.now(), 10_000)
+
+    def test_chosen_caller_that_becomes_a_member_keeps_its_voice(self) -> None:
+        caller = peer(2, use=LinkUse.ATTACHED)
+        self.time.peer_established(caller, None)
+        self.time.chosen(caller)
+        self.member(2, 13_600.0)
+        self.time.chosen(peer(3, use=LinkUse.ATTACHED))
+        self.member(4, 13_600.0)
+        self.assertEqual(self.time.now(), 13_600)
+
+    def test_voices_are_divided_while_no_time_has_more_than_half(self) -> None:
+        divided: list[float] = []
+        self.time.when_divided(lambda: divided.append(self.time.now()))
+        self.member(1, 10_004.0)
+        self.assertEqual(divided, [])
+        self.time.heard(name(1), 13_600.0)
+        self.assertEqual(divided, [10_000])
+        self.member(2, 13_601.0)
+        self.assertEqual(divided, [10_000])
+        self.member(3, 10_001.0)
+        self.assertEqual(divided, [10_000, 13_600])
+
     def test_forget_returns_to_our_clock(self) -> None:
         self.member(1, 5.0)
         self.member(2, 5.0)
@@ -243,6 +282,22 @@ class WrongClockTests(SynchronousTestCase):
         for node in nodes:
             net.result_of(node.service.send(client.name, b"hello"))
         self.assertEqual(heard, [b"hello"] * 5)
+        net.stop()
+
+    def test_divided_voices_hurry_the_next_probe(self) -> None:
+        """Each of a pair that is cut off says another time; a third node is asked as soon as it is there."""
+        net = SimulatedNetwork(5)
+        nodes = net.nodes(3)
+        net.run_until(net.joined)
+        net.partition(nodes[:2], nodes[2:])
+        net.run_until(lambda: not any(len(node.core.links.peers) > 1 for node in nodes), 120)
+        nodes[0].jump_clock(3600.0)
+        core, waits = nodes[0].core, []
+        core.time.when_divided(lambda: waits.append(time_left(core.prober._timer, core.clock)))
+        net.run_until(lambda: waits, 120)
+        self.assertLessEqual(max(waits), 1.5 * HURRIED_PROBE_SECONDS)
+        net.heal()
+        net.run_until(lambda: all(len(node.core.table) == 2 for node in nodes))
         net.stop()
 
     def test_clock_that_is_set_forward_does_not_prevent_new_links(self) -> None:
