@@ -11,7 +11,7 @@ Plain functions.
 
 from __future__ import annotations
 
-from ..crust.interfaces import Guess, ICrust
+from ..crust.interfaces import Guess, ICrust, ILink, account_of
 from ..crust.reachability import Dialable, EndpointSource
 from ..wire.messages import NatKind
 
@@ -41,17 +41,17 @@ def can_punch(one: NatKind, other: NatKind) -> bool:
     return not (one is NatKind.SYMMETRIC and other is NatKind.SYMMETRIC)
 
 
-def guess_between(ours: NatKind, theirs: NatKind, host: str) -> Guess | None:
+def guess_between(ours: NatKind, theirs: NatKind, tunnel: ILink) -> Guess | None:
     """
     How ports are guessed, where exactly one of two NATs has another for each connection; else C{None}.
 
-    @param host: the address of the peer.
+    @param tunnel: the tunnel to the peer, whose relay sees the peer's address.
     """
     opens, guesses = ours is NatKind.SYMMETRIC, theirs is NatKind.SYMMETRIC
     # of two symmetric NATs a pair of ports would have to be hit, and without one nothing need be guessed
     if opens is guesses or NatKind.OPEN in (ours, theirs):
         return None
-    return Guess(host, opens)
+    return Guess(tunnel.seen_at, opens, account_of(tunnel))
 
 
 def plain_may_do(one: NatKind, other: NatKind) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_interface
+from types import SimpleNamespace
+from typing import cast
 
+from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.netstate.host import HostAddress
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.identity import Identity
@@ -26,6 +29,12 @@ def name(seed: int) -> Name:
 def contact(text: str, seed: int | None = None) -> Contact:
     """A contact at an endpoint."""
     return Contact(at(text), None if seed is None else name(seed))
+
+
+def tunnel_to(peer: Name, seen_at: str) -> ILink:
+    """As much of a tunnel as says who its relay is, and where that sees the peer."""
+    relay = SimpleNamespace(peer=at("5.5.5.5:5483"))
+    return cast(ILink, SimpleNamespace(peer=peer, seen_at=seen_at, connection=relay))
 
 
 def host_address(interface: str, index: int, text: str) -> HostAddress:

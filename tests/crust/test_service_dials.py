@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -23,7 +22,7 @@ from routing_crust.errors import (
 )
 from routing_crust.timing.shares import OURSELVES
 
-from .addresses import at, contact, identity, name
+from .addresses import at, contact, identity, name, tunnel_to
 from .services import Receiver, ServiceTests, reactor, turn
 
 
@@ -214,12 +213,11 @@ class BootstrapTests(ServiceTests):
 class GuessingTests(ServiceTests):
     def test_ports_are_guessed_where_the_setting_the_relay_and_the_system_let_us(self) -> None:
         """The relay has to say where it sees the peer, and the system to have room for many connections."""
-        tunnel: Any = SimpleNamespace(peer=name(2), seen_at="8.8.8.8")
+        tunnel = tunnel_to(name(2), "8.8.8.8")
         for allowed in (True, False):
             one, _ = self.crust(1, port_guessing=allowed)
             self.assertEqual(one.may_guess(tunnel), allowed)
         one, _ = self.crust(1)
-        unseen: Any = SimpleNamespace(peer=name(2), seen_at="")
-        self.assertFalse(one.may_guess(unseen))
+        self.assertFalse(one.may_guess(tunnel_to(name(2), "")))
         self.patch(one._platform, "descriptors_left", lambda: DESCRIPTORS - 1)
         self.assertFalse(one.may_guess(tunnel))

@@ -7,9 +7,10 @@ from typing import cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.interfaces import Guess, ICrust
+from routing_crust.crust.interfaces import Guess, ICrust, account_of
 from routing_crust.crust.reachability import Dialable, EndpointSource, OwnEndpoint, Reachability
 from routing_crust.endpoints import Endpoint
+from routing_crust.names import Name
 from routing_crust.routing.nat_pairs import (
     both_ways,
     can_punch,
@@ -19,6 +20,7 @@ from routing_crust.routing.nat_pairs import (
     told_nat,
 )
 from routing_crust.wire.messages import NatKind
+from tests.crust.addresses import tunnel_to
 
 UNKNOWN, OPEN, CONE, SYMMETRIC = NatKind
 
@@ -74,11 +76,13 @@ class NatTests(SynchronousTestCase):
 
     def test_ports_are_guessed_where_one_of_two_nats_is_symmetric(self) -> None:
         """That one opens ports, and the other guesses. Nothing needs that where one is open."""
+        tunnel = tunnel_to(Name(bytes(32)), "8.8.8.8")
+        opened, guessed = (Guess("8.8.8.8", opens, account_of(tunnel)) for opens in (True, False))
         expected = {
-            (SYMMETRIC, CONE): Guess("8.8.8.8", True),
-            (SYMMETRIC, UNKNOWN): Guess("8.8.8.8", True),
-            (CONE, SYMMETRIC): Guess("8.8.8.8", False),
-            (UNKNOWN, SYMMETRIC): Guess("8.8.8.8", False),
+            (SYMMETRIC, CONE): opened,
+            (SYMMETRIC, UNKNOWN): opened,
+            (CONE, SYMMETRIC): guessed,
+            (UNKNOWN, SYMMETRIC): guessed,
         }
         for pair in product(NatKind, repeat=2):
-            self.assertEqual(guess_between(*pair, "8.8.8.8"), expected.get(pair), pair)
+            self.assertEqual(guess_between(*pair, tunnel), expected.get(pair), pair)

@@ -29,10 +29,12 @@ class Guess:
 
     @ivar host: the address at which the relay of our tunnel sees the peer.
     @ivar opens: whether we open ports, since ours is the NAT whose ports nobody knows; else we guess them.
+    @ivar told_by: who is held to account for the address, as L{account_of} has it for the tunnel.
     """
 
     host: str
     opens: bool
+    told_by: Account
 
 
 @dataclass(frozen=True, slots=True)

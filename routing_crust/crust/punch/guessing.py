@@ -25,6 +25,7 @@ from ...endpoints import Endpoint, is_local_only
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ...timing.ratelimit import KeyedLimits, SlidingWindow
+from ...timing.shares import Account, SharedWindow
 from ...timing.timers import cancel
 from ..interfaces import Guess
 
@@ -47,8 +48,9 @@ SAME_INTERVAL_SECONDS: Final = 3600.0
 """Seconds between two attempts with a peer, and between two at an address."""
 MAX_PER_PREFIX: Final = 4
 """Attempts in that time at the addresses of one /24 or /48: a carrier's NAT has many nodes behind a few."""
-INTERVAL_SECONDS: Final = 20.0
-"""Seconds between any two attempts."""
+MAX_ATTEMPTS: Final = 3
+"""Attempts that begin within L{ATTEMPTS_SECONDS}, with all peers."""
+ATTEMPTS_SECONDS: Final = 60.0
 DESCRIPTORS: Final = 512
 """Descriptors that must be left for an attempt to begin."""
 _PORTS: Final = range(1024, 65536)
@@ -61,27 +63,26 @@ class GuessLimits:
         """
         @param seconds: the clock: C{IReactorTime.seconds}.
         """
-        # at most one attempt begins within INTERVAL_SECONDS, so there are not many keys
-        self._all = SlidingWindow(1, INTERVAL_SECONDS, seconds)
+        # few attempts begin, so there are not many keys
+        self._all = SharedWindow(MAX_ATTEMPTS, ATTEMPTS_SECONDS, seconds)
         self._peers: KeyedLimits[Name] = KeyedLimits(lambda: SlidingWindow(1, SAME_INTERVAL_SECONDS, seconds))
         self._hosts: KeyedLimits[str] = KeyedLimits(lambda: SlidingWindow(1, SAME_INTERVAL_SECONDS, seconds))
         self._prefixes: KeyedLimits[str] = KeyedLimits(
             lambda: SlidingWindow(MAX_PER_PREFIX, SAME_INTERVAL_SECONDS, seconds)
         )
 
-    def may(self, peer: Name, host: str) -> bool:
-        """Whether an attempt with this peer at this address may begin now."""
-        waits = (
-            self._all.wait(),
-            self._peers.wait(peer),
-            self._hosts.wait(host),
-            self._prefixes.wait(_prefix(host)),
-        )
-        return max(waits) <= 0
+    def may(self, peer: Name, host: str, told_by: Account) -> bool:
+        """
+        Whether an attempt with this peer at this address may begin now.
 
-    def began(self, peer: Name, host: str) -> None:
+        @param told_by: who is held to account for the address: a relay may see peers where it likes.
+        """
+        waits = (self._peers.wait(peer), self._hosts.wait(host), self._prefixes.wait(_prefix(host)))
+        return max(waits) <= 0 and self._all.may_take(told_by)
+
+    def began(self, peer: Name, host: str, told_by: Account) -> None:
         """An attempt has begun."""
-        self._all.take()
+        self._all.take(told_by)
         self._peers.take(peer)
         self._hosts.take(host)
         self._prefixes.take(_prefix(host))

@@ -28,7 +28,7 @@ from ..dial.local_port import origin_for
 from ..dial.race import DialFailed
 from ..dial.ranking import rank
 from ..ending import Ending
-from ..interfaces import ILink, Rendezvous
+from ..interfaces import ILink, Rendezvous, account_of
 from ..link.factories import refuse_rendezvous
 from ..link.link import Link
 from ..link.negotiation import Negotiation
@@ -181,16 +181,16 @@ class Puncher:
         dial.connector = self._environment.connect(endpoint, dial, origin, path)
         return dial.call_off
 
-    def may_guess(self, peer: Name, host: str) -> bool:
-        """Whether ports may be guessed with this peer, whom a relay sees at this address."""
-        return self._guesses.may(peer, host)
+    def may_guess(self, tunnel: ILink) -> bool:
+        """Whether ports may be guessed with the peer of a tunnel, at the address where its relay sees it."""
+        return self._guesses.may(tunnel.peer, tunnel.seen_at, account_of(tunnel))
 
     def _plan_guess(
         self, entry: _ExpectedRendezvous, rendezvous: Rendezvous, endpoints: tuple[Endpoint, ...]
     ) -> None:
         guess, peer = rendezvous.guess, entry.meeting.peer
         target = None if guess is None else target_of(guess, endpoints)
-        if guess is None or target is None or not self._guesses.may(peer, guess.host):
+        if guess is None or target is None or not self._guesses.may(peer, guess.host, guess.told_by):
             return
         # guesses have to come from the port that the other end dials, or the NAT there lets none in
         origin = None if guess.opens else origin_for(self._environment.listening(), target)
@@ -200,7 +200,7 @@ class Puncher:
             self._limits.check(target, peer, entry.asked_by)
         except (DialFailed, LimitReached):
             return
-        self._guesses.began(peer, guess.host)
+        self._guesses.began(peer, guess.host, guess.told_by)
 
         def dial(guessing: PortGuess, endpoint: Endpoint) -> PunchDial:
             entry.meeting.dialling(endpoint.host)
@@ -301,12 +301,11 @@ class PunchesOfCrust:
     _ending: Ending
 
     def may_guess(self, tunnel: ILink) -> bool:
-        host = tunnel.seen_at
         return (
             self.settings.port_guessing
-            and bool(host)
+            and bool(tunnel.seen_at)
             and self._platform.descriptors_left() >= DESCRIPTORS
-            and self._puncher.may_guess(tunnel.peer, host)
+            and self._puncher.may_guess(tunnel)
         )
 
     def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:

@@ -60,7 +60,7 @@ class Attempts:
         self._links = links
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self.punches = PunchSchedule(
-            node, links.is_dialled, self._needs_no_tunnel, self._open_tunnel, self.guess_at
+            node, links.is_dialled, self._needs_no_tunnel, self._open_tunnel, self.replaceable_tunnel
         )
         self._opener: OpenTunnel
         self._moves: Callable[[Name], object] = lambda name: False
@@ -171,19 +171,16 @@ class Attempts:
         link = self._links.link_to(peer)
         return link is not None and (link.path_kind is PathKind.TUNNEL or link.is_doubted)
 
-    def guess_at(self, peer: Name) -> str:
-        """
-        The address at which we would guess ports of this peer, to replace a tunnel that is in use; empty if
-        we would not.
-        """
+    def replaceable_tunnel(self, peer: Name) -> ILink | None:
+        """The tunnel to this peer that we would guess ports to replace: it is in use, and limits allow it."""
         link = self._links.link_to(peer)
         if link is None or link.path_kind is not PathKind.TUNNEL or not self._in_use(peer):
-            return ""
-        return link.seen_at if self._crust.may_guess(link) else ""
+            return None
+        return link if self._crust.may_guess(link) else None
 
     def asks_to_guess(self, peer: Name) -> bool:
         """Whether we ask for guessed ports. One of the two does, so that no two requests for it cross."""
-        return told_nat(self._crust) is NatKind.SYMMETRIC and bool(self.guess_at(peer))
+        return told_nat(self._crust) is NatKind.SYMMETRIC and self.replaceable_tunnel(peer) is not None
 
     def make_room(
         self, peer: Name, use: LinkUse, own: bool = False, issued: float = float("-inf")

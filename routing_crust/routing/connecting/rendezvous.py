@@ -116,7 +116,7 @@ class PunchSchedule:
         dialled: Callable[[Name, LinkUse], bool],
         linked: Callable[[Name, LinkUse], bool],
         tunnel: Callable[[Name, bytes, tuple[Name, ...], bool], Deferred[ILink]],
-        guess_at: Callable[[Name], str] = lambda peer: "",
+        replaceable_tunnel: Callable[[Name], ILink | None] = lambda peer: None,
     ) -> None:
         """
         @param dialled: whether one of us has dialled the other plainly for such a use, so that nothing needs
@@ -124,9 +124,9 @@ class PunchSchedule:
         @param linked: whether a link with this peer makes a tunnel for this use needless.
         @param tunnel: makes a tunnel to this peer, for a request with this nonce, through one of these nodes
             or one of our own choice; the last says whether somebody waits for it.
-        @param guess_at: the address at which we would guess ports of this peer; empty if we would not.
+        @param replaceable_tunnel: the tunnel to this peer that we would guess ports to replace, if any.
         """
-        self._guess_at = guess_at
+        self._replaceable_tunnel = replaceable_tunnel
         self._clock = node.clock
         self._crust = node.crust
         self._own = node.name
@@ -192,8 +192,8 @@ class PunchSchedule:
             return
         # Request and response may have waited in queues on their way, which a ConnectGo need not do.
         half = min(round_trip / 2, MAX_GO_DELAY_SECONDS)
-        host = self._guess_at(peer) if guesses else ""
-        guess = guess_between(ours, nat, host) if host else None
+        tunnel = self._replaceable_tunnel(peer) if guesses else None
+        guess = None if tunnel is None else guess_between(ours, nat, tunnel)
         hole_punch.guesses = guess is not None
 
         def punch() -> None:

@@ -144,7 +144,7 @@ class ConnectResponder:
             self._candidates.ours(),
             told_nat(self._node.crust),
             self._relays.to_name(peer, [Name(each.name) for each in request.relays]),
-            request.guesses and bool(self._attempts.guess_at(peer)),
+            request.guesses and self._attempts.replaceable_tunnel(peer) is not None,
         )
         body = sign(self._node.identity, self._node.settings.network, RESPONSE_LABEL, response)
         self._answered.put((peer, request.nonce), _Answered(envelope.body, body, self._node.clock.seconds()))

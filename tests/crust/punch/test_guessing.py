@@ -20,11 +20,12 @@ from routing_crust.crust.admission import Rules
 from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import Guess, ILink, Rendezvous
 from routing_crust.crust.punch.guessing import (
+    ATTEMPTS_SECONDS,
     BATCH_DIALS,
     DESCRIPTORS,
     HEAD_START_SECONDS,
     HOLD_SECONDS,
-    INTERVAL_SECONDS,
+    MAX_ATTEMPTS,
     MAX_GUESSES,
     MAX_PER_PREFIX,
     MAX_REFUSED,
@@ -39,11 +40,12 @@ from routing_crust.errors import CloseReason, LinkClosed, ServiceStopped
 from routing_crust.history import History
 from routing_crust.timing.shares import OURSELVES
 
-from ..addresses import at, name
+from ..addresses import at, name, tunnel_to
 from ..support import Owner, dial_environment
 
 PEER = Endpoint("8.8.8.8", 5483)
 HOST = PEER.host
+RELAY = ("5.5.5.0/24", "5.5.5.5", "its link")
 REFUSED = error.ConnectionRefusedError(111, "refused")
 
 
@@ -177,30 +179,39 @@ class LimitTests(SynchronousTestCase):
 
     def test_peer_and_address_have_an_attempt_an_hour(self) -> None:
         """A peer that names another address gets none, nor does another peer at the same one."""
-        self.limits.began(name(2), HOST)
+        self.limits.began(name(2), HOST, RELAY)
         self.clock.advance(SAME_INTERVAL_SECONDS - 1)
         for peer, host in ((name(2), "9.9.9.9"), (name(3), HOST)):
-            self.assertFalse(self.limits.may(peer, host))
-        self.assertTrue(self.limits.may(name(3), "9.9.9.9"))
+            self.assertFalse(self.limits.may(peer, host, RELAY))
+        self.assertTrue(self.limits.may(name(3), "9.9.9.9", RELAY))
         self.clock.advance(1)
-        self.assertTrue(self.limits.may(name(2), HOST))
+        self.assertTrue(self.limits.may(name(2), HOST, RELAY))
 
     def test_addresses_of_one_prefix_have_a_few_attempts_an_hour(self) -> None:
         for number in range(MAX_PER_PREFIX):
-            self.assertTrue(self.limits.may(name(2 + number), f"8.8.8.{1 + number}"))
-            self.limits.began(name(2 + number), f"8.8.8.{1 + number}")
-            self.clock.advance(INTERVAL_SECONDS)
-        self.assertFalse(self.limits.may(name(9), "8.8.8.99"))
-        self.assertTrue(self.limits.may(name(9), "8.8.9.99"))
-        self.clock.advance(SAME_INTERVAL_SECONDS - MAX_PER_PREFIX * INTERVAL_SECONDS)
-        self.assertTrue(self.limits.may(name(9), "8.8.8.99"))
+            self.assertTrue(self.limits.may(name(2 + number), f"8.8.8.{1 + number}", RELAY))
+            self.limits.began(name(2 + number), f"8.8.8.{1 + number}", RELAY)
+            self.clock.advance(ATTEMPTS_SECONDS)
+        self.assertFalse(self.limits.may(name(9), "8.8.8.99", RELAY))
+        self.assertTrue(self.limits.may(name(9), "8.8.9.99", RELAY))
+        self.clock.advance(SAME_INTERVAL_SECONDS - MAX_PER_PREFIX * ATTEMPTS_SECONDS)
+        self.assertTrue(self.limits.may(name(9), "8.8.8.99", RELAY))
 
-    def test_any_two_attempts_are_apart(self) -> None:
-        self.limits.began(name(2), HOST)
-        self.clock.advance(INTERVAL_SECONDS - 1)
-        self.assertFalse(self.limits.may(name(3), "9.9.9.9"))
-        self.clock.advance(1)
-        self.assertTrue(self.limits.may(name(3), "9.9.9.9"))
+    def test_relay_leaves_attempts_to_the_peers_of_others(self) -> None:
+        """A relay that sees its peers wherever they like would have all attempts for these."""
+        begun = 0
+        while self.limits.may(name(2 + begun), f"8.8.{begun}.8", RELAY):
+            self.limits.began(name(2 + begun), f"8.8.{begun}.8", RELAY)
+            begun += 1
+        self.assertEqual(begun, MAX_ATTEMPTS - 1)
+        # another relay of the same /24, or another link of it, changes nothing
+        self.assertFalse(self.limits.may(name(8), "9.9.8.9", (*RELAY[:1], "5.5.5.6", "second")))
+        other = ("6.6.6.0/24", "6.6.6.6", "other")
+        self.assertTrue(self.limits.may(name(9), "9.9.9.9", other))
+        self.limits.began(name(9), "9.9.9.9", other)
+        self.assertFalse(self.limits.may(name(10), "9.9.10.9", ("7.7.7.0/24", "7.7.7.7", "third")))
+        self.clock.advance(ATTEMPTS_SECONDS)
+        self.assertTrue(self.limits.may(name(10), "9.9.10.9", RELAY))
 
 
 class BesidePunchTests(SynchronousTestCase):
@@ -218,7 +229,7 @@ class BesidePunchTests(SynchronousTestCase):
         self.puncher = Puncher(environment, Random(1), lambda: ())
 
     def guess(self, opens: bool, host: str = HOST, token: bytes = b"g") -> Deferred[ILink]:
-        rendezvous = Rendezvous(True, 0.0, Guess(host, opens))
+        rendezvous = Rendezvous(True, 0.0, Guess(host, opens, RELAY))
         return self.puncher.connect((PEER,), name(2), token, OURSELVES, rendezvous)
 
     def advance(self, seconds: float) -> None:
@@ -264,7 +275,8 @@ class BesidePunchTests(SynchronousTestCase):
     def test_peer_that_asks_again_within_the_hour_has_nothing_guessed(self) -> None:
         self.end(self.guess(opens=False))
         made = len(self.reactor.tcpClients)
-        self.assertFalse(self.puncher.may_guess(name(2), HOST))
+        self.assertFalse(self.puncher.may_guess(tunnel_to(name(2), HOST)))
+        self.assertTrue(self.puncher.may_guess(tunnel_to(name(3), "9.9.9.9")))
         for token in (b"h", b"i"):
             dial = self.guess(opens=False, token=token)
             self.advance(2)

@@ -293,23 +293,30 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer has ports guessed as often as it asks",
         "crust/punch/guessing.py",
-        "            self._peers.wait(peer),\n",
-        "",
+        "waits = (self._peers.wait(peer), self._hosts",
+        "waits = (self._hosts",
         ("tests.crust.punch.test_guessing.LimitTests.test_peer_and_address_have_an_attempt_an_hour",),
     ),
     Mutant(
         "each peer has ports guessed at the same address",
         "crust/punch/guessing.py",
-        "            self._hosts.wait(host),\n",
+        "self._hosts.wait(host), ",
         "",
         ("tests.crust.punch.test_guessing.LimitTests.test_peer_and_address_have_an_attempt_an_hour",),
     ),
     Mutant(
         "peers of many names have ports guessed without a pause",
         "crust/punch/guessing.py",
-        "            self._all.wait(),\n",
+        " and self._all.may_take(told_by)",
         "",
-        ("tests.crust.punch.test_guessing.LimitTests.test_any_two_attempts_are_apart",),
+        ("tests.crust.punch.test_guessing.LimitTests.test_relay_leaves_attempts_to_the_peers_of_others",),
+    ),
+    Mutant(
+        "one relay has ports guessed for its peers alone",
+        "crust/punch/guessing.py",
+        "self._all.take(told_by)",
+        "self._all.take(())",
+        ("tests.crust.punch.test_guessing.LimitTests.test_relay_leaves_attempts_to_the_peers_of_others",),
     ),
     Mutant(
         "more ports are guessed than was said",
@@ -330,8 +337,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "ports are guessed though the setting is off",
         "crust/punch/puncher.py",
-        "            self.settings.port_guessing\n            and bool(host)",
-        "            bool(host)",
+        "            self.settings.port_guessing\n            and bool(tunnel.seen_at)",
+        "            bool(tunnel.seen_at)",
         (
             "tests.routing.connecting.test_guessed_ports.VictimOfGuessesTests.test_no_port_is_guessed_where_the_setting_is_off",
         ),

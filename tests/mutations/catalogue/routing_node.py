@@ -106,8 +106,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "ports are guessed without the consent of the peer",
         "routing/connecting/rendezvous.py",
-        'host = self._guess_at(peer) if guesses else ""',
-        "host = self._guess_at(peer)",
+        "tunnel = self._replaceable_tunnel(peer) if guesses else None",
+        "tunnel = self._replaceable_tunnel(peer)",
         (
             "tests.routing.connecting.test_rendezvous.HolePunchTests.test_ports_are_guessed_only_where_both_ends_agree",
         ),
@@ -124,8 +124,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "both ends ask for guessed ports",
         "routing/connecting/attempts.py",
-        "return told_nat(self._crust) is NatKind.SYMMETRIC and bool(self.guess_at(peer))",
-        "return bool(self.guess_at(peer))",
+        "return told_nat(self._crust) is NatKind.SYMMETRIC and self.replaceable_tunnel(peer) is not None",
+        "return self.replaceable_tunnel(peer) is not None",
         (
             "tests.routing.connecting.test_connector.GuessingTests.test_only_the_symmetric_end_asks_for_guessed_ports",
         ),

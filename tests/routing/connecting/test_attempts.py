@@ -46,7 +46,7 @@ class AttemptTests(SynchronousTestCase):
         self.core.connector.peer_established(Peer(name, link, use, True, facts, 0.0), None)
 
     def test_ports_are_guessed_only_for_a_tunnel_in_use_that_crust_would_replace(self) -> None:
-        link = SimpleNamespace(path_kind=PathKind.TUNNEL, seen_at="8.8.8.8")
+        link = SimpleNamespace(path_kind=PathKind.TUNNEL)
         links, crust = (
             SimpleNamespace(link_to=lambda peer: link),
             SimpleNamespace(may_guess=lambda link: True),
@@ -56,15 +56,15 @@ class AttemptTests(SynchronousTestCase):
         self.patch(self.core.attempts, "_crust", crust)
         self.patch(self.core.attempts, "_in_use", used.__contains__)
         name = self.peer.identity.name
-        self.assertEqual(self.core.attempts.guess_at(name), "8.8.8.8")
+        self.assertIs(self.core.attempts.replaceable_tunnel(name), link)
         crust.may_guess = lambda link: False
-        self.assertEqual(self.core.attempts.guess_at(name), "")
+        self.assertIsNone(self.core.attempts.replaceable_tunnel(name))
         crust.may_guess = lambda link: True
         link.path_kind = PathKind.PUNCHED
-        self.assertEqual(self.core.attempts.guess_at(name), "")
+        self.assertIsNone(self.core.attempts.replaceable_tunnel(name))
         link.path_kind = PathKind.TUNNEL
         used.clear()
-        self.assertEqual(self.core.attempts.guess_at(name), "")
+        self.assertIsNone(self.core.attempts.replaceable_tunnel(name))
 
     def test_better_link_is_wanted_where_there_is_a_tunnel_or_one_that_may_be_dead(self) -> None:
         """What its peer asks to be dialled then is no stranger's wish: we ask it for the same."""

@@ -29,6 +29,7 @@ from routing_crust.wire.messages import (
     NatKind,
     Signed,
 )
+from tests.crust.addresses import tunnel_to
 from tests.routing.net import Net
 
 
@@ -80,7 +81,7 @@ class GuessingTests(SynchronousTestCase):
         assert core is not None
         sent: list[bytes] = []
         self.patch(core.connector, "_send", lambda kind, name, body, *way: sent.append(body))
-        self.patch(core.attempts, "guess_at", lambda name: "8.8.8.8")
+        self.patch(core.attempts, "replaceable_tunnel", lambda name: tunnel_to(name, "8.8.8.8"))
         asked = []
         for seed, nat in enumerate((NatKind.CONE, NatKind.SYMMETRIC)):
             net.crust(node).nat = nat

@@ -17,6 +17,7 @@ from routing_crust.routing.events import LinkChanged, LinkLost
 from routing_crust.testing import PORT_RESTRICTED, SYMMETRIC, SimulatedNetwork
 from routing_crust.testing.host import SimulatedNode
 from routing_crust.wire.messages import LinkUse
+from tests.crust.addresses import tunnel_to
 
 VICTIM = Endpoint("9.9.9.9", 5483)
 ATTACKERS = 2
@@ -106,7 +107,7 @@ class VictimOfGuessesTests(SynchronousTestCase):
         outside._look()
         assert node.core is not None
         attempts = node.core.attempts
-        self.patch(attempts, "guess_at", lambda peer: VICTIM.host)
+        self.patch(attempts, "replaceable_tunnel", lambda peer: tunnel_to(peer, VICTIM.host))
         self.patch(attempts.punches, "begin", lambda *what, **more: None)
         self.patch(attempts.punches, "guesses", lambda *what: False)
 

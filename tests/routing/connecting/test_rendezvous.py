@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
-from routing_crust.crust.interfaces import Guess, ILink, Rendezvous
+from routing_crust.crust.interfaces import Guess, ILink, Rendezvous, account_of
 from routing_crust.crust.reachability import Dialable, EndpointSource, OwnEndpoint, Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
@@ -29,7 +29,7 @@ from routing_crust.routing.connecting.rendezvous import (
 from routing_crust.routing.node import Node
 from routing_crust.timing.shares import OURSELVES, Account
 from routing_crust.wire.messages import LinkUse, NatKind
-from tests.crust.addresses import STRANGER
+from tests.crust.addresses import STRANGER, tunnel_to
 
 IDENTITIES = {each.name: each for each in (Identity.from_seed(bytes([seed]) * 32) for seed in (1, 2))}
 SMALL, GREAT = sorted(IDENTITIES)
@@ -85,7 +85,7 @@ class HolePunchTests(SynchronousTestCase):
         self.linked = False
         self.tunnels: list[tuple[bytes, tuple[Name, ...]]] = []
         self.gone = 0
-        self.guess_at = ""
+        self.tunnel_now: ILink | None = None
         self.make(SMALL)
 
     def make(self, own: Name) -> None:
@@ -97,7 +97,7 @@ class HolePunchTests(SynchronousTestCase):
             lambda _, use: self.reached is not None and self.reached >= use,
             lambda name, use: self.linked,
             self.tunnel,
-            lambda peer: self.guess_at,
+            lambda peer: self.tunnel_now,
         )
 
     def tunnel(self, peer: Name, nonce: bytes, theirs: tuple[Name, ...], awaited: bool) -> Deferred[ILink]:
@@ -143,17 +143,18 @@ class HolePunchTests(SynchronousTestCase):
         self.end()
 
     def test_ports_are_guessed_only_where_both_ends_agree(self) -> None:
+        tunnel = tunnel_to(self.peer, "8.8.8.8")
         for ours, theirs in ((True, False), (False, True), (True, True)):
-            self.guess_at = "8.8.8.8" if ours else ""
+            self.tunnel_now = tunnel if ours else None
             self.begin(True, NatKind.SYMMETRIC, guesses=theirs)
-            agreed = Guess("8.8.8.8", False) if ours and theirs else None
+            agreed = Guess("8.8.8.8", False, account_of(tunnel)) if ours and theirs else None
             self.assertEqual(self.crust.punched()[-1].guess, agreed)
             self.end()
 
     def test_request_for_which_ports_are_guessed_is_preferred(self) -> None:
         """Only one end asks for that, whose request may be the other one of two that cross."""
         theirs = b"t" * 16
-        self.guess_at = "8.8.8.8"
+        self.tunnel_now = tunnel_to(self.peer, "8.8.8.8")
         self.begin(False, NatKind.SYMMETRIC, nonce=theirs)
         self.begin(True, NatKind.SYMMETRIC, guesses=True)
         self.assertEqual(
