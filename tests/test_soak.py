@@ -10,9 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.processes import Worker
 from benchmarks.soak.__main__ import judge, make_parser
+from benchmarks.soak.actors import places_for
 from benchmarks.soak.crowd import Crowd
 from benchmarks.soak.drift import MIN_SAMPLES, drift
 from routing_crust import Role, RoutingService
+from routing_crust.routing.membership.proxied import PLACES_PER_JOINING_PLACE
 from routing_crust.testing import SimulatedNetwork
 
 
@@ -34,6 +36,20 @@ class CrowdTests(SynchronousTestCase):
         self.network.run_for(1)
         self.assertEqual(self.crowd.sample()["linked"], 12)
         self.assertEqual(len(self.node.crust.links), 12)
+
+    def test_others_come_and_go_before_until_the_node_has_met_as_many_as_it_shall(self) -> None:
+        made: list[RoutingService] = []
+
+        def make() -> RoutingService:
+            made.append(self.client())
+            return made[-1]
+
+        crowd = Crowd(self.network.clock, make, self.node.name, 3)
+        self.network.result_of(crowd.gather(names=8))
+        self.network.run_for(1)
+        self.assertEqual(len(made), 8)
+        self.assertEqual((crowd.sample()["linked"], crowd.sample()["replaced"]), (3, 0))
+        self.network.result_of(crowd.stop())
 
     def test_messages_come_at_the_rate_and_one_peer_after_the_other_is_replaced(self) -> None:
         self.network.run_for(1)
@@ -125,6 +141,12 @@ class JudgementTests(SynchronousTestCase):
 
 
 class ProcessTests(SynchronousTestCase):
+    def test_node_has_room_for_all_links_beside_what_it_keeps_for_joining_nodes(self) -> None:
+        """All of them are clients, and at first the crowd never gathered."""
+        for links in range(1, 1001):
+            places = places_for(links)
+            self.assertGreaterEqual(places - places // PLACES_PER_JOINING_PLACE, links)
+
     def test_node_has_no_descriptor_and_no_timer_left_when_its_peers_are_gone(self) -> None:
         """Over real sockets, in processes of their own, as the command does it."""
         node, crowd = Worker("soak-node", "node", -1), Worker("soak-crowd", "crowd", -1)

@@ -15,7 +15,7 @@ MAX_DRIFT: Final = 0.02
 MAX_SAMPLES: Final = 120
 LEAVING_SECONDS: Final = 5.0
 """Seconds after the last peer has stopped until the node has closed its end of every link."""
-GATHER_TIMEOUT_SECONDS: Final = 300.0
+GATHER_TIMEOUT_SECONDS: Final = 600.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +38,13 @@ def make_parser() -> argparse.ArgumentParser:
     add("--links", type=int, default=1000, metavar="N", help="links of the node (default: 1000)")
     add("--rate", type=float, default=5000.0, metavar="R", help="messages a second (default: 5000)")
     add("--churn", type=float, default=1.0, metavar="R", help="links replaced in a second (default: 1)")
+    add(
+        "--names",
+        type=int,
+        default=5000,
+        metavar="N",
+        help="peers that the node has met by the first sample, which fill its tables (default: 5000)",
+    )
     add("--processes", type=int, default=2, metavar="N", help="processes of peers (default: 2)")
     return parser
 
@@ -47,7 +54,8 @@ def soak(options: argparse.Namespace, node: Worker, crowds: Sequence[Worker]) ->
     share = len(crowds)
     contact = node.call("listen", links=options.links)
     empty = node.call("sample")
-    gathering = [each.begin("gather", contact=contact, peers=options.links // share) for each in crowds]
+    sizes = {"peers": options.links // share, "names": options.names // share}
+    gathering = [each.begin("gather", contact=contact, **sizes) for each in crowds]
     for crowd, call in zip(crowds, gathering, strict=True):
         crowd.result(call, GATHER_TIMEOUT_SECONDS)
     for crowd in crowds:

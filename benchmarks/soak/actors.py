@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from routing_crust import Contact, Endpoint, Identity, Role, RoutingService, Settings
+from routing_crust.routing.membership.proxied import PLACES_PER_JOINING_PLACE
 
 from .crowd import Crowd
 
 LOOPBACK: Final = Endpoint("127.0.0.1", 0)
 SPARE_LINKS: Final = 64
+HANDSHAKES_PER_SECOND: Final = 1000.0
+"""More than a crowd on this machine makes: the limit of a /24 would put off those that are replaced."""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+def places_for(clients: int) -> int:
+    """The least C{max_clients} with room for this number: a part is kept for those that join as nodes."""
+    return clients + clients // (PLACES_PER_JOINING_PLACE - 1)
 
 
 class SoakNode:
@@ -39,8 +47,9 @@ class SoakNode:
             listen=(LOOPBACK,),
             lan_discovery=False,
             max_links=links + SPARE_LINKS,
-            max_clients=links + SPARE_LINKS,
+            max_clients=places_for(links) + SPARE_LINKS,
             max_unverified_links=links + SPARE_LINKS,
+            max_handshakes_per_prefix=HANDSHAKES_PER_SECOND,
         )
         self._service = RoutingService(settings, reactor=self._reactor)
         self._service.set_message_handler(self._heard)
@@ -79,8 +88,8 @@ class SoakCrowd:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
 
-    async def do_gather(self, contact: str, peers: int) -> None:
-        """Link this number of clients with the node."""
+    async def do_gather(self, contact: str, peers: int, names: int = 0) -> None:
+        """Link this number of clients with the node, after others: as many names in all."""
         node = Contact.from_text(contact)
         assert node.name is not None
         settings = Settings(role=Role.CLIENT, listen=(), contacts=(node,), lan_discovery=False)
@@ -89,7 +98,7 @@ class SoakCrowd:
             return RoutingService(settings, reactor=self._reactor, identity=Identity.generate())
 
         self._crowd = Crowd(self._reactor, make, node.name, peers)
-        await self._crowd.gather()
+        await self._crowd.gather(names)
 
     def do_begin(self, rate: float, churn: float) -> None:
         """Send and replace from now on."""

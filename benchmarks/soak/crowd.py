@@ -7,7 +7,8 @@ The clock and the making of a peer are handed in, so that the same crowd runs on
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from statistics import median
 from typing import Any, Final
 
@@ -60,17 +61,25 @@ class Crowd:
         self.sent = self.acknowledged = self.skipped = self.replaced = 0
         self.failures: list[str] = []
 
-    def gather(self) -> Deferred[None]:
-        """Start all peers, some in each second. Fires when the last is linked."""
+    def gather(self, names: int = 0) -> Deferred[None]:
+        """
+        Start all peers, some in each second. Fires when the last is linked.
+
+        @param names: how many the node shall have met by then; those beyond the crowd are replaced at once.
+        """
         done: Deferred[None] = Deferred()
-        loop = LoopingCall(self._start_one, done)
+        more = max(names - self._wanted, 0)
+        loop = LoopingCall(self._start_one, repeat(True, more), done)
         loop.clock = self._clock
         self._loops.append(loop)
         loop.start(1 / STARTS_PER_SECOND)
         return done
 
-    def _start_one(self, done: Deferred[None]) -> None:
+    def _start_one(self, more: Iterator[bool], done: Deferred[None]) -> None:
         if len(self._peers) == self._wanted:
+            if next(more, False):
+                self._exchange_one()
+                return
             self._loops.pop().stop()
             linked = gatherResults([each.when_connected() for each in self._peers])
             linked.addCallback(lambda _: None).chainDeferred(done)
@@ -128,8 +137,11 @@ class Crowd:
 
     def _replace_one(self) -> None:
         self._peers.rotate(-1)
-        self._end(self._peers.popleft())
+        self._exchange_one()
         self.replaced += 1
+
+    def _exchange_one(self) -> None:
+        self._end(self._peers.popleft())
         self._add()
 
     def _end(self, peer: RoutingService) -> None:
