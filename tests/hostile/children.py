@@ -61,7 +61,7 @@ class Child(ProcessProtocol):
         self.ended.callback(reason.value.exitCode)  # type: ignore[attr-defined]
 
     def said(self, text: str, times: int = 1) -> Deferred[None]:
-        """Fires when so many lines have this text."""
+        """Fires when C{times} lines have this text."""
         said: Deferred[None] = Deferred()
         if self._has_said(text, times):
             said.callback(None)

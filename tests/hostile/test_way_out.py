@@ -74,7 +74,7 @@ class WayOutTests(TestCase):
         self.assertLess(daemon.memory() - memory, MAX_GROWTH_BYTES)
         self.assertEqual([each for each in daemon.lines if "Traceback" in each or "Unhandled" in each], [])
         self.assertNotIn(str(other.node_name), "".join(daemon.lines))
-        # whoever was not done when the way in was found was called off
+        # those that were not done when the way in was found were called off
         for each in acts:
             if each != "5.5.5.99":
                 await proxy.over[each]

@@ -24,7 +24,7 @@ class CatalogueTests(SynchronousTestCase):
             try:
                 compile(mutant.planted(text), mutant.module, "exec")
             except StaleMutant as error:
-                # all of them at once: whoever has moved a line finds the others too
+                # all of them at once, since who has moved one line has moved others
                 stale.append(str(error))
         self.assertEqual(stale, [])
 

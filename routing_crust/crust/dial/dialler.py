@@ -82,7 +82,8 @@ class Dialler:
         on_link: Sequence[str] = (),
     ) -> Deferred[ILink]:
         """
-        See L{ICrust.connect<routing_crust.crust.interfaces.ICrust.connect>}.
+        Dial a peer, or join the dials for it that are under way: the work of
+        L{ICrust.connect<routing_crust.crust.interfaces.ICrust.connect>}, which explains the arguments.
 
         @param on_link: the networks of our own interfaces.
         """

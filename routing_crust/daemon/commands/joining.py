@@ -55,7 +55,7 @@ _COMMAND: Final = ("routing-crust", "join")
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """What came of it."""
+    """The outcome of a join."""
 
     signed: SignedCertificate
     label: str

@@ -30,7 +30,7 @@ class LiveSettings:
     @ivar source: where the settings are from.
     @ivar configuration: what is in force.
     @ivar reloading: called when a reload begins.
-    @ivar reloaded: called when one is over, whatever came of it.
+    @ivar reloaded: called when one is over, with or without success.
     @ivar added: what was added while the daemon runs and is not in the file, by setting.
     """
 
@@ -72,7 +72,7 @@ class LiveSettings:
         """
         Read the file again and apply what it says. Requests that come before that has begun are one.
 
-        @return: fires with what came of it. Fails with a L{RoutingCrustError}, when nothing has changed.
+        @return: fires with the outcome. Fails with a L{RoutingCrustError}, when nothing has changed.
         """
         asked: Deferred[ChangeOutcome] = Deferred()
         self._waiting.append(asked)

@@ -24,7 +24,7 @@ MAX_CONNECTIONS: Final = 512
 Connections of programs at once. Beyond that one that has not said what it wants makes room, if there is any.
 """
 REFUSALS_AT_ONCE: Final = 8
-"""Lines of the log about hosts that one program asks for in vain: whoever looks for a mistake tries a few."""
+"""Lines of the log about hosts that one program asks for in vain: who looks for a mistake tries some."""
 KIND: Final = "proxied"
 """The word for such connections in the status and the metrics."""
 

@@ -194,6 +194,6 @@ class FasterPaths(PeerListener):
             endpoint=endpoint,
             before=link.connection.peer,
         )
-        # the history has what came of it
+        # the history has the outcome
         with suppress(ConnectFailed, LimitReached):
             await self._node.crust.connect((endpoint,), peer.name, mark_of(link), account_of(link))

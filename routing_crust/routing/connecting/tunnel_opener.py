@@ -104,10 +104,9 @@ class TunnelOpener:
 
     def _membership_wait(self, peer: Peer) -> float:
         """For how many more seconds a tunnel waits for a request that is to make its relay a member."""
-        age = self._connector.requests.request_age(peer.name)
-        is_asked = peer.use is LinkUse.ATTACHED and self._connector.requests.is_under_way(
-            peer.name, LinkUse.MEMBER
-        )
+        requests = self._connector.requests
+        age = requests.request_age(peer.name)
+        is_asked = peer.use is LinkUse.ATTACHED and requests.is_under_way(peer.name, LinkUse.MEMBER)
         if age is None or not is_asked:
             return 0.0
         trips = MEMBERSHIP_ROUND_TRIPS * peer.link.round_trip.smoothed_or(inf)

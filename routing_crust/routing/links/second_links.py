@@ -150,7 +150,7 @@ class SecondLinks(PeerListener):
             self._dial(peer)
 
     def _dialled(self, name: Name, outcome: object) -> None:
-        """The history has what came of it."""
+        """The history has the outcome."""
         self._dials.pop(name, None)
 
     def _end(self, name: Name) -> None:

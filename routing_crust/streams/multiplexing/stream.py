@@ -76,7 +76,7 @@ class IgnoringHandler:
         """Ignored."""
 
     def data(self, data: bytes) -> None:
-        """Ignored: whoever uses a stream that is not open yet keeps it."""
+        """Ignored: the user of a stream that is not open yet keeps it."""
 
     def finished(self) -> None:
         """Ignored."""

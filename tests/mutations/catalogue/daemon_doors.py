@@ -264,7 +264,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.proxy.test_server.BoundTests.test_connections_are_bounded",),
     ),
     Mutant(
-        "whoever reaches the port of the status page may take all descriptors",
+        "a stranger at the port of the status page may take all descriptors",
         "daemon/page/serving.py",
         "            if silent is not None:\n",
         "            if False:\n",

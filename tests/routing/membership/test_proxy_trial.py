@@ -70,7 +70,7 @@ class ProxyTrialTests(SynchronousTestCase):
         self.assertNotIn(self.dead_end.node_name, [each.peer for each in self.net.crust(late).links])
 
     def leaves(self, stay: float) -> None:
-        """Have the dead end let everybody go after so many seconds."""
+        """Have the dead end let everybody go after C{stay} seconds."""
         links = self.dead_end._core.links  # type: ignore[union-attr]
         reason = CloseReason.NO_LONGER_NEEDED
 

@@ -354,7 +354,7 @@ class HostileTests(_Case):
         self.assertEqual(self.great.got, [TEXT, TEXT])
 
     def begun_by(self, count: int, first: int, link: ILink) -> int:
-        """How many handshakes of so many new names the great end answers that come by a link."""
+        """How many handshakes the great end answers of C{count} new names that come by a link."""
         before = len(self.great.kinds())
         for number in range(first, first + count):
             end = End(World(), Identity.from_seed(number.to_bytes(32, "big")))
