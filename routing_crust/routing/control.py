@@ -1,29 +1,15 @@
 """
-Control messages: how the parts of a node send them and handle those that arrive, and the signatures of those
-whose body proves itself. These travel through other nodes, so each is signed for its kind and its network.
+Control messages: how the parts of a node send them and handle those that arrive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from ..crust.interfaces import ILink
-from ..identity import Identity
-from ..names import Name, recurring_name
-from ..wire.codec import encode
-from ..wire.messages import (
-    ClientRecord,
-    ConnectRequest,
-    ConnectResponse,
-    Envelope,
-    EnvelopeKind,
-    Signed,
-)
-
-REQUEST_LABEL: Final = "connect-request"
-RESPONSE_LABEL: Final = "connect-response"
-RECORD_LABEL: Final = "client-record"
+from ..names import Name
+from ..wire.messages import Envelope, EnvelopeKind
 
 EnvelopeHandler: TypeAlias = Callable[[Envelope, Name, "ILink | None"], object]
 """
@@ -55,20 +41,3 @@ class SendControl(Protocol):
             know no other node.
         @return: the id of the envelope; C{None} without a first hop.
         """
-
-
-def sign(
-    identity: Identity, network: str, label: str, message: ConnectRequest | ConnectResponse | ClientRecord
-) -> bytes:
-    """A message as a body that proves itself."""
-    body = encode(message)
-    return encode(Signed(identity.name.raw, body, identity.sign(label, network, body)))
-
-
-def holds(identity: Identity, network: str, label: str, signed: Signed) -> bool:
-    """
-    Whether the signature of such a body is right, for this label and our network.
-
-    @param identity: whose scheme of signatures is used.
-    """
-    return identity.holds(recurring_name(signed.signer), signed.signature, label, network, signed.body)

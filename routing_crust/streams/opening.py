@@ -25,7 +25,7 @@ STREAM_OPEN_TIMEOUT_SECONDS: Final = 30.0
 
 class EarlyData:
     """
-    What is written to a stream before its peer has accepted it. Made by the caller that opens the stream, given to
+    What is written to a stream before its peer has accepted it. Made by the caller of
     L{Streams.open<routing_crust.streams.service.Streams.open>}, and of no more use once there is a transport.
 
     Up to C{EARLY_BYTES} go out at once, so that the program at the peer has a request a round trip sooner.

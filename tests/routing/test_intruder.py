@@ -15,10 +15,9 @@ from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, PeerUnreachable
 from routing_crust.limits import MAX_CONTROL_BURST
-from routing_crust.routing.control import RECORD_LABEL, REQUEST_LABEL, RESPONSE_LABEL
+from routing_crust.routing.envelopes import RECORD_LABEL, REQUEST_LABEL, RESPONSE_LABEL, Sealer
 from routing_crust.routing.links.handshake import LABEL
 from routing_crust.routing.messaging import envelope_dispatch
-from routing_crust.routing.messaging.envelopes import Sealer
 from routing_crust.wire.codec import decode, encode, to_wire
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import (

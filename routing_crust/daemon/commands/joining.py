@@ -170,7 +170,7 @@ def _certificate(
     found = judge(signed, network, identity.name, Roster(network), time.time(), Ed25519Verifier())
     if found is None:
         return signed, ""
-    # whoever knows the secret has made it just now; and the invitation is used, so this must not fail
+    # it was made just now, by a node that knows the secret; and the invitation is used, so this must not fail
     if found.problem in (Problem.NOT_YET, Problem.EXPIRED):
         return signed, f"set the clock of this machine: {found}"
     raise JoinFailed(f"the certificate that came does not hold: {found}. Tell the person who invited you")

@@ -22,7 +22,7 @@ from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, from_wire
 from ...wire.messages import ConnectRequest, Envelope, LinkUse, Signed
-from ..control import REQUEST_LABEL, holds
+from ..envelopes import REQUEST_LABEL, body_holds
 from ..links.granted import GrantedLinks
 from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
@@ -170,7 +170,7 @@ class ConnectRequestValidator(PeerListener):
             self._verdicts.accept(peer, request, envelope, link)
 
     def _holds(self, signed: Signed) -> bool:
-        return holds(self._node.identity, self._node.settings.network, REQUEST_LABEL, signed)
+        return body_holds(self._node.identity, self._node.settings.network, REQUEST_LABEL, signed)
 
     def problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
         """The reason to refuse a request, by the cheapest check that fails; empty if it is accepted."""

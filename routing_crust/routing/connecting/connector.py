@@ -28,7 +28,8 @@ from ...timing.waiters import Waiters
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.fields import NONCE_BYTES
 from ...wire.messages import ConnectResponse, Envelope, LinkUse, Signed
-from ..control import RESPONSE_LABEL, SendControl, holds
+from ..control import SendControl
+from ..envelopes import RESPONSE_LABEL, body_holds
 from ..links.peer import Peer, PeerListener, Permit
 from ..links.registry import LinkRegistry
 from ..node import Node
@@ -259,7 +260,7 @@ class Connector(PeerListener):
         if request is None or request.answered:
             return
         ours, network = self._node.identity, self._node.settings.network
-        if response.recipient != ours.name.raw or not holds(ours, network, RESPONSE_LABEL, signed):
+        if response.recipient != ours.name.raw or not body_holds(ours, network, RESPONSE_LABEL, signed):
             self._quiet.info(
                 "bad responses", "ignored a response by {peer}: its signature does not hold", peer=peer
             )

@@ -23,7 +23,8 @@ from ...timing.waiters import Waiters
 from ...wire.codec import encode
 from ...wire.fields import WireEndpoint
 from ...wire.messages import ConnectGo, ConnectRequest, EnvelopeKind, LinkUse, WireRelay
-from ..control import REQUEST_LABEL, SendControl, sign
+from ..control import SendControl
+from ..envelopes import REQUEST_LABEL, sign_body
 from ..messaging.outgoing.retries import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
 from ..nat_pairs import told_nat
 from ..node import Node
@@ -188,4 +189,4 @@ def signed_request(
         relays,
         guesses,
     )
-    return sign(node.identity, node.settings.network, REQUEST_LABEL, message)
+    return sign_body(node.identity, node.settings.network, REQUEST_LABEL, message)

@@ -30,7 +30,8 @@ from ...wire.messages import (
     Envelope,
     EnvelopeKind,
 )
-from ..control import RESPONSE_LABEL, SendControl, sign
+from ..control import SendControl
+from ..envelopes import RESPONSE_LABEL, sign_body
 from ..nat_pairs import told_nat
 from ..node import Node
 from .attempts import Attempts
@@ -146,7 +147,7 @@ class ConnectResponder:
             self._relays.to_name(peer, [Name(each.name) for each in request.relays]),
             request.guesses and self._attempts.replaceable_tunnel(peer) is not None,
         )
-        body = sign(self._node.identity, self._node.settings.network, RESPONSE_LABEL, response)
+        body = sign_body(self._node.identity, self._node.settings.network, RESPONSE_LABEL, response)
         self._answered.put((peer, request.nonce), _Answered(envelope.body, body, self._node.clock.seconds()))
         self._send_response(_SentResponse(peer, body, _proxy_of(envelope)), link)
 

@@ -19,7 +19,8 @@ from ...limits import REFRESH_INTERVAL_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.messages import ClientRecord, EnvelopeKind
-from ..control import RECORD_LABEL, SendControl, sign
+from ..control import SendControl
+from ..envelopes import RECORD_LABEL, sign_body
 from ..node import Node
 from .close_group_lookup import CloseGroupLookup
 
@@ -74,7 +75,7 @@ class Publisher:
         now = self._network_now()
         expiry = now + RECORD_REFRESH_INTERVALS * REFRESH_INTERVAL_SECONDS
         message = ClientRecord(self._proxy.raw, now, expiry)
-        record = sign(self._identity, self._settings.network, RECORD_LABEL, message)
+        record = sign_body(self._identity, self._settings.network, RECORD_LABEL, message)
         # not acknowledged: the next round makes up for what is lost
         for name in group.members:
             self._send(EnvelopeKind.CLIENT_RECORD, name, record)

@@ -20,7 +20,7 @@ from ...names import Name
 from ...timing.shares import OURSELVES, Account, Amounts
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import ClientRecord, Signed
-from ..control import RECORD_LABEL, holds
+from ..envelopes import RECORD_LABEL, body_holds
 
 MAX_CLIENT_RECORDS: Final = 10_000
 """Clients near this node's name whose node it remembers."""
@@ -155,6 +155,6 @@ def open_record(settings: Settings, identity: Identity, data: bytes) -> tuple[Na
     signed = decode(Signed, data, MAX_CONTROL_BYTES)
     record = decode(ClientRecord, signed.body, MAX_CONTROL_BYTES)
     client = Name(signed.signer)
-    if not holds(identity, settings.network, RECORD_LABEL, signed):
+    if not body_holds(identity, settings.network, RECORD_LABEL, signed):
         return None
     return client, record

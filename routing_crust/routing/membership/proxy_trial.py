@@ -4,8 +4,8 @@ The trial of our proxy: whether it leads anywhere, and what is done if it does n
 Anybody can let us in and forward nothing. So a proxy is believed for what comes of it: for a node a member of
 its table, for a client an answer that the proxy cannot have made itself, by a contact whose name we know.
 Until then other contacts are tried beside it, less and less often; the first that lets us in becomes the
-proxy, and the former one is tried last from then on. So is one that lets us in and lets us go soon after, even
-if it led on in between: it would be dialled first each time.
+proxy, and the former one is tried last from then on. So is one that lets us in and lets us go soon after, or
+it would be dialled first each time.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from ...timing.account_rates import AccountRates
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import Envelope, EnvelopeKind, Signed
 from ..control import EnvelopeHandler
+from ..envelopes import SELF_PROVING, holds
 from ..node import Node
-from .envelopes import SELF_PROVING, holds
 
 _NO_CONTROL: Final = frozenset((EnvelopeKind.SEALED, EnvelopeKind.UNDELIVERABLE))
 """Kinds that serve messages. The others are control messages, whose rate is limited for each peer."""

@@ -37,10 +37,10 @@ from ...timing.account_rates import AccountRates
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
+from ..envelopes import MAX_HOPS, Sealer
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, DuplicateFilter
-from .envelopes import MAX_HOPS, Sealer
 from .fair_relay import FairRelay
 from .near_hops import NearHops
 from .return_paths import ReturnPaths

@@ -32,6 +32,7 @@ from ...wire.codec import decode, encode
 from ...wire.end_to_end import AckPart, Flavour, MessagePart
 from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
+from ..envelopes import MAX_HOPS, SELF_PROVING, Sealer
 from ..links.peer import LinkFrameHandler, Peer, PeerListener
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
@@ -39,7 +40,6 @@ from ..sessions.flights import FlightSender
 from ..sessions.sessions import Sessions
 from .acknowledger import Acknowledger
 from .envelope_dispatch import EnvelopeDispatch
-from .envelopes import MAX_HOPS, SELF_PROVING, Sealer
 from .forwarder import Forwarder
 from .fragmentation import Reassembler
 from .inbox import Inbox, MessageHandler

@@ -23,9 +23,9 @@ from ...names import Name
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import EnvelopeKind
+from ..envelopes import Sealer
 from ..membership.neighbourhood import Neighbourhood
 from ..sessions.sessions import Sessions
-from .envelopes import Sealer
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
 Frames: TypeAlias = Iterator[tuple[int, bytes]]

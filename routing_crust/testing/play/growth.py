@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ...routing.core import RoutingCore
-from ...routing.messaging.envelopes import MAX_HOPS
+from ...routing.envelopes import MAX_HOPS
 from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork
 from .crowd import ARRIVALS_PER_SECOND

@@ -18,8 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from ...endpoints import Contact, Endpoint
 from ...identity import Identity
 from ...names import Name
-from ...routing.control import REQUEST_LABEL
-from ...routing.messaging.envelopes import MAX_HOPS, Sealer
+from ...routing.envelopes import MAX_HOPS, REQUEST_LABEL, Sealer
 from ...timing.timers import cancel
 from ...wire.codec import encode, to_wire
 from ...wire.messages import (

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from ...endpoints import Endpoint
-from ...routing.control import RECORD_LABEL
+from ...routing.envelopes import RECORD_LABEL
 from ...wire.codec import encode
 from ...wire.end_to_end import Flavour, MessagePart, SealedPacket, SessionFlight
 from ...wire.framing import FrameKind

@@ -226,7 +226,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "response: recipient and signature unchecked",
         "routing/connecting/connector.py",
-        "if response.recipient != ours.name.raw or not holds(ours, network, RESPONSE_LABEL, signed):",
+        "if response.recipient != ours.name.raw or not body_holds(ours, network, RESPONSE_LABEL, signed):",
         "if False:",
         ("tests.routing.test_intruder.RequestTests.test_response_with_a_bad_signature_is_ignored",),
     ),

@@ -205,7 +205,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a foreign client record is believed",
         "routing/membership/client_registry.py",
-        "if not holds(identity, settings.network, RECORD_LABEL, signed):",
+        "if not body_holds(identity, settings.network, RECORD_LABEL, signed):",
         "if False:",
         ("tests.routing.test_intruder.RequestTests.test_client_record_with_a_bad_signature_is_ignored",),
     ),

@@ -251,7 +251,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "an envelope's id and its sender's proxy are not signed",
-        "routing/messaging/envelopes.py",
+        "routing/envelopes.py",
         'return id.to_bytes(8, "big"), destination, source_proxy, bytes((kind, nearest)), body',
         "return destination, bytes((kind, nearest)), body",
         (
@@ -269,7 +269,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "envelope: signature unchecked",
-        "routing/messaging/envelopes.py",
+        "routing/envelopes.py",
         "return identity.holds(recurring_name(envelope.source), envelope.signature, LABEL, network, *fields)",
         "return True",
         ("tests.routing.messaging.test_relayed.RelayTests.test_relays_verify_nothing",),

@@ -11,7 +11,7 @@ from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.limits import EXPECTED_TIMEOUT_SECONDS
 from routing_crust.names import Name
-from routing_crust.routing.control import REQUEST_LABEL
+from routing_crust.routing.envelopes import REQUEST_LABEL
 from routing_crust.routing.links.peer import Peer
 from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.framing import FrameKind

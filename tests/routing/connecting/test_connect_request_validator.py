@@ -21,7 +21,7 @@ from routing_crust.routing.connecting.connect_request_validator import (
     RENEW_SECONDS,
     ConnectRequestValidator,
 )
-from routing_crust.routing.control import REQUEST_LABEL, RESPONSE_LABEL
+from routing_crust.routing.envelopes import REQUEST_LABEL, RESPONSE_LABEL
 from routing_crust.routing.links.granted import GrantedLinks
 from routing_crust.routing.links.handshake import PeerFacts
 from routing_crust.routing.links.peer import Peer

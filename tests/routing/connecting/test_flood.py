@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import Identity
 from routing_crust.errors import CloseReason
 from routing_crust.limits import EXPECTED_TIMEOUT_SECONDS
-from routing_crust.routing.control import REQUEST_LABEL
 from routing_crust.routing.core import RoutingCore
+from routing_crust.routing.envelopes import REQUEST_LABEL
 from routing_crust.routing.service import RoutingService
 from routing_crust.wire.codec import encode
 from routing_crust.wire.messages import ConnectRequest, Envelope, EnvelopeKind, LinkUse, Signed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import RoutingService
-from routing_crust.routing.messaging.envelopes import MAX_HOPS
+from routing_crust.routing.envelopes import MAX_HOPS
 from tests.routing.net import Net
 
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.identity import Identity
 from routing_crust.names import Name
-from routing_crust.routing.messaging.envelopes import Sealer
+from routing_crust.routing.envelopes import Sealer
 from routing_crust.wire.codec import encode
 from routing_crust.wire.end_to_end import (
     Flavour,

@@ -16,8 +16,8 @@ from routing_crust.crust.key_agreement import KeyAgreements
 from routing_crust.endpoints import Connection, Endpoint, Protocol
 from routing_crust.identity import Identity
 from routing_crust.names import Name
+from routing_crust.routing.envelopes import MAX_HOPS, Sealer
 from routing_crust.routing.members import OPEN, Members
-from routing_crust.routing.messaging.envelopes import MAX_HOPS, Sealer
 from routing_crust.routing.node import Node
 from routing_crust.routing.sessions.openings import WayBack
 from routing_crust.routing.sessions.sessions import Sessions

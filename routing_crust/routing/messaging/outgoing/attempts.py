@@ -14,10 +14,10 @@ from ....names import Name
 from ....wire.codec import encode
 from ....wire.end_to_end import MessagePart
 from ....wire.framing import FrameKind
+from ...envelopes import PARTS_BITS
 from ...membership.neighbourhood import LinkLookup
 from ...sessions.openings import WayBack
 from ...sessions.sessions import Sessions
-from ..envelopes import PARTS_BITS
 from ..forwarder import Forwarder
 from ..fragmentation import PART_BYTES
 from ..transmission import TransmissionQueues

@@ -4,6 +4,9 @@ Envelopes: how they are signed, and how a signature is checked at the destinatio
 The signature (Ed25519, RFC 8032) covers the network, the id, the destination, the sender's proxy, the kind,
 C{nearest} and the body; it leaves out what relays change: hops and the destination's proxy. Relays check no
 signature.
+
+Some bodies prove themselves, since others than their receiver check them as well. Each of these is signed for
+its kind and its network.
 """
 
 from __future__ import annotations
@@ -11,14 +14,18 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from ...identity import Identity
-from ...names import Name, recurring_name
-from ...wire.messages import Envelope, EnvelopeKind
+from ..identity import Identity
+from ..names import Name, recurring_name
+from ..wire.codec import encode
+from ..wire.messages import ClientRecord, ConnectRequest, ConnectResponse, Envelope, EnvelopeKind, Signed
 
 MAX_HOPS: Final = 20
 """Hops that a message may take."""
 
 LABEL: Final = "envelope"
+REQUEST_LABEL: Final = "connect-request"
+RESPONSE_LABEL: Final = "connect-response"
+RECORD_LABEL: Final = "client-record"
 SELF_PROVING: Final = frozenset(
     (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CLIENT_RECORD)
 )
@@ -105,3 +112,20 @@ def _signed_fields(
 ) -> tuple[bytes, ...]:
     # with another id, a captured envelope would pass the relays' memory of duplicates again
     return id.to_bytes(8, "big"), destination, source_proxy, bytes((kind, nearest)), body
+
+
+def sign_body(
+    identity: Identity, network: str, label: str, message: ConnectRequest | ConnectResponse | ClientRecord
+) -> bytes:
+    """A message as a body that proves itself."""
+    body = encode(message)
+    return encode(Signed(identity.name.raw, body, identity.sign(label, network, body)))
+
+
+def body_holds(identity: Identity, network: str, label: str, signed: Signed) -> bool:
+    """
+    Whether the signature of such a body is right, for this label and our network.
+
+    @param identity: whose scheme of signatures is used.
+    """
+    return identity.holds(recurring_name(signed.signer), signed.signature, label, network, signed.body)
