@@ -119,14 +119,7 @@ class NodeParts:
             self.connector.requests,
             self.neighbourhood.first_hops,
         )
-        self.prober = Prober(
-            node,
-            self.lookup,
-            network_time,
-            self.links.peer,
-            self.joiner.probed,
-            self.links.close_attached,
-        )
+        self.prober = Prober(node, self.lookup, network_time, self.links, self.joiner.probed)
         self.trial = ProxyTrial(node, self.neighbourhood, self.links, self.lookup)
         self.publisher = Publisher(node, self.lookup, send)
         self.attachment = Attachment(

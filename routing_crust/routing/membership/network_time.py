@@ -113,8 +113,8 @@ class NetworkTime(PeerListener):
 
     def chosen(self, peer: Peer) -> None:
         """
-        We have chosen this peer among our contacts, as if we had dialled it: it has a voice, until another is
-        chosen. All those who have dialled us may be of one mind, since they have chosen us.
+        We have chosen this one of the peers that have dialled us, as we choose a contact to dial: it has a
+        voice until another is chosen. All of them together may be of one mind, since they have chosen us.
         """
         if self._chosen is not None:
             self._silence(self._chosen)

@@ -6,13 +6,13 @@ connected node now and then dials a saved contact that it has no link with, look
 asks the nodes that it finds for connections, through that link. It closes the link a little later. So saved
 contacts are checked as well: one that answers has proven itself, and one that fails comes last.
 
-A contact that has dialled us is asked by the link that there is. Else a node whose few contacts probe it
-again and again would never choose one itself, and would have nobody to learn the time from.
+A node that has dialled us is asked by the link that there is. Else a node that few others probe again and
+again would never choose one of them itself, and would have nobody to learn the time from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -30,6 +30,7 @@ from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse
 from ..links.peer import Peer
+from ..links.registry import LinkRegistry
 from ..node import Node
 from .close_group_lookup import CloseGroupLookup, Group
 from .network_time import NetworkTime
@@ -53,14 +54,11 @@ class Prober:
         node: Node,
         lookup: CloseGroupLookup,
         time: NetworkTime,
-        peer_of: Callable[[Name], Peer | None],
+        links: LinkRegistry,
         found: Callable[[Group, ILink], None],
-        close: Callable[[ILink, CloseReason], None],
     ) -> None:
         """
-        @param peer_of: the peer of a name; C{None} if it has no link.
         @param found: called with the nodes that a probe has found, and the link by which they can be asked.
-        @param close: closes a link that is not needed any more.
         """
         self._own = node.name
         self._clock = node.clock
@@ -68,9 +66,8 @@ class Prober:
         self._crust = node.crust
         self._lookup = lookup
         self._time = time
-        self._peer_of = peer_of
+        self._links = links
         self._found = found
-        self._close = close
         self._timer: IDelayedCall | None = None
         self._dial: Deferred[ILink] | None = None
         self._dialled: Name | None = None
@@ -122,37 +119,36 @@ class Prober:
         chosen = self._choose()
         if chosen is None or self._dial is not None:
             return
-        contact, caller = chosen
-        if caller is None:
-            self._dialled = contact.name
-            self._dial = self._crust.connect((contact.endpoint,), contact.name, b"", OURSELVES)
-            self._dial.addErrback(self._not_dialled, contact)
-            self._dial.addBoth(self._dial_done)
-        else:
-            self._time.chosen(caller)
-            asked = self._lookup.look_up(self._own, caller.link, of=caller.name)
-            asked.addCallbacks(self._found, self._not_answered, (caller.link,))
+        if isinstance(chosen, Peer):
+            self._time.chosen(chosen)
+            asked = self._lookup.look_up(self._own, chosen.link, of=chosen.name)
+            asked.addCallbacks(self._found, self._not_answered, (chosen.link,))
+            return
+        self._dialled = chosen.name
+        self._dial = self._crust.connect((chosen.endpoint,), chosen.name, b"", OURSELVES)
+        self._dial.addErrback(self._not_dialled, chosen)
+        self._dial.addBoth(self._dial_done)
 
-    def _choose(self) -> tuple[Contact, Peer | None] | None:
-        """A contact to dial, or one that has dialled us, and the peer that it is."""
-        strangers: list[tuple[Contact, Peer | None]] = []
-        callers: list[tuple[Contact, Peer | None]] = []
-        for each in (*self._crust.configured_contacts(), *self._crust.saved_contacts()):
-            if each.name is None or each.name == self._own:
-                continue
-            peer = self._peer_of(each.name)
-            if peer is None:
-                strangers.append((each, None))
-            elif peer.use is LinkUse.ATTACHED and peer.link.direction is Direction.ACCEPTED:
-                callers.append((each, peer))
+    def _choose(self) -> Contact | Peer | None:
+        """A contact to dial, or a peer that has dialled us."""
+        known = (*self._crust.configured_contacts(), *self._crust.saved_contacts())
+        linked = {self._own, *(peer.name for peer in self._links.peers)}
+        strangers = [each for each in known if each.name is not None and each.name not in linked]
+        callers = [
+            each
+            for each in self._links.peers
+            if each.use is LinkUse.ATTACHED
+            and each.link.direction is Direction.ACCEPTED
+            and not each.facts.is_client
+        ]
         # However many callers there are, they take half of the turns. At random: those that were proven last
         # are most likely in our own part of the network.
-        kinds = [kind for kind in (strangers, callers) if kind]
+        kinds: list[Sequence[Contact | Peer]] = [kind for kind in (strangers, callers) if kind]
         return self._random.choice(self._random.choice(kinds)) if kinds else None
 
     def _let_go(self, link: ILink) -> None:
         cancel(self._leases.pop(link))
-        self._close(link, CloseReason.NO_LONGER_NEEDED)
+        self._links.close_attached(link, CloseReason.NO_LONGER_NEEDED)
 
     def _answered(self, group: Group, link: ILink) -> None:
         self._crust.remember(Contact(link.connection.peer, link.peer))

@@ -278,10 +278,10 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "a node that all its contacts dial chooses none of them",
+        "a node that others dial chooses none of them",
         "routing/membership/partition_probe.py",
-        "elif peer.use is LinkUse.ATTACHED and peer",
-        "elif False and peer",
+        "            if each.use is LinkUse.ATTACHED\n",
+        "            if False\n",
         (
             "tests.routing.membership.test_partition_probe.ProberTests.test_caller_is_asked_by_its_link_and_chosen",
         ),

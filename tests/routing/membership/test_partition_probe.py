@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.endpoints import Contact, Direction, Endpoint
 from routing_crust.names import NAME_BYTES, Name
+from routing_crust.routing.links.peer import Peer
 from routing_crust.routing.membership.partition_probe import (
     HURRIED_PROBE_SECONDS,
     PROBE_INTERVAL_SECONDS,
@@ -31,7 +32,7 @@ class ProberTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.contacts: list[Contact] = []
-        self.peers: dict[Name, Any] = {}
+        self.peers: list[Peer] = []
         self.dialled: list[Name] = []
         self.asked: list[tuple[Name, object]] = []
         self.chosen: list[Name] = []
@@ -44,9 +45,8 @@ class ProberTests(SynchronousTestCase):
         node: Any = SimpleNamespace(name=OWN, clock=self.clock, random=Random(1), crust=crust)
         lookup: Any = SimpleNamespace(look_up=self.look_up)
         time: Any = SimpleNamespace(chosen=lambda peer: self.chosen.append(peer.name))
-        self.prober = Prober(
-            node, lookup, time, self.peers.get, lambda group, link: None, lambda link, reason: None
-        )
+        links: Any = SimpleNamespace(peers=self.peers)
+        self.prober = Prober(node, lookup, time, links, lambda group, link: None)
         self.addCleanup(self.prober.stop)
         self.prober.start()
 
@@ -62,32 +62,37 @@ class ProberTests(SynchronousTestCase):
         self.asked.append((of, via))
         return Deferred()
 
-    def contact(self, number: int, use: LinkUse | None = None, direction: Direction | None = None) -> None:
-        """A saved contact, with a link if that has a use."""
+    def contact(self, number: int) -> None:
         self.contacts.append(Contact(Endpoint.of(f"93.184.{number}.1", 5483), name(number)))
-        if use is not None:
-            link = SimpleNamespace(direction=direction)
-            self.peers[name(number)] = SimpleNamespace(name=name(number), use=use, link=link)
+
+    def peer(self, number: int, use: LinkUse, direction: Direction, is_client: bool = False) -> Peer:
+        link: Any = SimpleNamespace(direction=direction)
+        facts: Any = SimpleNamespace(is_client=is_client)
+        peer = Peer(name(number), link, use, True, facts, 0.0)
+        self.peers.append(peer)
+        return peer
 
     def probe(self, times: int = 1) -> None:
         for _ in range(times):
             self.clock.advance(1.5 * PROBE_INTERVAL_SECONDS)
 
     def test_caller_is_asked_by_its_link_and_chosen(self) -> None:
-        """If only those who have dialled us are left, nobody is dialled, and one of them has a voice."""
-        self.contact(1, LinkUse.ATTACHED, Direction.ACCEPTED)
-        self.contact(2, LinkUse.ATTACHED, Direction.CONNECTED)
-        self.contact(3, LinkUse.MEMBER, Direction.ACCEPTED)
-        self.contact(4, LinkUse.DIRECT, Direction.ACCEPTED)
+        """If all contacts have links, nobody is dialled, and one who has dialled us has a voice."""
+        self.contact(2)
+        caller = self.peer(1, LinkUse.ATTACHED, Direction.ACCEPTED)
+        self.peer(2, LinkUse.ATTACHED, Direction.CONNECTED)
+        self.peer(3, LinkUse.MEMBER, Direction.ACCEPTED)
+        self.peer(4, LinkUse.DIRECT, Direction.ACCEPTED)
+        self.peer(5, LinkUse.ATTACHED, Direction.ACCEPTED, is_client=True)
         self.probe()
         self.assertEqual((self.dialled, self.chosen), ([], [name(1)]))
-        self.assertEqual(self.asked, [(name(1), self.peers[name(1)].link)])
+        self.assertEqual(self.asked, [(name(1), caller.link)])
 
     def test_many_callers_take_half_of_the_turns(self) -> None:
-        """A stranger may be of another part of the network."""
+        """A contact without a link may be of another part of the network."""
         self.contact(1)
         for number in range(2, 100):
-            self.contact(number, LinkUse.ATTACHED, Direction.ACCEPTED)
+            self.peer(number, LinkUse.ATTACHED, Direction.ACCEPTED)
         self.probe(100)
         self.assertGreater(len(self.dialled), 30)
         self.assertGreater(len(set(self.chosen)), 20)
