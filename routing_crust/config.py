@@ -254,7 +254,7 @@ class Settings:
                 )
 
     def _check_names(self) -> None:
-        """See that nothing is left for certificates to say, which an open network does not have."""
+        """Check that nothing is left for certificates to say, which an open network does not have."""
         nicknames = [each.nickname for each in self.nicknames]
         for setting, rules in (("forward", self.forward), ("allow_peer", self.allow_peer)):
             for rule in rules:

@@ -97,7 +97,7 @@ class BootstrapAttempt:
         self._timers: dict[str, IDelayedCall] = {}
 
     def start(self) -> None:
-        """Begin."""
+        """Dial the first contact, after a head start for nodes on the local network."""
         self._started = True
         self._set_timer("end", BOOTSTRAP_TIMEOUT_SECONDS, self._too_late)
         if self._lan:

@@ -73,7 +73,7 @@ class EndpointDial:
         self._timer: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Dial by the first path; others follow while there is no link."""
         self._wait()
         self._begin(self._paths.first(self.endpoint), DIAL_TIMEOUT_SECONDS)
 

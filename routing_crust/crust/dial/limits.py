@@ -52,7 +52,7 @@ class DialLimits:
 
     def check(self, endpoint: Endpoint, peer: Name | None, asked_by: Account = OURSELVES) -> None:
         """
-        See whether one more dial may be.
+        Check whether one more dial may be.
 
         @param asked_by: on whose account.
         @raise DialFailed: the allow and deny lists forbid the dial.

@@ -240,7 +240,7 @@ class Liveness:
         return None
 
     def _look(self) -> None:
-        """See whether it is time for a probe or for doubt."""
+        """Check whether it is time for a probe or for doubt."""
         self.probe_due = self.doubt_due = False
         if self.waiting is None:
             self.probe_due = self._asked = self._quiet >= self._heartbeat() - _ROUNDING_SECONDS

@@ -138,7 +138,7 @@ class PortGuess:
         return f"{self.dials} ports were {'opened for it' if self._opens else 'guessed'}"
 
     def start(self) -> None:
-        """Begin."""
+        """Dial port after port: the end that opens ports at once, the other when some are open."""
         self._later("next", 0.0 if self._opens else HEAD_START_SECONDS, self._next)
 
     def stop(self) -> None:

@@ -123,7 +123,7 @@ def _line(words: list[str]) -> str:
 
 def _check_room(state_dir: Path | None) -> None:
     """
-    See that there is room for what will be written, before the invitation is used.
+    Check that there is room for what will be written, before the invitation is used.
 
     @raise ConfigurationError: there is not.
     """

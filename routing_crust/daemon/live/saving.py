@@ -35,7 +35,7 @@ _TOUCHED: Final = {
 
 def can_save(source: SettingsSource, setting: str) -> Path:
     """
-    See whether changes of a setting can be saved.
+    Check whether changes of a setting can be saved.
 
     @return: the file. It need not be there yet.
     @raise ConfigurationError: they cannot; the text says what to do.
@@ -199,7 +199,7 @@ def _pair(name: str, text: str) -> tuple[str, str]:
 
 def check_edit(edited: str, before: str, settings: Settings, touched: Sequence[str]) -> None:
     """
-    See that the edited text says what is wanted, and otherwise what it said before.
+    Check that the edited text says what is wanted, and otherwise what it said before.
 
     @raise ValueError: it does not.
     """

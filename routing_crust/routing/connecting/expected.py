@@ -299,7 +299,7 @@ class ExpectedConnections:
 
     def _room_for(self, asked_by: Account) -> _Expectation | None:
         """
-        See that there is a place for one more.
+        Check that there is a place for one more.
 
         @return: the expectation that was removed for it, if one had to be; its Deferred is still to fail.
         """

@@ -188,7 +188,7 @@ class TunnelManager(PeerListener):
         self._connector.improve(tunnel.name, tunnel.use)
 
     def _judge(self) -> None:
-        """See whether each tunnel has the right relay."""
+        """Check whether each tunnel has the right relay."""
         now = self._node.clock.seconds()
         self._judging = self._node.clock.callLater(JUDGE_SECONDS, self._judge) if self._tunnels else None
         for tunnel in list(self._tunnels.values()):

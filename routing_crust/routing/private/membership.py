@@ -116,7 +116,7 @@ class Membership:
 
 def check_membership(network: str, identity: Identity, membership: Membership | None) -> None:
     """
-    See that a node has what its network wants.
+    Check that a node has what its network wants.
 
     @raise ConfigurationError: the network is private and there is no membership, or one of another network or
         for another key; or it is open, and there is one.

@@ -350,7 +350,7 @@ class Sessions:
 
     def _check_membership(self, source: Name, flight: SessionFlight) -> None:
         """
-        See whether the other end is a member, in a private network.
+        Check whether the other end is a member, in a private network.
 
         @raise KeyAgreementFailed: it is not.
         """

@@ -53,7 +53,7 @@ class SimulatedTls(LinkTls):
 
     def check(self, name: Name, expected: Name | None) -> None:
         """
-        See whether a node may be at the other end.
+        Check whether a node may be at the other end.
 
         @raise PeerRefused: it may not.
         """

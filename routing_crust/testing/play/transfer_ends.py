@@ -160,7 +160,7 @@ class Opener(EndProtocol):
         self._producing = False
 
     def connectionMade(self) -> None:
-        """Begin."""
+        """Send from now on."""
         super().connectionMade()
         self._producing = True
         self.transport.registerProducer(self, self.transfer.streaming)
