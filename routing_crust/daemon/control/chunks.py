@@ -21,8 +21,10 @@ from typing import Final
 from ...limits import KIB, MIB
 from ...plain_errors import RoutingCrustError
 
-MAX_CHUNK_BYTES: Final = 64 * KIB
+MAX_CHUNK_BYTES: Final = MIB
 """What follows the head of a chunk, at most, in bytes."""
+READ_BYTES: Final = 256 * KIB
+"""What a program reads of a stream at once. Within a large chunk it finds no head, and copies nothing."""
 UNREAD_BYTES: Final = MIB
 """What the kernel is asked to keep for an end that does not read. For TCP it does so by itself."""
 _HEAD: Final = struct.Struct(">BI")
@@ -70,6 +72,9 @@ class ChunkReader:
         @raise NotAChunk: the head is none.
         """
         buffer, at, left = self._buffer, self._at, self._data_left
+        if buffer and not at and len(buffer) <= left:
+            self._buffer, self._data_left = b"", left - len(buffer)
+            return ChunkKind.DATA, buffer
         view = memoryview(buffer)
         found: list[memoryview] = []
         while at < len(buffer):

@@ -15,10 +15,17 @@ from typing import BinaryIO, Final
 
 from ...limits import KIB
 from ...plain_errors import RoutingCrustError
-from ..control.chunks import MAX_CHUNK_BYTES, ChunkKind, ChunkReader, NotAChunk, chunk_head, make_room
+from ..control.chunks import (
+    MAX_CHUNK_BYTES,
+    READ_BYTES,
+    ChunkKind,
+    ChunkReader,
+    NotAChunk,
+    chunk_head,
+    make_room,
+)
 from .messages import Message, data_head, message_frame
 
-_READ_BYTES: Final = 4 * MAX_CHUNK_BYTES
 _CLOSE_SECONDS: Final = 10.0
 """How long a daemon that is stuck is waited for."""
 _HELD_BYTES: Final = 32 * KIB
@@ -85,7 +92,7 @@ class Channel:
             if left <= 0:
                 raise TimeoutError
             self._wire.settimeout(left)
-        read: bytes = self._incoming.read1(_READ_BYTES)  # type: ignore[attr-defined]
+        read: bytes = self._incoming.read1(READ_BYTES)  # type: ignore[attr-defined]
         return read
 
     def tell(self, message: Message) -> None:
@@ -132,7 +139,7 @@ class Channel:
             self._wire.settimeout(_CLOSE_SECONDS)
         # a socket that is closed with bytes unread would have the daemon throw ours away
         with suppress(OSError):
-            while self._incoming.read1(_READ_BYTES):  # type: ignore[attr-defined]
+            while self._incoming.read1(READ_BYTES):  # type: ignore[attr-defined]
                 pass
 
     def _take_held(self) -> list[bytes | memoryview]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from typing import Final
 
+from ...limits import MIB
 from .errors import AlreadyThere, TransferError, disk_error, shown
 from .messages import MAX_DATA_BYTES, Entry, Want, chunk_bytes
 from .source import zero_blocks
+
+_WRITTEN_BYTES: Final = 8 * MIB
+"""After these the kernel is told to write to the disk."""
 
 
 class IncomingFile:
@@ -31,7 +36,7 @@ class IncomingFile:
         self._descriptor = descriptor
         self._fixed = fixed
         self._hasher = hashlib.sha256()
-        self._hashed = 0
+        self._hashed = self._begun = 0
         self._read_again = False
 
     def want(self) -> Want:
@@ -56,7 +61,7 @@ class IncomingFile:
                 hashes += hasher.digest()
         except OSError as error:
             raise disk_error(shown(self.entry.path), error) from None
-        self._hashed = have
+        self._hashed = self._begun = have
         return Want(have, bytes(hashes), self._fixed)
 
     def write(self, offset: int, content: bytes) -> None:
@@ -72,6 +77,7 @@ class IncomingFile:
                 written = os.pwrite(self._descriptor, view, at)
                 at += written
                 view = view[written:]
+            self._begin_writing(at)
         except OSError as error:
             raise disk_error(shown(self.entry.path), error) from None
         if offset < self._hashed:
@@ -124,6 +130,12 @@ class IncomingFile:
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+    def _begin_writing(self, end: int) -> None:
+        """Have the kernel write now, so that L{flush} finds little left to wait for."""
+        if end - self._begun >= _WRITTEN_BYTES and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._descriptor, self._begun, end - self._begun, os.POSIX_FADV_DONTNEED)
+            self._begun = end
 
     def _is_another(self) -> None:
         if self._fixed:

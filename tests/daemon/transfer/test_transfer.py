@@ -42,6 +42,22 @@ class TransferTests(TransferCase):
         self.assertEqual(self.sender.sums.moved, len(content))
         self.assertEqual(self.receiver.sums, self.sender.sums)
 
+    def test_disk_is_written_to_while_a_file_comes(self) -> None:
+        """Else the end of a large file would wait for all of it."""
+        content = some(20 * MIB)
+        self.write("large", content)
+        begun: list[tuple[int, int]] = []
+        with mock.patch.object(
+            os,
+            "posix_fadvise",
+            lambda _file, *range_and_advice: begun.append(range_and_advice[:2]),
+            create=True,
+        ):
+            self.run_transfer("large")
+        self.all_went_well()
+        self.assertEqual([start for start, _ in begun], [0, begun[0][1]])
+        self.assertGreaterEqual(sum(length for _, length in begun), 16 * MIB)
+
     def test_folders_and_several_items_arrive(self) -> None:
         for path in ("b/c/d", "b/c.x", "b/a", "z", "b/c/e/f/g", "a/empty"):
             self.write(path, b"" if path == "a/empty" else path.encode())

@@ -137,6 +137,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.transfer.test_transfer.RefusalTests.test_another_file_of_the_name_stays",),
     ),
     Mutant(
+        "the disk is left to the end of a file that comes",
+        "daemon/transfer/incoming.py",
+        "if end - self._begun >= _WRITTEN_BYTES and",
+        "if end < 0 and",
+        ("tests.daemon.transfer.test_transfer.TransferTests.test_disk_is_written_to_while_a_file_comes",),
+    ),
+    Mutant(
         "a temporary folder that others may write is used",
         "daemon/transfer/store.py",
         "if info.st_uid != os.geteuid() or stat.S_IMODE(info.st_mode) & 0o077:",

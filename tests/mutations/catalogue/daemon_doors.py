@@ -97,6 +97,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a read within a chunk is taken for all of the chunk",
+        "daemon/control/chunks.py",
+        'b"", left - len(buffer)',
+        'b"", 0',
+        ("tests.daemon.control.test_stream_transport.FlowTests.test_read_within_a_chunk_is_not_copied",),
+    ),
+    Mutant(
         "a kernel that refuses room ends the stream",
         "daemon/control/chunks.py",
         "with suppress(OSError):\n        wire",

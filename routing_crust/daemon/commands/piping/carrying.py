@@ -13,12 +13,10 @@ import socket
 import stat
 from contextlib import suppress
 from threading import Thread
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
-from ...control.chunks import MAX_CHUNK_BYTES, ChunkKind, ChunkReader, NotAChunk, chunk_head, make_room
+from ...control.chunks import READ_BYTES, ChunkKind, ChunkReader, NotAChunk, chunk_head, make_room
 from ...control.client import ClientError
-
-_READ_BYTES: Final = 4 * MAX_CHUNK_BYTES
 
 
 class StreamLost(ClientError):
@@ -59,7 +57,7 @@ class PipeCarrier:
         Thread(target=self._send, daemon=True).start()
         chunks = ChunkReader()
         try:
-            while data := self._incoming.read1(_READ_BYTES):  # type: ignore[attr-defined]
+            while data := self._incoming.read1(READ_BYTES):  # type: ignore[attr-defined]
                 chunks.add(data)
                 while (chunk := chunks.next()) is not None:
                     if self._chunk(*chunk):
@@ -126,7 +124,7 @@ def _wait(descriptor: int, event: int) -> None:
 
 def _read(descriptor: int) -> bytes:
     try:
-        return os.read(descriptor, MAX_CHUNK_BYTES)
+        return os.read(descriptor, READ_BYTES)
     except BlockingIOError:
         # the program that started us has made it non-blocking
         _wait(descriptor, select.POLLIN)
