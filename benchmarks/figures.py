@@ -11,6 +11,7 @@ from .forwarding.figures import FORWARD_FIGURES
 from .simulated import NODES, Calls, Simulation
 from .stream_subjects import Bulk, Even, Fastest, Latency, Opens, Slowest
 from .subjects import IdleMemory, OneWay, Relayed, RoundTrips, SetUps, Signatures
+from .survival import BulkCpu
 
 SMALL: Final = 64
 IDLE_LINKS: Final = 500
@@ -133,6 +134,16 @@ FIGURES: Final = (
     ),
     _bulk("bulk", "one stream", 1, 1.2),
     _bulk("bulk-64", f"{STREAMS} streams at once", STREAMS, 1.1),
+    Figure(
+        "bulk-survival",
+        "processor time of both ends for 64 KiB over one stream",
+        "us",
+        1.03,
+        "sessions that keep nothing",
+        partial(BulkCpu, actor="streams"),
+        partial(BulkCpu, actor="passing-streams"),
+        at_most=True,
+    ),
     Figure(
         "bulk-64-slowest",
         f"the slowest of {STREAMS} streams, by the mean of them",

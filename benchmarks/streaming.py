@@ -10,7 +10,7 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -177,6 +177,10 @@ class StreamingActor(ABC):
         rates = [1 / took for took in seconds]
         mean = sum(rates) / len(rates)
         return [rate, min(rates) / mean, max(rates) / mean]
+
+    def do_cpu(self) -> float:
+        """The processor time of this process so far, in seconds."""
+        return process_time()
 
     async def do_open(self, count: int, slots: int) -> float:
         """Open streams, this many at a time, and close each at once. Returns how many in a second."""

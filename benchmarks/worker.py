@@ -34,6 +34,7 @@ ACTORS: Final = {
     "newcomers": "benchmarks.first_messages:Newcomers",
     "session-handshakes": "benchmarks.first_messages:Handshakes",
     "streams": "benchmarks.streaming:OurStreams",
+    "passing-streams": "benchmarks.survival:PassingStreams",
     "bare-streams": "benchmarks.streaming:BareStreams",
     "plain": "benchmarks.forwarding.plain:PlainStreams",
     "forward-ours": "benchmarks.forwarding.ours:ForwardingNode",

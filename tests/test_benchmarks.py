@@ -22,6 +22,7 @@ from benchmarks.processes import Worker, WorkerFailed
 from benchmarks.simulated import Calls, Simulation
 from benchmarks.stream_subjects import Bulk, Fastest, Latency, Opens, Slowest
 from benchmarks.subjects import Spawn, Subject
+from benchmarks.survival import BulkCpu
 
 from .integration.programs import find
 
@@ -185,6 +186,15 @@ class StreamTests(SynchronousTestCase):
                 self.begin(subject)
                 self.assertGreater(subject.sample(), 0)
                 subject.stop()
+
+    def test_streams_whose_sessions_keep_nothing_carry_the_same(self) -> None:
+        """More than a stream's windows, so that what comes would be acknowledged if it were kept."""
+        for actor in ("streams", "passing-streams"):
+            subject = BulkCpu(Worker, actor)
+            self.begin(subject)
+            subject.count = 64
+            self.assertGreater(subject.sample(), 0)
+            subject.stop()
 
     def begin(self, subject: Subject) -> None:
         self.addCleanup(subject.stop)

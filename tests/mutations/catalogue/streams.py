@@ -423,6 +423,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "an idle stream keeps the frames that opened it",
+        "streams/survival/peer.py",
+        "self._owner.clock.callLater(ACK_AFTER_SECONDS, self._tell)",
+        "self._owner.clock.callLater(3600.0, self._tell)",
+        (
+            "tests.streams.survival.test_idle_memory.IdleMemoryTests.test_idle_stream_keeps_little_for_survival",
+        ),
+    ),
+    Mutant(
         "streams end with a link that one node has no use for",
         "streams/survival/peer.py",
         "        CloseReason.SELF,\n        CloseReason.BANNED,",
