@@ -8,8 +8,9 @@ cost a system call for each.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import BinaryIO, Final
 
@@ -49,12 +50,21 @@ class Channel:
         self._held = bytearray()
         self._usual = wire.gettimeout()
         self._until: float | None = None
+        self._may_be_buffered = True
+        self._patience = self._patience_left = inf
+        self._out_of_patience: Callable[[], object] = lambda: None
 
     def limit(self, seconds: float | None) -> None:
         """Stop reading this many seconds from now; C{None} lifts the limit."""
         self._until = None if seconds is None else monotonic() + seconds
-        if seconds is None:
-            self._wire.settimeout(self._usual)
+
+    def when_kept_waiting(self, seconds: float, call: Callable[[], object]) -> None:
+        """
+        From now on call this each time that what was read has been waited for so long, all waits added up. It
+        may raise.
+        """
+        self._patience = self._patience_left = seconds
+        self._out_of_patience = call
 
     def pieces(self) -> Iterator[bytes]:
         """
@@ -86,14 +96,42 @@ class Channel:
         raise ChannelLost("the daemon has stopped")
 
     def _read(self) -> bytes:
-        if self._until is not None:
-            left = self._until - monotonic()
+        while True:
+            began = monotonic()
+            left = inf if self._until is None else self._until - began
             # also for one that sends a byte now and then
             if left <= 0:
                 raise TimeoutError
-            self._wire.settimeout(left)
+            wait = min(left, self._patience_left)
+            try:
+                return self._read_once() if wait == inf else self._read_within(wait)
+            except TimeoutError:
+                if wait == inf:
+                    raise
+            finally:
+                self._waited(monotonic() - began)
+
+    def _read_within(self, seconds: float) -> bytes:
+        self._wire.settimeout(seconds)
+        try:
+            return self._read_once()
+        finally:
+            # the same socket is written to
+            self._wire.settimeout(self._usual)
+
+    def _read_once(self) -> bytes:
+        if not self._may_be_buffered:
+            return self._wire.recv(READ_BYTES)
+        # once: the last line of the daemon may have come together with the first bytes, which are all taken
+        self._may_be_buffered = False
         read: bytes = self._incoming.read1(READ_BYTES)  # type: ignore[attr-defined]
         return read
+
+    def _waited(self, seconds: float) -> None:
+        self._patience_left -= seconds
+        if self._patience_left <= 0:
+            self._patience_left = self._patience
+            self._out_of_patience()
 
     def tell(self, message: Message) -> None:
         """
@@ -136,10 +174,11 @@ class Channel:
             self._write([chunk_head(ChunkKind.CLOSE, b"")])
         with suppress(OSError):
             self._wire.shutdown(socket.SHUT_WR)
-            self._wire.settimeout(_CLOSE_SECONDS)
         # a socket that is closed with bytes unread would have the daemon throw ours away
         with suppress(OSError):
-            while self._incoming.read1(READ_BYTES):  # type: ignore[attr-defined]
+            self._patience_left = inf
+            self.limit(_CLOSE_SECONDS)
+            while self._read():
                 pass
 
     def _take_held(self) -> list[bytes | memoryview]:

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.control.chunks import ChunkKind, chunk_head
 from routing_crust.daemon.control.resets import reset_payload
+from routing_crust.daemon.transfer import channel
 from routing_crust.daemon.transfer.channel import ChannelLost
 from routing_crust.daemon.transfer.messages import Accept, Data, Done, FrameReader
 from routing_crust.streams import StreamReason, StreamReset
@@ -58,6 +59,45 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual(there._wire.gettimeout(), PATIENCE_SECONDS)
         there.limit(0.01)
         self.assertIn("in time", str(self.assertRaises(ChannelLost, next, pieces)))
+
+    def test_waits_add_up_however_little_comes_in_between(self) -> None:
+        here, there = channels(self)
+        now = [0.0]
+        self.patch(channel, "monotonic", lambda: now[0])
+        calls: list[float] = []
+        there.when_kept_waiting(10.0, lambda: calls.append(now[0]))
+        pieces, arrive = there.pieces(), there._read_once
+
+        def after_a_while() -> bytes:
+            now[0] += 4.0
+            return arrive()
+
+        self.patch(there, "_read_once", after_a_while)
+        for _ in range(5):
+            here.tell(Accept())
+            here.flush()
+            next(pieces)
+            now[0] += 60.0  # what is done in between is no wait
+        self.assertEqual(calls, [132.0])
+
+    def test_silence_is_a_wait(self) -> None:
+        _, there = channels(self)
+        there.when_kept_waiting(0.001, self.fail)
+        self.assertRaises(self.failureException, next, there.pieces())
+
+    def test_end_waits_no_longer_for_a_daemon_that_goes_on(self) -> None:
+        _, there = channels(self)
+        now = [0.0]
+        self.patch(channel, "monotonic", lambda: now[0])
+
+        def after_a_while() -> bytes:
+            now[0] += 1.0
+            self.assertLess(now[0], 20)
+            return b"more"
+
+        self.patch(there, "_read_once", after_a_while)
+        there.close()
+        self.assertGreater(now[0], 1)
 
     def test_reset_is_a_loss_with_its_reason(self) -> None:
         here, there = channels(self)

@@ -277,7 +277,7 @@ class SilenceTests(TransferCase):
         self.patch(Channel, "limit", lambda channel, seconds: limits.append(seconds))
         self.run_transfer("note", wanted=lambda offer: limits.append(-1))
         self.all_went_well()
-        self.assertEqual(limits, [OFFER_SECONDS, None, -1])
+        self.assertEqual(limits[:3], [OFFER_SECONDS, None, -1])
 
 
 class RefusalTests(TransferCase):

@@ -35,6 +35,33 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a sender that sends hardly anything keeps its turn",
+        "daemon/commands/transferring/offers.py",
+        "if is_slow and others_wait:",
+        "if False:",
+        (
+            "tests.daemon.commands.transferring.test_commands.ReceiveTests.test_sender_that_sends_hardly_anything_gives_way_once_another_was_turned_away",
+        ),
+    ),
+    Mutant(
+        "a byte now and then makes up for any wait",
+        "daemon/transfer/channel.py",
+        "        self._patience_left -= seconds\n",
+        "        self._patience_left = self._patience - seconds\n",
+        (
+            "tests.daemon.transfer.test_channel.ChannelTests.test_waits_add_up_however_little_comes_in_between",
+        ),
+    ),
+    Mutant(
+        "a peer that goes on after the end of a transfer keeps its receiver",
+        "daemon/transfer/channel.py",
+        "            self.limit(_CLOSE_SECONDS)\n",
+        "",
+        (
+            "tests.daemon.transfer.test_channel.ChannelTests.test_end_waits_no_longer_for_a_daemon_that_goes_on",
+        ),
+    ),
+    Mutant(
         "names of files that come may lead elsewhere",
         "daemon/transfer/receiving.py",
         'if name in (b".", b"..") or b"/" in name or b"\\0" in name:',

@@ -13,7 +13,6 @@ from ...control.client import ClientError
 from ...control.messages import StatusCommand, StatusReply
 from ...control.session_messages import (
     AcceptCommand,
-    IncomingStreamReply,
     OfferCommand,
     OfferingReply,
     OpenedReply,
@@ -25,7 +24,7 @@ from ...transfer.receiver import Declined, PeerGaveUp, Receiver
 from ...transfer.store import Store
 from .. import EXIT_OK
 from ..here import STATUS_TIMEOUT_SECONDS, connect, print_line
-from .offers import IncomingOffers
+from .offers import KEPT_WAITING_SECONDS, HeldUp, IncomingOffers
 from .progress import TransferLine
 from .reporting import finished_text, offer_text, print_digests, print_json, sums_fields
 
@@ -75,8 +74,8 @@ def _served(options: argparse.Namespace, store: Store, offers: IncomingOffers) -
     @raise TransferError: the disk here does not take it, and this was to be the only transfer.
     """
     try:
-        _one(options, store, offers.next())
-    except (ChannelLost, ProtocolBroken, Declined, PeerGaveUp) as error:
+        _one(options, store, offers)
+    except (ChannelLost, ProtocolBroken, Declined, PeerGaveUp, HeldUp) as error:
         # what a sender does ends nothing here
         _problem(options, error)
     except TransferError as error:
@@ -88,14 +87,17 @@ def _served(options: argparse.Namespace, store: Store, offers: IncomingOffers) -
     return False
 
 
-def _one(options: argparse.Namespace, store: Store, asked: IncomingStreamReply) -> None:
+def _one(options: argparse.Namespace, store: Store, offers: IncomingOffers) -> None:
+    asked = offers.next()
     who = _called(options, asked.name)
     with connect(options) as client:
         try:
             client.ask(AcceptCommand(stream=asked.stream), OpenedReply, STATUS_TIMEOUT_SECONDS)
         except ClientError as error:
             raise ChannelLost(f"{who} could not be answered: {error}") from None
-        receiver = Receiver(Channel(*client.becomes_a_stream()), store, asked.name)
+        channel = Channel(*client.becomes_a_stream())
+        receiver = Receiver(channel, store, asked.name)
+        channel.when_kept_waiting(KEPT_WAITING_SECONDS, offers.turn(receiver.sums))
         line = TransferLine(receiver.sums)
         began: list[float] = []
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from routing_crust.daemon import cli
 from routing_crust.daemon.commands.transferring import receive as receiving
 from routing_crust.daemon.commands.transferring import send_file as sending
-from routing_crust.daemon.commands.transferring.offers import BUSY, IncomingOffers
+from routing_crust.daemon.commands.transferring.offers import BUSY, LEAST_BYTES, HeldUp, IncomingOffers
 from routing_crust.daemon.commands.transferring.progress import TransferLine, clock_text
 from routing_crust.daemon.control.client import ClientError
 from routing_crust.daemon.control.messages import Command, Reply, StatusReply
@@ -196,6 +196,23 @@ class ReceiveTests(TransferCommandCase):
         offers.free()
         offers._asked(replies[1])  # type: ignore[arg-type]
         self.assertEqual(offers.next(), replies[1])
+
+    def test_sender_that_sends_hardly_anything_gives_way_once_another_was_turned_away(self) -> None:
+        client = PlayedClient(self.mine)
+        client.replies = lambda: iter(())  # type: ignore[method-assign]
+        offers, sums = IncomingOffers(client), Sums()  # type: ignore[arg-type]
+        asked = IncomingStreamReply(stream=1, name=str(ALICE))
+        offers._asked(asked)
+        look = offers.turn(sums)
+        look()
+        offers._asked(asked)
+        sums.moved += LEAST_BYTES
+        look()
+        # that one was turned away before, and may have gone elsewhere
+        look()
+        offers._asked(asked)
+        sums.moved += LEAST_BYTES - 1
+        self.assertRaises(HeldUp, look)
 
 
 class SendTests(TransferCommandCase):
