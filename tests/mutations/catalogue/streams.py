@@ -423,6 +423,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "what is kept for a peer that acknowledges nothing has no bound",
+        "streams/survival/peer.py",
+        "self.mux.feeding.feed(max(0, min(room, kept)))",
+        "self.mux.feeding.feed(max(0, room))",
+        (
+            "tests.streams.survival.test_suspended_transports.UnacknowledgedTests.test_no_more_is_kept_for_a_peer_than_stream_memory",
+        ),
+    ),
+    Mutant(
         "an idle stream keeps the frames that opened it",
         "streams/survival/peer.py",
         "self._owner.clock.callLater(ACK_AFTER_SECONDS, self._tell)",

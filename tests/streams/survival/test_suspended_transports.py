@@ -1,14 +1,17 @@
-"""Transports of streams that wait for another link: what producers and closing do meanwhile."""
+"""Transports of streams that wait: for another link, or for acknowledgements."""
 
 from __future__ import annotations
 
 from io import BytesIO
+from sys import maxsize
 from typing import Any
 
 from twisted.protocols.basic import FileSender
 
 from routing_crust.config import KIB, MIB
 from routing_crust.streams import streams_of
+from routing_crust.streams.survival import peer as peer_module
+from routing_crust.streams.survival import session as session_module
 from tests.streams.case import StreamsCase
 from tests.streams.protocols import Keeping, Noting
 from tests.streams.transport_case import Producer
@@ -108,3 +111,27 @@ class SuspendedClosingTests(SuspendedCase):
         self.mine.transport.loseWriteConnection()
         self.heal(lambda: self.theirs.reason is not None)
         self.assertEqual(self.theirs.received, b"all of it")
+
+
+class UnacknowledgedTests(StreamsCase):
+    def test_no_more_is_kept_for_a_peer_than_stream_memory(self) -> None:
+        """One that reads all and acknowledges nothing is sent no more then, by all its streams together."""
+        for name in ("ACK_AFTER_BYTES", "ACK_BESIDE_BYTES"):
+            self.patch(session_module, name, maxsize)
+        self.patch(peer_module, "ACK_AFTER_SECONDS", 3600.0)
+        one, two = self.two(stream_memory=MIB, max_streams=16)
+        served = Keeping(Noting)
+        streams_of(one).listen("taking", served)
+        sending: list[Any] = [self.open(two, one.node_name, "taking") for _ in range(2)]
+        for each in sending:
+            each.transport.write(bytes(2 * MIB))
+        self.net.settle(20)
+        received = sum(len(each.received) for each in served.made)
+        self.assertGreater(received, MIB / 2)
+        # the last frame may be larger than the room that is left
+        self.assertLess(received, MIB + 64 * KIB)
+        found = streams_of(one)._peers.get(two.node_name)
+        assert found is not None
+        found._session.tell()
+        self.net.settle(20)
+        self.assertGreater(sum(len(each.received) for each in served.made), received)
