@@ -42,7 +42,11 @@ TEST = [
     "treq>=24.9",  # for the test that it fetches pages by name
 ]
 BENCH = [
-    "foolscap>=24.9",  # what is compared with, and nothing else needs
+    "foolscap>=24.9",  # what is compared with, and what finds objects by name in a test
+]
+ADAPTERS = [
+    "distributed>=2026.3",  # for the test that Dask's workers reach each other by name
+    *BENCH,
 ]
 LINT = [
     "import-linter>=2.17",  # knows acyclic_siblings
@@ -117,12 +121,13 @@ setup(
         "metrics": METRICS,
         "qr": QR,
         "upnp": UPNP,
+        "adapters": ADAPTERS,
         "bench": BENCH,
         "test": TEST,
         "lint": LINT,
         "typing": TYPING,
         "docs": DOCS,
-        "dev": [*COMPLETION, *METRICS, *QR, *UPNP, *TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
+        "dev": [*COMPLETION, *METRICS, *QR, *UPNP, *TEST, *ADAPTERS, *LINT, *TYPING, *DOCS, *PACKAGING],
     },
     entry_points={"console_scripts": ["routing-crust = routing_crust.daemon.cli:main"]},
 )

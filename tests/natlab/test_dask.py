@@ -46,7 +46,7 @@ with Client(sys.argv[1], set_as_default=False) as client:
 class DaskTests(LabTestCase):
     def setUp(self) -> None:
         if find_spec("distributed") is None or not EXAMPLE.exists():
-            raise SkipTest("Dask's workers are not here: pip install distributed")
+            raise SkipTest("Dask's workers are not here: pip install routing-crust[adapters]")
         self.homes = Path(tempfile.mkdtemp(prefix="natlab-"))
         self.addCleanup(shutil.rmtree, self.homes, ignore_errors=True)
         script = self.homes / "routing-crust"

@@ -92,7 +92,7 @@ class LibraryExampleTests(SynchronousTestCase):
 
     def test_foolscap_finds_an_object_by_a_name(self) -> None:
         if find_spec("foolscap") is None:
-            raise SkipTest("foolscap is not here: pip install routing-crust[bench]")
+            raise SkipTest("foolscap is not here: pip install routing-crust[adapters]")
         for module in ("banana", "connection", "eventual", "negotiate", "pb"):
             self.patch(import_module(f"foolscap.{module}"), "reactor", self.net.clock)
         self.patch(import_module("foolscap.eventual")._theSimpleQueue, "_timer", None)
@@ -118,7 +118,7 @@ class LibraryExampleTests(SynchronousTestCase):
 
     def test_hint_of_foolscap_that_cannot_be_one_is_refused(self) -> None:
         if find_spec("foolscap") is None:
-            raise SkipTest("foolscap is not here: pip install routing-crust[bench]")
+            raise SkipTest("foolscap is not here: pip install routing-crust[adapters]")
         quotes = self.example("quotes")
         hints = quotes.RoutingHints()
         for hint in ("routing:", "routing:no name:x", f"routing:{self.server.node_name}"):
