@@ -40,6 +40,25 @@ class InvariantBroken(AssertionError, RoutingCrustError):
     """Something that must always hold does not. The text begins with the name of the check."""
 
 
+class NetworkChecks:
+    """A base of what watches a network while it runs, and says what does not hold."""
+
+    def __init__(self, network: SimulatedNetwork) -> None:
+        self._network = network
+        self._broken: list[str] = []
+
+    def _hear(self, check: str, what: str) -> None:
+        # raised at the next look: the logger swallows what its observers raise
+        self._broken.append(f"{check}: {what}")
+
+    def _raise_what_was_heard(self) -> None:
+        if self._broken:
+            raise InvariantBroken(f"{self._broken[0]}\n{self._network.report()}")
+
+    def _break(self, check: str, what: str) -> None:
+        raise InvariantBroken(f"{check}: {what}\n{self._network.report()}")
+
+
 class Pending:
     """A Deferred that a node has given out, and until when it must have fired."""
 
@@ -54,7 +73,7 @@ class Pending:
 
 
 @implementer(ILogObserver)
-class Invariants:
+class Invariants(NetworkChecks):
     """
     The checks of one network. Made with it, before its nodes are started; L{close} ends it.
 
@@ -62,10 +81,9 @@ class Invariants:
     """
 
     def __init__(self, network: SimulatedNetwork) -> None:
-        self._network = network
+        super().__init__(network)
         self._pending: list[Pending] = []
         self._apart_since: dict[tuple[Name, Name], float] = {}
-        self._broken: list[str] = []
         self.checks: dict[str, int] = {each.__name__: 0 for each in self._looks()}
         self._timer = network.clock.callLater(CHECK_EVERY_SECONDS, self._tick)
         globalLogPublisher.addObserver(self)
@@ -259,14 +277,3 @@ class Invariants:
             failure = event.get("log_failure")
             text = failure.getTraceback() if isinstance(failure, Failure) else str(event.get("log_format"))
             self._hear("nothing_raises", text)
-
-    def _hear(self, check: str, what: str) -> None:
-        # raised at the next look: the logger swallows what its observers raise
-        self._broken.append(f"{check}: {what}")
-
-    def _raise_what_was_heard(self) -> None:
-        if self._broken:
-            raise InvariantBroken(f"{self._broken[0]}\n{self._network.report()}")
-
-    def _break(self, check: str, what: str) -> None:
-        raise InvariantBroken(f"{check}: {what}\n{self._network.report()}")

@@ -27,7 +27,7 @@ from ...routing.service import RoutingService
 from ...streams import StreamReason, StreamRefused, StreamReset, streams_of
 from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork, SimulationStuck
-from .invariants import CHECK_EVERY_SECONDS, InvariantBroken, Invariants
+from .invariants import CHECK_EVERY_SECONDS, Invariants, NetworkChecks
 from .transfer_ends import Accepting, Acceptor, OpeningFactory
 from .transfers import COUNT, ECHO, SIMPLE, Transfer, TransferEnd
 
@@ -56,7 +56,7 @@ _Key = tuple[object, ...]
 _Pair = tuple[SimulatedNode, SimulatedNode]
 
 
-class Streaming:
+class Streaming(NetworkChecks):
     """
     The streams of one network. Made with it; its nodes are told of with L{serve}, before they start.
 
@@ -64,13 +64,12 @@ class Streaming:
     """
 
     def __init__(self, network: SimulatedNetwork, invariants: Invariants, seed: int) -> None:
-        self._network = network
+        super().__init__(network)
         self._invariants = invariants
         self._random = Random(f"streams of {seed}")  # whatever else is drawn is the same without streams
         self._accepting: list[Accepting] = []
         self._openings: list[OpeningFactory] = []
         self._one_sided: dict[_Key, float] = {}
-        self._broken: list[str] = []
         self._nodes: dict[Name, SimulatedNode] = {}
         self._opening = False
         self._rate = 0.0
@@ -300,18 +299,6 @@ class Streaming:
     def _ends(self) -> list[TransferEnd]:
         openers = [each.opener for each in self.transfers.values() if each.opener is not None]
         return [*openers, *(end for accepting in self._accepting for end in accepting.connected.values())]
-
-    # What is heard.
-
-    def _hear(self, check: str, what: str) -> None:
-        self._broken.append(f"{check}: {what}")
-
-    def _raise_what_was_heard(self) -> None:
-        if self._broken:
-            raise InvariantBroken(f"{self._broken[0]}\n{self._network.report()}")
-
-    def _break(self, check: str, what: str) -> None:
-        raise InvariantBroken(f"{check}: {what}\n{self._network.report()}")
 
 
 def _cancelled(failure: Failure) -> None:
