@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
@@ -81,6 +81,9 @@ class Child(ProcessProtocol):
         raise AssertionError(f"{pattern!r} never came; there is\n{self.out}\n{self.err}")
 
 
+_Child = TypeVar("_Child", bound=Child)
+
+
 class ProcessTestCase(TestCase):
     """A test with child processes; none of them outlives it."""
 
@@ -89,14 +92,23 @@ class ProcessTestCase(TestCase):
     ) -> Child:
         child = Child()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
-        transport = reactor.spawnProcess(
+        return self.start_child(
             child,
             sys.executable,
-            [sys.executable, *command, *map(str, arguments)],
+            *command,
+            *map(str, arguments),
             env=environment,
             path=str(folder),
             usePTY=terminal,
         )
+
+    def start_child(self, child: _Child, program: str, *arguments: str, **how: Any) -> _Child:
+        """
+        Start a program, which is killed with the test.
+
+        @param how: as for C{spawnProcess}.
+        """
+        transport = reactor.spawnProcess(child, program, [program, *arguments], **how)
 
         def end() -> Deferred[int] | None:
             if not child.running:

@@ -137,23 +137,9 @@ class HomeTestCase(ProcessTestCase):
 
     def spawn_on(self, host: str, *arguments: str) -> Child:
         """A program on a host, which is killed with the test."""
-        child = Program()
-        place = ("ip", "netns", "exec", self.name_of(host))
-        transport = reactor.spawnProcess(
-            child,
-            "ip",
-            [*place, *arguments],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
-        )
-
-        def end() -> Any:
-            if child.running:
-                transport.signalProcess("KILL")
-                return child.ended
-            return None
-
-        self.addCleanup(end)
-        return child
+        place = ("netns", "exec", self.name_of(host))
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+        return self.start_child(Program(), "ip", *place, *arguments, env=env)
 
     async def start_router(
         self, *, natpmp: bool = True, upnp: bool = True, public: str = PUBLIC, long_up: bool = True

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
+from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest
 
 from routing_crust.daemon.control.client import ControlClient
@@ -31,6 +32,11 @@ from .router import Router
 _Reply = TypeVar("_Reply")
 reactor: Any = _reactor
 PORT: Final = 5483
+_GET: Final = """
+import sys, urllib.request
+with urllib.request.urlopen(sys.argv[1]) as answer:
+    sys.stdout.buffer.write(answer.read())
+"""
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 
 
@@ -141,6 +147,23 @@ class LabTestCase(ProcessTestCase):
         return await self.start_node(
             lab, RENDEZVOUS, "--first", f"--listen={lab.rendezvous[0]}:{PORT}", *options
         )
+
+    async def serve(self, lab: Lab, host: str, name: str, content: bytes, port: int) -> None:
+        """A file on the standard library's own web server, a process that knows nothing of all this."""
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        place = ["netns", "exec", lab.namespace(host).name, sys.executable, "-u", "-m", "http.server"]
+        options = ["--bind=127.0.0.1", f"--directory={folder}", str(port)]
+        child = self.start_child(Child(), "ip", *place, *options, env=None)
+        await child.wait_for("^Serving HTTP on ")
+
+    async def get(self, lab: Lab, host: str, url: str) -> bytes:
+        """What a program on a host gets from an address."""
+        place = ["netns", "exec", lab.namespace(host).name, sys.executable, "-c", _GET, url]
+        out, err, code = await getProcessOutputAndValue("ip", place, env=None)
+        self.assertEqual(code, 0, err.decode())
+        return bytes(out)
 
     def _end(self, node: LabNode) -> Deferred[int] | None:
         if not node.running:

@@ -14,7 +14,6 @@ from random import Random
 from typing import Any, Final
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.utils import getProcessOutputAndValue
 
 from ..daemon.children import SCRIPT, TWISTD, Child
@@ -24,13 +23,9 @@ from .router import Nat, Router
 
 reactor: Any = _reactor
 SIZE: Final = 200_000
+SERVED: Final = 8080
 _HOST: Final = 'mount --bind "$0" /var/lib && cd "$0" && exec "$@"'
 """Each machine has a /var/lib of its own, so that nobody has to say where anything is."""
-_GET: Final = """
-import sys, urllib.request
-with urllib.request.urlopen(sys.argv[1]) as answer:
-    sys.stdout.buffer.write(answer.read())
-"""
 
 
 class PrivateTests(LabTestCase):
@@ -59,54 +54,21 @@ class PrivateTests(LabTestCase):
         """Type a command that goes on: the daemon, or one of the console script."""
         program, *words = command.split()
         start = TWISTD if program == "twistd" else SCRIPT
-        child = Child()
-        transport = reactor.spawnProcess(
-            child,
+        return self.start_child(
+            Child(),
             "ip",
-            ["ip", *self.place(lab, host), sys.executable, *start, *words],
+            *self.place(lab, host),
+            sys.executable,
+            *start,
+            *words,
             env=environment(),
             childFDs={0: "w", 1: "r", 2: 1},
         )
 
-        def end() -> Deferred[int] | None:
-            if not child.running:
-                return None
-            transport.signalProcess("KILL")
-            return child.ended
-
-        self.addCleanup(end)
-        return child
-
-    async def web(self, lab: Lab, host: str, content: bytes) -> None:
-        """A web server on a machine, which knows nothing of all this."""
-        folder = Path(self.mktemp()).resolve()
-        folder.mkdir()
-        (folder / "page").write_bytes(content)
-        child = Child()
-        place = ["ip", "netns", "exec", lab.namespace(host).name, sys.executable, "-u", "-m", "http.server"]
-        options = ["--bind=127.0.0.1", f"--directory={folder}", "8080"]
-        transport = reactor.spawnProcess(child, "ip", [*place, *options], env=None)
-
-        def end() -> Deferred[int] | None:
-            if not child.running:
-                return None
-            transport.signalProcess("KILL")
-            return child.ended
-
-        self.addCleanup(end)
-        await child.wait_for("^Serving HTTP on ")
-
-    async def get(self, lab: Lab, host: str, url: str) -> bytes:
-        """What a program there gets from an address."""
-        place = ["netns", "exec", lab.namespace(host).name, sys.executable, "-c", _GET, url]
-        out, err, code = await getProcessOutputAndValue("ip", place, env=None)
-        self.assertEqual(code, 0, err.decode())
-        return bytes(out)
-
     async def expose_and_get(self, lab: Lab) -> None:
         """A page on the founder's machine is to be had on the laptop, by the founder's nickname."""
         content = Random(1).randbytes(SIZE)
-        await self.web(lab, "desk", content)
+        await self.serve(lab, "desk", "page", content, SERVED)
         exposing = self.leave_running(
             lab, "desk", "routing-crust expose web=tcp:127.0.0.1:8080 --allow laptop"
         )

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from hashlib import sha256
-from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.utils import getProcessOutputAndValue
 
-from ..daemon.children import Child
 from .lab import Lab
 from .layout import RENDEZVOUS
 from .node import PORT, LabNode, LabTestCase
@@ -22,11 +17,6 @@ reactor: Any = _reactor
 SIZE: Final = 1_000_000
 SERVED: Final = 8080
 FORWARDED: Final = 8081
-_GET: Final = """
-import sys, urllib.request
-with urllib.request.urlopen(sys.argv[1]) as answer:
-    sys.stdout.buffer.write(answer.read())
-"""
 
 
 class HttpTests(LabTestCase):
@@ -37,10 +27,7 @@ class HttpTests(LabTestCase):
         )
         contacts = await self.contacts(lab)
         content = Random(1).randbytes(SIZE)
-        folder = Path(self.mktemp()).resolve()
-        folder.mkdir()
-        (folder / "large").write_bytes(content)
-        await self.web(lab, "bob", folder)
+        await self.serve(lab, "bob", "large", content, SERVED)
         bob = await self.start_node(
             lab, "bob", *contacts, f"--expose=web=tcp:127.0.0.1:{SERVED}", "--allow-peer=web=*"
         )
@@ -69,26 +56,3 @@ class HttpTests(LabTestCase):
         """Both say that their link is a punched one."""
         self.assertEqual((await alice.path_kinds())[bob.name], "punched")
         self.assertEqual((await bob.path_kinds())[alice.name], "punched")
-
-    async def web(self, lab: Lab, host: str, folder: Path) -> None:
-        """The standard library's own web server, as a process."""
-        child = Child()
-        place = ["ip", "netns", "exec", lab.namespace(host).name, sys.executable, "-u", "-m", "http.server"]
-        options = ["--bind=127.0.0.1", f"--directory={folder}", str(SERVED)]
-        transport = reactor.spawnProcess(child, "ip", [*place, *options], env=None)
-
-        def end() -> Deferred[int] | None:
-            if not child.running:
-                return None
-            transport.signalProcess("KILL")
-            return child.ended
-
-        self.addCleanup(end)
-        await child.wait_for("^Serving HTTP on ")
-
-    async def get(self, lab: Lab, host: str, url: str) -> bytes:
-        """What a program there gets from an address."""
-        place = ["netns", "exec", lab.namespace(host).name, sys.executable, "-c", _GET, url]
-        out, err, code = await getProcessOutputAndValue("ip", place, env=None)
-        self.assertEqual(code, 0, err.decode())
-        return bytes(out)
