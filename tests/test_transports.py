@@ -21,22 +21,7 @@ from routing_crust.transports import (
     write_at_once,
 )
 from tests.crust.link.test_prompt_writes import Reactor, Socket
-
-
-class Source:
-    """A push producer that knows how it was told to go on."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.told.append("resume")
-
-    def stopProducing(self) -> None:
-        self.told.append("stop")
+from tests.producers import RecordingProducer
 
 
 def transport_of(handle: object) -> Any:
@@ -130,7 +115,7 @@ class WriteAtOnceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.socket = Socket(self.reactor)
-        self.source = Source()
+        self.source = RecordingProducer()
         self.socket.registerProducer(self.source, True)
 
     def turn(self, room: int) -> None:

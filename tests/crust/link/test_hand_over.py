@@ -4,38 +4,20 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from routing_crust.config import Settings
 from routing_crust.crust.link import sendqueue
 from routing_crust.crust.link.liveness import HEARTBEATS_PER_TIMEOUT
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.wire.framing import FrameKind
+from tests.producers import RecordingProducer
 
 from ..services import KIND, ServiceTests, turn
 from .link_case import PROBE, LinkCase, Transport, frame, goodbye
 
 FULL = bytes(3000)
 DONE = Failure(ConnectionDone())
-
-
-@implementer(IPushProducer)
-class Producer:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.told.append("resume")
-
-    def stopProducing(self) -> None:
-        self.told.append("stop")
 
 
 HEARTBEAT_SECONDS = Settings().inactivity_timeout / HEARTBEATS_PER_TIMEOUT
@@ -112,7 +94,7 @@ class HandOverTests(LinkCase):
 
     def test_waiters_and_producers_move_to_the_heir(self) -> None:
         self.there.producer.pauseProducing()
-        producer = Producer()
+        producer = RecordingProducer()
         self.old.add_producer(producer)
         self.old.send(KIND, FULL)
         self.assertEqual((self.old.writable, producer.told), (False, ["pause"]))
@@ -128,7 +110,7 @@ class HandOverTests(LinkCase):
         self.assertEqual((self.old.writable, producer.told[2:]), (False, ["pause"]))
         self.assertNoResult(self.old.when_writable().addErrback(lambda failure: failure.trap(LinkClosed)))
         self.old.remove_producer(producer)
-        another = Producer()
+        another = RecordingProducer()
         self.old.add_producer(another)
         self.assertEqual(another.told, ["pause"])
         self.here.producer.resumeProducing()
@@ -139,7 +121,7 @@ class HandOverTests(LinkCase):
         for transport, link in ((self.there, self.old), (self.here, self.new)):
             transport.producer.pauseProducing()
             link.send(KIND, FULL)
-        producer = Producer()
+        producer = RecordingProducer()
         self.old.add_producer(producer)
         waiting: list[Deferred[None]] = [self.old.when_writable(), self.old.when_writable()]
         self.old.hand_over(self.new)

@@ -7,12 +7,12 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from routing_crust.crust.link import sendqueue
 from routing_crust.crust.link.sendqueue import PIECE_BYTES, SendQueue
 from routing_crust.errors import CloseReason, LinkClosed
+from tests.producers import RecordingProducer
 
 
 class Transport(StringTransport):
@@ -36,24 +36,7 @@ class Transport(StringTransport):
         self.producer.resumeProducing()
 
 
-@implementer(IPushProducer)
-class Producer:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.calls.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.calls.append("resume")
-
-    def stopProducing(self) -> None:
-        self.calls.append("stop")
-
-
-class Mistaken(Producer):
+class Mistaken(RecordingProducer):
     """Raises whatever it is told."""
 
     def pauseProducing(self) -> None:
@@ -193,24 +176,24 @@ class SendQueueTests(QueueCase):
 
     def test_producers_are_paused_once_when_the_queue_is_full(self) -> None:
         """Paused once when the queue is full, resumed once when it has fallen far enough."""
-        first, late, gone = Producer(), Producer(), Producer()
+        first, late, gone = RecordingProducer(), RecordingProducer(), RecordingProducer()
         self.queue.add_producer(first)
         self.queue.add_producer(gone)
         self.assertRaises(ValueError, self.queue.add_producer, first)
         self.queue.remove_producer(gone)
         self.queue.remove_producer(gone)
         self.fill(299_999)
-        self.assertEqual((first.calls, self.queue.full), ([], False))
+        self.assertEqual((first.told, self.queue.full), ([], False))
         self.put(b"x", b"")
         self.put(b"x", b"")
         self.queue.add_producer(late)
-        self.assertEqual((first.calls, late.calls, self.queue.full), (["pause"], ["pause"], True))
+        self.assertEqual((first.told, late.told, self.queue.full), (["pause"], ["pause"], True))
         self.queue.flush()  # leaves 168,929
-        self.assertEqual(first.calls, ["pause"])
+        self.assertEqual(first.told, ["pause"])
         self.transport.drain()  # leaves 37,857
         self.transport.drain()
-        self.assertEqual((first.calls, late.calls), (["pause", "resume"],) * 2)
-        self.assertEqual((gone.calls, self.queue.full), ([], False))
+        self.assertEqual((first.told, late.told), (["pause", "resume"],) * 2)
+        self.assertEqual((gone.told, self.queue.full), ([], False))
 
     def test_waiters_fire_when_the_queue_has_room(self) -> None:
         """A cancelled waiter is forgotten."""
@@ -226,20 +209,20 @@ class SendQueueTests(QueueCase):
 
     def test_producers_stay_paused_if_one_fills_the_queue_again(self) -> None:
         greedy: Deferred[None]
-        producer = Producer()
+        producer = RecordingProducer()
         self.queue.add_producer(producer)
         self.fill(300_000)
         greedy = self.queue.when_writable()
         greedy.addCallback(lambda _: self.fill(400_000))
         self.queue.flush()
         self.transport.drain()
-        self.assertEqual((producer.calls, self.queue.full), (["pause", "pause"], True))
+        self.assertEqual((producer.told, self.queue.full), (["pause", "pause"], True))
         while self.queue.size:
             self.transport.drain()
-        self.assertEqual(producer.calls, ["pause", "pause", "resume"])
+        self.assertEqual(producer.told, ["pause", "pause", "resume"])
 
     def test_stop_empties_the_queue_and_ends_waiters_and_producers(self) -> None:
-        producer = Producer()
+        producer = RecordingProducer()
         reason = LinkClosed(CloseReason.STALLED)
         self.queue.add_producer(producer)
         self.fill(PIECE_BYTES + 300_000)
@@ -249,13 +232,13 @@ class SendQueueTests(QueueCase):
         self.assertTrue(self.queue.paused)
         self.queue.stop(reason)
         self.assertIs(self.failureResultOf(waiting, LinkClosed).value, reason)
-        self.assertEqual((producer.calls, self.queue.size), (["pause", "stop"], 0))
+        self.assertEqual((producer.told, self.queue.size), (["pause", "stop"], 0))
         self.queue.stop(reason)
-        self.assertEqual(producer.calls, ["pause", "stop"])
+        self.assertEqual(producer.told, ["pause", "stop"])
 
     def test_producer_that_raises_is_logged(self) -> None:
         """The other producers are called all the same."""
-        producer = Producer()
+        producer = RecordingProducer()
         self.queue.add_producer(Mistaken())
         self.queue.add_producer(producer)
         self.fill(300_000)
@@ -263,7 +246,7 @@ class SendQueueTests(QueueCase):
         while self.queue.size:
             self.transport.drain()
         self.queue.stop(LinkClosed(CloseReason.STALLED))
-        self.assertEqual(producer.calls, ["pause", "resume", "stop"])
+        self.assertEqual(producer.told, ["pause", "resume", "stop"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
 
 

@@ -33,6 +33,7 @@ from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import MAX_FRAME_BYTES, FrameKind
 from routing_crust.wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
+from tests.producers import RecordingProducer
 
 from ..addresses import identity, name
 from ..support import Owner
@@ -68,20 +69,6 @@ class Above(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = reason
-
-
-class Producer:
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.calls.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.calls.append("resume")
-
-    def stopProducing(self) -> None:
-        self.calls.append("stop")
 
 
 class TransportTests(SynchronousTestCase):
@@ -140,20 +127,20 @@ class TransportTests(SynchronousTestCase):
 
     def test_producer_is_paused_while_much_waits(self) -> None:
         """It is resumed when nothing waits any more."""
-        producer = Producer()
+        producer = RecordingProducer()
         self.transport.registerProducer(producer, True)
         self.transport.write(bytes(WINDOW + PRODUCER_PAUSE_BYTES))
         self.transport.write(b"1")
-        self.assertEqual(producer.calls, ["pause"])
+        self.assertEqual(producer.told, ["pause"])
         self.transport.add_credit(PRODUCER_PAUSE_BYTES)
-        self.assertEqual(producer.calls, ["pause"])
+        self.assertEqual(producer.told, ["pause"])
         self.transport.add_credit(1)
-        self.assertEqual(producer.calls, ["pause", "resume"])
+        self.assertEqual(producer.told, ["pause", "resume"])
         self.transport.unregisterProducer()
         self.transport.write(b"1")
         self.transport.abortConnection()
         self.transport.registerProducer(producer, True)
-        self.assertEqual(producer.calls[2:], ["stop"])
+        self.assertEqual(producer.told[2:], ["stop"])
 
     def test_credit_is_given_for_what_was_read(self) -> None:
         """Credit is given for what was taken, and none while nothing is."""

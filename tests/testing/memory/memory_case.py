@@ -7,7 +7,6 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -107,23 +106,6 @@ class Recorder:
     @property
     def losses(self) -> list[tuple[CloseReason, bool]]:
         return [(reason, by_peer) for _, reason, by_peer in self.of("lost")]
-
-
-@implementer(IPushProducer)
-class Producer:
-    """Keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.told.append("resume")
-
-    def stopProducing(self) -> None:
-        self.told.append("stop")
 
 
 class MemoryTestCase(SynchronousTestCase):

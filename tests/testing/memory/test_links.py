@@ -5,8 +5,9 @@ from __future__ import annotations
 from routing_crust.crust.link import link, sending, sendqueue
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.wire.framing import HEADER_BYTES, FrameKind
+from tests.producers import RecordingProducer
 
-from .memory_case import KIND, MemoryTestCase, Producer
+from .memory_case import KIND, MemoryTestCase
 
 FRAME = bytes(60 * 1024)
 
@@ -128,7 +129,7 @@ class BackPressureTests(MemoryTestCase):
     def test_full_queue_pauses_producers_until_it_is_short(self) -> None:
         """Above queue_pause producers are paused, from queue_resume on they and the waiting callers go on."""
         here, there = self.pair()
-        producer, late, removed = Producer(), Producer(), Producer()
+        producer, late, removed = RecordingProducer(), RecordingProducer(), RecordingProducer()
         here.add_producer(producer)
         here.add_producer(removed)
         here.remove_producer(removed)
@@ -183,7 +184,7 @@ class BackPressureTests(MemoryTestCase):
     def test_lost_link_stops_producers_and_fails_waiters(self) -> None:
         """When the link is lost, who waits fails and producers are stopped; afterwards, at once."""
         here, _ = self.pair()
-        producer, late = Producer(), Producer()
+        producer, late = RecordingProducer(), RecordingProducer()
         here.add_producer(producer)
         self.network.hold(here)
         while here.writable:
