@@ -19,7 +19,8 @@ one shows whether the other end can dial, too.
 
 A peer that opens another link may have lost the agreed one without our noticing. So the arbiter confirms the
 agreed one again, and keeps the new one until the acknowledgement has come. If the agreed one is doubted by
-then, the arbiter decides for the other, and the handover waits for what the slow one may still bring.
+then, the arbiter decides for the other, and the handover waits for what the slow one may still bring. A
+link that it has decided for, and that is not acknowledged, gives way likewise.
 
 L{Consolidation} does no I/O: each input returns what is to be done.
 """
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from typing import TypeAlias
 
 from ...config import Settings, TwoWay
 from ...endpoints import PathKind
@@ -35,6 +37,9 @@ from ...errors import CloseReason
 from ...limits import TWO_WAY_WAIT_SECONDS
 from ...wire.messages import Confirmation, LinkUse
 from .decisions import Action, CandidateLink, Close, Doubt, Established, SendAck, SendConfirmation
+
+_Decision: TypeAlias = tuple[Hashable, int, LinkUse, bool]
+"""Of ours: link, epoch, use, two-way."""
 
 
 class Consolidation:
@@ -65,14 +70,14 @@ class Consolidation:
         self._arbiter = arbiter
         self._next_epoch = next_epoch
         self._candidates: dict[Hashable, CandidateLink] = {}
-        # a decision of ours that is not acknowledged: link, epoch, use, two-way
-        self._pending: tuple[Hashable, int, LinkUse, bool] | None = None
+        self._pending: _Decision | None = None  # which is not acknowledged
+        self._withdrawn: _Decision | None = None  # which was not, when we left its link
         self._epoch = -1  # of the last decision of the arbiter's that we have followed
         self._we_reached = False
         self._they_reached = False
         self._agreed: tuple[LinkUse, bool] | None = None
         self._doubted = False  # whether the current link must be confirmed again
-        self._passed_over: Hashable | None = None  # a doubted link that another is to replace
+        self._passed_over: dict[Hashable, None] = {}  # doubted links that another is to replace, in order
         self.incarnation = incarnation
         self._settled = 0.0  # when the current link became that
         self.current: Hashable | None = None
@@ -127,17 +132,19 @@ class Consolidation:
             self._they_reached |= not candidate.we_dialled
         # a peer that opens another link may have lost the agreed one: have that one acknowledged again
         self._doubted = self._arbiter and self.current is not None
+        decided_on = self._decided_on
         if candidate.beside:
-            self._leave_current()
+            self._leave(self.current)
         actions.extend(self._decide(now))
-        if self._doubted and self._pending is not None and self._pending[0] == self.current:
-            actions.append(Doubt(self.current))
+        if decided_on is not None and self._pending is not None and self._pending[0] == decided_on:
+            actions.append(Doubt(decided_on))
         return actions
 
     def link_lost(self, link: Hashable, now: float) -> list[Action]:
         """A link is gone, or we close it for another reason."""
         # a link that we close was taken out with the decision, and its loss is reported here as well
         self._candidates.pop(link, None)
+        self._passed_over.pop(link, None)
         if self._pending is not None and self._pending[0] == link:
             self._pending = None
         if self.current == link:
@@ -152,8 +159,7 @@ class Consolidation:
             return []  # the other end is asked when the Confirmation comes
         if any(each.use >= use for each in self._candidates.values()):
             return []  # to raise another one could lead back to a link that both ends have left
-        # the link that is to be ours counts, even if the answer to the decision is still on its way
-        decided_on = self.current if self._pending is None else self._pending[0]
+        decided_on = self._decided_on
         candidate = self._candidates.get(decided_on)
         if candidate is None or candidate.path_kind is PathKind.TUNNEL:
             return []
@@ -205,7 +211,7 @@ class Consolidation:
         if not self._arbiter and link in self._candidates:
             return [self._close(link, CloseReason.PROTOCOL_ERROR)]
         if self._pending is None or self._pending[:2] != (link, epoch):
-            return []
+            return [] if declined else self._acknowledged_late(link, epoch, now)
         _, _, use, two_way = self._pending
         self._pending = None
         self._doubted = False
@@ -217,6 +223,14 @@ class Consolidation:
             return self._decide(now)
         # only now are the other links closed: the peer is known to use this one
         return [*self._settle(link, use, two_way, now), *self._decide(now)]
+
+    def _acknowledged_late(self, link: Hashable, epoch: int, now: float) -> list[Action]:
+        """A link that we left was merely slow: the peer uses it until it hears of the later decision."""
+        withdrawn = self._withdrawn
+        if withdrawn is None or withdrawn[:2] != (link, epoch) or link not in self._candidates:
+            return []
+        self._withdrawn = None
+        return self._settle(link, withdrawn[2], withdrawn[3], now)
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed: decide among the links there are, and close those without a decision."""
@@ -262,6 +276,7 @@ class Consolidation:
 
     def _close(self, link: Hashable, reason: CloseReason) -> Close:
         del self._candidates[link]
+        self._passed_over.pop(link, None)
         if self._pending is not None and self._pending[0] == link:
             self._pending = None
         return Close(link, reason)
@@ -269,7 +284,8 @@ class Consolidation:
     def _forget(self, incarnation: int) -> None:
         # the last epoch stays: the arbiter's epochs grow across its restarts, too
         self._candidates.clear()
-        self._pending = None
+        self._passed_over.clear()
+        self._pending = self._withdrawn = None
         self._agreed = None
         self._doubted = False
         self._we_reached = self._they_reached = False
@@ -277,10 +293,13 @@ class Consolidation:
         self.incarnation = incarnation
 
     def _best(self) -> CandidateLink | None:
-        def rank(each: CandidateLink) -> tuple[bool, int, int, bool, bool, bool, float]:
+        left = list(self._passed_over)
+
+        def rank(each: CandidateLink) -> tuple[int, int, int, bool, bool, bool, float]:
             # the request of the greater name counts, and the arbiter's is the smaller one
             spare = each.link != self.current
-            last = each.link == self._passed_over
+            # of those that we have left, the last is the one that the peer may use
+            last = len(left) - left.index(each.link) if each.link in left else 0
             preference = each.path_kind.preference
             # of equals the present link, since each change costs a handover
             return (last, -each.use, -preference, each.we_asked, not each.primary, spare, each.since)
@@ -330,25 +349,35 @@ class Consolidation:
             actions.append(SendConfirmation(best.link, Confirmation(epoch, best.use, self.two_way)))
         return actions
 
-    def _pass_over(self) -> None:
-        """If the current link is doubted and there is another, let that take its place."""
-        current = self.current
-        if not self._arbiter or current is None:
-            return
-        # it was decided for again if it was the only one for a while, and must not keep the next one waiting
-        if self._passed_over == current and (self._pending is None or self._pending[0] != current):
-            return
-        others = [each for each in self._undoubted() if each.link != current]
-        if others and self._is_doubted(current):
-            self._leave_current()
+    @property
+    def _decided_on(self) -> Hashable | None:
+        """The link that is to be ours, even if the answer to the decision is still on its way."""
+        return self.current if self._pending is None else self._pending[0]
 
-    def _leave_current(self) -> None:
+    def _pass_over(self) -> None:
+        """If a link that we have decided for is doubted and there is another, let that take its place."""
+        pending = None if self._pending is None else self._pending[0]
+        for link in (self.current, pending):
+            # it was decided for again if it was the only one for a while, and must not keep the next waiting
+            if link is None or (link in self._passed_over and pending != link):
+                continue
+            # the peer may follow the last decision, and must not be led back to a link that it has left
+            former = (self.current, link, *self._passed_over)
+            others = [each for each in self._undoubted() if each.link not in former]
+            if others and self._is_doubted(link):
+                self._leave(self.current)
+                self._leave(link)
+
+    def _leave(self, link: Hashable | None) -> None:
         """Decide for another link, for good: to come back to one that the peer has left would lose frames."""
-        if self.current is None or not self._arbiter:
+        if link is None or not self._arbiter:
             return
-        self._passed_over = self.current
-        if self._pending is not None and self._pending[0] == self.current:
-            self._pending = None
+        self._passed_over.pop(link, None)
+        self._passed_over[link] = None
+        if self._pending is not None and self._pending[0] == link:
+            self._withdrawn, self._pending = self._pending, None
+            # the peer may follow that one by now, and must have another before any is closed
+            self._doubted = self.current is not None
 
     def _one_way_refused(self, use: LinkUse, two_way: bool) -> bool:
         return use is LinkUse.MEMBER and not two_way and self._settings.two_way is TwoWay.REQUIRED

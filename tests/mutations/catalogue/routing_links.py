@@ -242,7 +242,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a doubted link keeps its place beside a second one",
         "routing/links/consolidation.py",
-        "if others and self._is_doubted(current):",
+        "if others and self._is_doubted(link):",
         "if False:",
         (
             "tests.routing.links.test_consolidation_cases.RendezvousTests.test_answer_of_a_slow_link_does_not_bring_it_back",
@@ -306,10 +306,55 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a decision for a dead link keeps the next one waiting",
         "routing/links/consolidation.py",
-        "if self._passed_over == current and (self._pending is None or self._pending[0] != current):",
-        "if self._passed_over == current:",
+        "(link in self._passed_over and pending != link)",
+        "link in self._passed_over",
         (
             "tests.routing.links.test_consolidation_cases.RendezvousTests.test_dead_link_that_was_decided_for_again_gives_way_to_a_third",
+        ),
+    ),
+    Mutant(
+        "a decision for a link that is not acknowledged keeps the next one waiting",
+        "routing/links/consolidation.py",
+        "for link in (self.current, pending):",
+        "for link in (self.current,):",
+        (
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_dead_link_that_was_decided_for_gives_way_to_the_next",
+        ),
+    ),
+    Mutant(
+        "a link that is not acknowledged is not probed when its peer opens another",
+        "routing/links/consolidation.py",
+        "decided_on = self._decided_on\n        if candidate.beside",
+        "decided_on = self.current\n        if candidate.beside",
+        (
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_dead_link_that_was_decided_for_gives_way_to_the_next",
+        ),
+    ),
+    Mutant(
+        "a link that the peer has left is decided for again",
+        "routing/links/consolidation.py",
+        "last = len(left) - left.index(each.link) if each.link in left else 0",
+        "last = int(each.link in left)",
+        (
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_link_that_the_peer_has_left_is_not_decided_for_again",
+        ),
+    ),
+    Mutant(
+        "a link gives way to one that the peer has left",
+        "routing/links/consolidation.py",
+        "                self._leave(self.current)\n                self._leave(link)",
+        "                self._leave(link)",
+        (
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_link_that_the_peer_has_left_is_not_decided_for_again",
+        ),
+    ),
+    Mutant(
+        "a late acknowledgement of a decision that was withdrawn is dropped",
+        "routing/links/consolidation.py",
+        "return [] if declined else self._acknowledged_late(link, epoch, now)",
+        "return []",
+        (
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_late_acknowledgement_counts_until_the_next_one_comes",
         ),
     ),
     Mutant(
@@ -351,8 +396,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a link is raised that both ends are leaving",
         "routing/links/consolidation.py",
-        "decided_on = self.current if self._pending is None else self._pending[0]",
-        "decided_on = self.current",
+        "decided_on = self._decided_on\n        candidate = ",
+        "decided_on = self.current\n        candidate = ",
         (
             "tests.routing.links.test_consolidation_cases.RendezvousTests.test_link_that_is_decided_on_is_raised_rather_than_the_one_in_use",
         ),

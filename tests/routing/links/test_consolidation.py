@@ -44,6 +44,9 @@ def play(world: World, steps: list[tuple[int, int]], *, cuts: bool) -> None:
             world.room = which >> 2 & 3 != 0
         elif what == 4 and world.responses:
             world.respond()
+        elif what == 5 and world.wires:
+            # merely slow, until its frames are delivered
+            world.doubt(world.wires[which % len(world.wires)], which >> 4 & 1)
         else:
             ready = [(wire, end) for wire in world.wires for end in (0, 1) if wire.to[end]]
             if ready:

@@ -290,6 +290,59 @@ class RendezvousTests(SynchronousTestCase):
         world.settle()
         self.assertEqual({end.current for end in world.ends}, {third})
 
+    def test_dead_link_that_was_decided_for_gives_way_to_the_next(self) -> None:
+        """The peer was behind another address when the first decision was on its way."""
+        world = World()
+        dead = world.dial(GREAT, LinkUse.MEMBER, GREAT)
+        world.deliver(dead, SMALL)
+        world.deliver(dead, GREAT)
+        world.lose(dead, GREAT)
+        world.pass_time(2)
+        after = world.dial(GREAT, LinkUse.ATTACHED, GREAT)
+        world.deliver_all()
+        # it may be slow, and is asked whether it is
+        self.assertEqual((world.doubted, world.ends[GREAT].current), ([(SMALL, dead)], None))
+        world.doubt(dead, SMALL)
+        world.deliver_all()
+        self.assertEqual({end.current for end in world.ends}, {after})
+
+    def test_link_that_the_peer_has_left_is_not_decided_for_again(self) -> None:
+        """Its successor is in doubt before it is acknowledged, and the peer may use it all the same."""
+        for use, doubted in ((LinkUse.MEMBER, False), (LinkUse.DIRECT, True)):
+            world = World()
+            first = world.dial(SMALL, LinkUse.MEMBER, SMALL, PathKind.TUNNEL)
+            world.settle()
+            if doubted:
+                world.doubt(first, SMALL)
+            second = world.dial(GREAT, use, GREAT, PathKind.PUNCHED)
+            third = world.dial(GREAT, LinkUse.ATTACHED, GREAT)
+            for wire in (second, third):
+                world.deliver(wire, SMALL)
+            world.doubt(second, SMALL)
+            for end in (SMALL, GREAT):
+                world.lose(third, end)
+            self.assertFalse(first.to[GREAT])
+            world.deliver_all()
+            self.assertEqual({end.current for end in world.ends}, {second})
+
+    def test_late_acknowledgement_counts_until_the_next_one_comes(self) -> None:
+        """The link was merely slow, and its peer uses it already."""
+        world = World()
+        slow = world.dial(GREAT, LinkUse.MEMBER, GREAT)
+        for end in (SMALL, GREAT):
+            world.deliver(slow, end)
+        world.pass_time(2)
+        world.deliver(slow, GREAT)
+        after = world.dial(GREAT, LinkUse.DIRECT, GREAT)
+        world.deliver(after, SMALL)
+        world.doubt(slow, SMALL)
+        world.deliver(slow, SMALL)
+        self.assertEqual({end.current for end in world.ends}, {slow})
+        world.deliver_all()
+        self.assertEqual({end.current for end in world.ends}, {after})
+        decided = [wire for end, wire, _, _ in world.established if end == SMALL]
+        self.assertEqual(decided, [slow, after])
+
     def test_answer_of_a_slow_link_does_not_bring_it_back(self) -> None:
         """The peer may have left it by then, and what it has sent on the second link would be lost."""
         world = World()

@@ -106,6 +106,7 @@ class World:
         frame = wire.to[end].popleft()
         if wire.gone[end] or wire.mute:
             return
+        self.silent.discard((end, wire))
         if frame == "hello":
             wire.verified[end] = True
             if end != wire.dialler:
