@@ -18,7 +18,7 @@ class KeyAgreementFailed(Exception):
 class IKeyAgreement(Interface):
     """One end of a handshake, without a transport. Made by crust."""
 
-    is_complete: bool = Attribute("Whether the other end is verified, and L{export} may be called.")
+    is_complete: bool = Attribute("Whether the other end is verified.")
 
     def advance(flight: bytes) -> bytes:
         """
@@ -30,7 +30,12 @@ class IKeyAgreement(Interface):
         """
 
     def export(label: bytes, context: bytes, size: int) -> bytes:
-        """Bytes that only the two ends of this handshake know, others for each label and context."""
+        """
+        Bytes that only the two ends of this handshake know, others for each label and context. The end that
+        did not begin has them once it has sent its keys: before it knows who the other end is.
+
+        @raise KeyAgreementFailed: there are none yet.
+        """
 
 
 class KeyAgreements(Protocol):

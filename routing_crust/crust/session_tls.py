@@ -61,7 +61,10 @@ class TlsKeyAgreement:
 
     def export(self, label: bytes, context: bytes, size: int) -> bytes:
         """Bytes that only the two ends of this handshake know."""
-        return self._connection.export_keying_material(label, size, context)
+        try:
+            return self._connection.export_keying_material(label, size, context)
+        except SSL.Error:
+            raise KeyAgreementFailed("the ends have agreed on nothing yet") from None
 
     def _output(self) -> bytes:
         try:

@@ -31,7 +31,7 @@ encode: Callable[[Any], bytes] = _encoder.encode
 """Encode any of the messages."""
 
 _BOUNDED_BY_FRAME = (
-    m.Envelope, e.SealedPacket, e.MessagePart, e.AckPart, p.RosterIds, p.RosterStatements,
+    m.Envelope, e.SealedPacket, e.LastFlight, e.MessagePart, e.AckPart, p.RosterIds, p.RosterStatements,
     p.MembersWanted, p.MemberCertificates,
 )  # fmt: skip
 _CONTROL = (

@@ -47,7 +47,7 @@ class SessionFlight(WireMessage, frozen=True, gc=False):
     @ivar session: its number, which the end that begins has chosen: above all that it has chosen before for
         this peer, and odd if its name is the greater one.
     @ivar number: counts the flights, from 0; even ones are from the end that has begun.
-    @ivar body: of the TLS handshake; empty where it only says that the flight before it has come.
+    @ivar body: of the TLS handshake.
     @ivar certificate: of the sender, in the first flight of each end; empty in an open network.
     """
 
@@ -55,6 +55,22 @@ class SessionFlight(WireMessage, frozen=True, gc=False):
     number: Annotated[int, Meta(ge=0, lt=MAX_FLIGHTS)]
     body: bytes
     certificate: Certificate = b""
+
+
+LAST_FLIGHT: Final = 0
+"""The first byte of a plaintext that is a L{LastFlight}; otherwise it is the kind of a frame."""
+
+
+class LastFlight(WireMessage, frozen=True, gc=False):
+    """
+    The flight that completes the handshake, sealed with the keys that it is about.
+
+    @ivar body: of the TLS handshake.
+    @ivar plaintext: what else was to be sealed; may be empty.
+    """
+
+    body: bytes
+    plaintext: bytes
 
 
 class SessionUnknown(WireMessage, frozen=True, gc=False):

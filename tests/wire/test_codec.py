@@ -23,7 +23,7 @@ from .strategies import MESSAGES, any_message
 properties = settings(deadline=None, derandomize=True)
 KEY, SIGNATURE, NAME = b"k" * 32, b"s" * 64, b"n" * 32
 UNLIMITED = (
-    m.Envelope, e.SealedPacket, e.MessagePart, e.AckPart, p.RosterIds, p.RosterStatements,
+    m.Envelope, e.SealedPacket, e.LastFlight, e.MessagePart, e.AckPart, p.RosterIds, p.RosterStatements,
     p.MembersWanted, p.MemberCertificates,
 )  # fmt: skip
 

@@ -37,6 +37,7 @@ from ..links.peer import LinkFrameHandler, Peer, PeerListener
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
 from ..sessions.flights import FlightSender
+from ..sessions.openings import MakeBody
 from ..sessions.sessions import Sessions
 from .acknowledger import Acknowledger
 from .envelope_dispatch import EnvelopeDispatch
@@ -80,7 +81,7 @@ class Messenger(PeerListener):
             FlightSender(
                 links,
                 self._first_hops,
-                self._signed_envelope,
+                self._envelope_of_a_session,
             ),
             self,
         )
@@ -330,16 +331,18 @@ class Messenger(PeerListener):
     def _first_hops(self, destination: Name, proxy: bytes, most: int) -> tuple[list[ILink], bytes]:
         return self._forwarder.first_hops(destination, proxy, most)
 
-    def _signed_envelope(
-        self, kind: EnvelopeKind, destination: Name, body: bytes, *, destination_proxy: bytes
+    def _envelope_of_a_session(
+        self, kind: EnvelopeKind, destination: Name, body: MakeBody, *, destination_proxy: bytes
     ) -> Envelope:
+        id, source_proxy = self._sealer.new_trace(), self._queues.source_proxy
         return self._sealer.seal(
-            self._sealer.new_trace(),
+            id,
             kind,
             destination,
-            body,
+            body(id, source_proxy),
             destination_proxy=destination_proxy,
-            source_proxy=self._queues.source_proxy,
+            source_proxy=source_proxy,
+            signed=kind is not EnvelopeKind.SEALED,
         )
 
     def _hint_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:

@@ -13,7 +13,7 @@ from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind
 from ..membership.neighbourhood import LinkLookup
-from .openings import WayBack
+from .openings import MakeBody, WayBack
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
 MAX_FIRST_HOPS: Final = 4
@@ -21,10 +21,10 @@ MAX_FIRST_HOPS: Final = 4
 
 
 class EnvelopeMaker(Protocol):
-    """Makes signed envelopes."""
+    """Makes envelopes, signed unless they are sealed."""
 
     def __call__(
-        self, kind: EnvelopeKind, destination: Name, body: bytes, *, destination_proxy: bytes
+        self, kind: EnvelopeKind, destination: Name, body: MakeBody, *, destination_proxy: bytes
     ) -> Envelope:
         """An envelope from us, with a new id."""
 
@@ -51,7 +51,7 @@ class FlightSender:
         self._make = make
 
     def __call__(
-        self, kind: EnvelopeKind, destination: Name, body: bytes, way: WayBack, attempt: int
+        self, kind: EnvelopeKind, destination: Name, body: MakeBody, way: WayBack, attempt: int
     ) -> int | None:
         """Send one, as L{SendFlight<routing_crust.routing.sessions.openings.SendFlight>} describes it."""
         hops, proxy = self._first_hops(destination, way.proxy, MAX_FIRST_HOPS)

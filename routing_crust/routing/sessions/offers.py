@@ -18,6 +18,7 @@ from ...timing.deadlines import Deadlines
 from ...timing.shares import Account, Amounts
 from ...wire.messages import Envelope
 from .handshake import Handshake
+from .session import Session
 
 MAX_OFFERS: Final = 128
 """Handshakes of others at once. Each keeps a TLS session, of some 50 KB."""
@@ -34,23 +35,25 @@ class HandshakeOffer:
 
     @ivar number: that of the session that it is to give.
     @ivar account: the link that it came by.
-    @ivar early: packets of the session that came before its keys were there.
+    @ivar session: opens its packets, though the peer is not verified yet; C{None} until one came.
+    @ivar early: what packets held that came before its last flight.
     """
 
     peer: Name
     number: int
     account: Account
     handshake: Handshake
-    early: list[tuple[Envelope, ILink | None]] = field(default_factory=list)
+    session: Session | None = None
+    early: list[tuple[Envelope, ILink | None, bytes]] = field(default_factory=list)
     early_bytes: int = 0
 
-    def keep(self, envelope: Envelope, link: ILink | None) -> None:
-        """Keep a packet until the keys are there, if there is room."""
-        size = len(envelope.body)
+    def keep(self, envelope: Envelope, link: ILink | None, plaintext: bytes) -> None:
+        """Keep what a packet held until the peer is verified, if there is room."""
+        size = len(envelope.body) + len(plaintext)
         # what is too much is lost, and sent again, as nothing of it is acknowledged
         if self.early_bytes + size <= MAX_EARLY_BYTES:
             self.early_bytes += size
-            self.early.append((envelope, link))
+            self.early.append((envelope, link, plaintext))
 
 
 class HandshakeOffers:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -15,7 +15,7 @@ from ...crust.interfaces import ILink
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.messages import EnvelopeKind
-from .handshake import Flight, Handshake
+from .handshake import Handshake
 
 MAX_OPENINGS: Final = 512
 """Handshakes of our own at once; with more, the oldest is given up, and begun again if it is still wanted."""
@@ -42,11 +42,15 @@ class WayBack(NamedTuple):
 ANY_WAY: Final = WayBack()
 
 
+MakeBody: TypeAlias = Callable[[int, bytes], bytes]
+"""Makes the body of an envelope from its id and our proxy, with which a packet is sealed."""
+
+
 class SendFlight(Protocol):
-    """Sends a signed control envelope."""
+    """Sends an envelope of a handshake, signed unless it is sealed."""
 
     def __call__(
-        self, kind: EnvelopeKind, destination: Name, body: bytes, way: WayBack, attempt: int
+        self, kind: EnvelopeKind, destination: Name, body: MakeBody, way: WayBack, attempt: int
     ) -> int | None:
         """
         @param attempt: how often it was sent before: each time another first hop is better.
@@ -62,7 +66,9 @@ class Opening:
     @ivar repeats: how often its last flight was sent again.
     @ivar attempt: how often any of its flights was sent.
     @ivar transmitted: when that was done last, in seconds, by a way that is not known to be broken.
-    @ivar sent: the id of the envelope of its last flight; 0 if it had no first hop.
+    @ivar sent: the id of the envelope of its last flight; 0 if it had no first hop, or left with another
+        packet of the session.
+    @ivar sealed: whether the flight that completes it is in a packet already; a repetition takes another one.
     """
 
     peer: Name
@@ -73,21 +79,19 @@ class Opening:
     attempt: int = 0
     transmitted: float = -inf
     sent: int = 0
+    sealed: bool = False
     timer: IDelayedCall | None = None
 
 
 class Openings:
     """Made by the C{Sessions}, discarded after L{stop}. There is at most one opening for each peer."""
 
-    def __init__(
-        self, clock: IReactorTime, send: SendFlight, encoded: Callable[[int, Flight], bytes]
-    ) -> None:
+    def __init__(self, clock: IReactorTime, send: Callable[[Opening], int | None]) -> None:
         """
-        @param encoded: makes the body of an envelope of the number of a session and a flight.
+        @param send: sends the last flight of an opening; returns as L{SendFlight} does.
         """
         self._clock = clock
         self._send = send
-        self._encoded = encoded
         self._openings: dict[Name, Opening] = {}
         self._sent: dict[int, Name] = {}
 
@@ -118,21 +122,21 @@ class Openings:
 
     def transmit(self, opening: Opening) -> None:
         """Send the last flight of a handshake, once more if it was sent."""
-        cancel(opening.timer)
-        self._sent.pop(opening.sent, None)
-        last = opening.handshake.last
-        if last is None:
-            return
-        wait = FIRST_REPEAT_SECONDS * 2**opening.repeats
-        opening.timer = self._clock.callLater(wait, self._repeat, opening)
-        body = self._encoded(opening.number, last)
-        sent = self._send(EnvelopeKind.SESSION_FLIGHT, opening.peer, body, opening.way, opening.attempt)
+        self.await_answer(opening)
+        sent = self._send(opening)
         # without a first hop it does not count: it is sent at once when it is asked for next
         opening.sent = sent or 0
         if sent:
             self._sent[sent] = opening.peer
             opening.transmitted = self._clock.seconds()
         opening.attempt += 1
+
+    def await_answer(self, opening: Opening) -> None:
+        """The last flight of a handshake is sent now: send it again until the peer answers."""
+        cancel(opening.timer)
+        self._sent.pop(opening.sent, None)
+        wait = FIRST_REPEAT_SECONDS * 2**opening.repeats
+        opening.timer = self._clock.callLater(wait, self._repeat, opening)
 
     def end(self, peer: Name) -> None:
         """Send nothing more for this peer. One without an opening is no error."""

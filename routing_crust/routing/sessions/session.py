@@ -31,7 +31,6 @@ class Session:
     @ivar account: who is held to account for it: the link that its handshake came by, or ourselves.
     @ivar made: when it was made, in seconds.
     @ivar used: when it was made, or last sealed or opened a packet, in seconds.
-    @ivar confirmed: whether the other end has shown that it has the keys too.
     """
 
     number: int
@@ -41,7 +40,6 @@ class Session:
     opening: OpeningKeys
     used: float
     made: float
-    confirmed: bool = False
 
     def seal(self, associated: bytes, plaintext: bytes, now: float) -> SealedPacket:
         """Seal a packet. C{associated} goes in clear, and must be the same at the other end."""
@@ -57,7 +55,6 @@ class Session:
         plaintext = self.opening.open(packet, associated)
         if plaintext is not None:
             self.used = now
-            self.confirmed = True
         return plaintext
 
 
@@ -71,7 +68,7 @@ def make_session(
     now: float,
 ) -> Session:
     """
-    The session that a complete handshake gives.
+    The session that a handshake gives.
 
     @param initiator: whether we began the handshake.
     @param network: its id; the same handshake gives other keys in another network.

@@ -2,10 +2,11 @@
 Sessions: from the first need of one to its end.
 
 Order: the end that needs a session sends the first flight of a TLS 1.3 handshake (SessionFlight 0), the other
-answers (1), the first sends its last flight (2) and may seal at once. Each flight is the body of a signed
-control envelope. The end that has begun sends its last flight again, by another way, until the answer comes:
-after the last one, any packet of the session. A node that has no session with the number of a packet says so
-(SessionUnknown), and a new one is made. A last flight that comes again is answered by an empty one.
+answers (1), the first has the keys and seals its last flight together with what it has to send (LastFlight).
+Each flight before that is the body of a signed control envelope. The end that has begun sends its last flight
+again, by another way, until the answer comes: after the last one, any packet of the session. A last flight
+that comes again is answered by an empty packet. A node that has no session with the number of a packet says
+so (SessionUnknown), and a new one is made.
 
 Where both ends begin at once, the handshake of the greater name counts: the other end leaves its own when it
 sees that one, and the greater name sends its first flight again by the way that the other's came.
@@ -14,6 +15,7 @@ sees that one, and the greater name sends its first flight again by the way that
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from twisted.logger import Logger
@@ -26,7 +28,7 @@ from ...quietlog import QuietLog
 from ...timing.account_rates import AccountRates
 from ...timing.shares import OURSELVES, Account, SharedWindow
 from ...wire.codec import decode, encode
-from ...wire.end_to_end import SealedPacket, SessionFlight, SessionUnknown
+from ...wire.end_to_end import LAST_FLIGHT, LastFlight, SealedPacket, SessionFlight, SessionUnknown
 from ...wire.messages import Envelope, EnvelopeKind
 from ..node import Node
 from .handshake import Flight, Handshake
@@ -41,6 +43,7 @@ Handshakes of others that may begin within L{OFFERS_SECONDS}. Each costs a milli
 else is done; so all of them are counted, and no prefix gets more than is left for others.
 """
 OFFERS_SECONDS: Final = 0.5
+_LAST_FLIGHT: Final = bytes((LAST_FLIGHT,))
 MAX_LISTED: Final = 16
 """Sessions that the status tells of."""
 
@@ -77,7 +80,7 @@ class Sessions:
         self._table = SessionTable(clock, self._forgotten)
         self._offers = HandshakeOffers(clock)
         self._members = node.members
-        self._openings = Openings(clock, send, self._flight)
+        self._openings = Openings(clock, self._send_last)
         self._begun = SharedWindow(MAX_OFFERS_BEGUN, OFFERS_SECONDS, clock.seconds)
         self._hint_rates = AccountRates(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, clock.seconds)
         self._stopped = False
@@ -125,6 +128,8 @@ class Sessions:
         if session is None:
             return None
         self._table.used(session)
+        if self._openings:
+            plaintext = self._with_last_flight(session, plaintext)
         associated = associated_data(envelope_id, source_proxy)
         return encode(session.seal(associated, plaintext, self._clock.seconds()))
 
@@ -189,15 +194,7 @@ class Sessions:
             else:
                 self._offered(flight, source, envelope, link)
         except KeyAgreementFailed as failed:
-            self._quiet.info(
-                "failed sessions",
-                "no session with {peer}: {problem}",
-                by=prefix_of(link),
-                peer=source,
-                problem=str(failed),
-            )
-            self._offers.remove(source)
-            self._openings.end(source)
+            self._failed(source, link, failed)
 
     def unknown_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
@@ -226,13 +223,26 @@ class Sessions:
         if self._stopped or envelope.nearest or source == self._own:
             return
         session = self._table.find(source, packet.session)
-        if session is None:
-            offer = self._offers.find(source)
-            if offer is not None and offer.number == packet.session:
-                offer.keep(envelope, link)
-            else:
-                self._hint(packet.session, source, envelope, link)
-            return
+        offer = self._offers.find(source) if session is None else None
+        if session is None and offer is not None and offer.number == packet.session:
+            self._early_packet(offer, packet, envelope, link)
+        elif session is None:
+            self._hint(packet.session, source, envelope, link)
+        else:
+            plaintext = self._open(session, packet, envelope, link)
+            if plaintext is None:
+                return
+            self._table.used(session)
+            if self._openings:
+                self._confirmed(session)
+            if plaintext[:1] == _LAST_FLIGHT:
+                self._last_flight_again(source, envelope, link)
+            elif plaintext:
+                self._user.opened(envelope, source, link, plaintext)
+
+    def _open(
+        self, session: Session, packet: SealedPacket, envelope: Envelope, link: ILink | None
+    ) -> bytes | None:
         associated = associated_data(envelope.id, envelope.source_proxy)
         plaintext = session.open(packet, associated, self._clock.seconds())
         if plaintext is None:
@@ -241,14 +251,9 @@ class Sessions:
                 "dropped a packet in the name of {source}: it was sealed by another, was altered on its way, "
                 "or has come before",
                 by=prefix_of(link),
-                source=source,
+                source=session.peer,
             )
-            return
-        self._table.used(session)
-        if self._openings:
-            self._confirmed(session)
-        if plaintext:
-            self._user.opened(envelope, source, link, plaintext)
+        return plaintext
 
     # Handshakes that we begin.
 
@@ -263,12 +268,9 @@ class Sessions:
         opening = self._openings.find(source)
         if opening is None or opening.number != flight.session:
             return
-        before = opening.handshake.last
-        if opening.handshake.is_complete and before is not None and flight.number > before.number:
-            self._openings.end(source)
-            return
         if flight.number == 1:
             self._check_membership(source, flight)
+        before = opening.handshake.last
         answer = opening.handshake.receive(Flight(flight.number, flight.body))
         if answer is None:
             return
@@ -276,9 +278,38 @@ class Sessions:
             opening.repeats = opening.attempt = 0
             # what has just worked
             opening.way = way
+            if opening.handshake.is_complete:
+                self._complete(opening)
+                return
         self._openings.transmit(opening)
-        if opening.handshake.is_complete and answer is not before:
-            self._complete(source, opening.number, OURSELVES, opening.handshake, True)
+
+    def _complete(self, opening: Opening) -> None:
+        """The keys are there. The last flight leaves with what has waited for them, if anything has."""
+        session = self._make(opening.peer, opening.number, OURSELVES, opening.handshake, True)
+        opening.handshake.let_go()
+        self._openings.await_answer(opening)
+        self._table.add(session)
+        self._user.session_opened(opening.peer)
+        if not opening.sealed:
+            self._openings.transmit(opening)
+
+    def _send_last(self, opening: Opening) -> int | None:
+        handshake = opening.handshake
+        if handshake.is_complete:
+            opening.sealed = False
+            return self._send_packet(opening.peer, opening.way, opening.attempt)
+        if handshake.last is None:
+            return None
+        return self._send_flight(opening.peer, opening.number, handshake.last, opening.way, opening.attempt)
+
+    def _with_last_flight(self, session: Session, plaintext: bytes) -> bytes:
+        """The plaintext of a packet, with the last flight of the handshake if no packet has had it yet."""
+        opening = self._openings.find(session.peer)
+        if opening is None or opening.number != session.number or opening.sealed:
+            return plaintext
+        opening.sealed = True
+        last = opening.handshake.last
+        return _LAST_FLIGHT + encode(LastFlight(last.body if last else b"", plaintext))
 
     def _confirmed(self, session: Session) -> None:
         opening = self._openings.find(session.peer)
@@ -332,21 +363,52 @@ class Sessions:
             self._answer(offer, flight, WayBack(envelope.source_proxy, link))
         elif self._table.find(source, flight.session) is None:
             self._hint(flight.session, source, envelope, link)
-        elif self._hint_rates.take(account_by_prefix(link)):
-            # it has heard nothing from us since: an empty flight says that we have the keys
-            confirmation = self._flight(flight.session, Flight(flight.number + 1, b""))
-            way = WayBack(envelope.source_proxy, link)
-            self._send(EnvelopeKind.SESSION_FLIGHT, source, confirmation, way, 0)
 
     def _answer(self, offer: HandshakeOffer, flight: SessionFlight, way: WayBack) -> None:
         answer = offer.handshake.receive(Flight(flight.number, flight.body))
         if answer is not None:
-            self._send(EnvelopeKind.SESSION_FLIGHT, offer.peer, self._flight(offer.number, answer), way, 0)
-        if offer.handshake.is_complete:
-            self._offers.remove(offer.peer)
-            self._complete(offer.peer, offer.number, offer.account, offer.handshake, False)
-            for envelope, link in offer.early:
-                self.packet_received(envelope, offer.peer, link)
+            self._send_flight(offer.peer, offer.number, answer, way, 0)
+
+    def _early_packet(
+        self, offer: HandshakeOffer, packet: SealedPacket, envelope: Envelope, link: ILink | None
+    ) -> None:
+        """A packet with whose keys came: what it holds is taken once the last flight says whose they are."""
+        if offer.session is None:
+            # once for each handshake, and no TLS, whoever has made the packet up
+            with suppress(KeyAgreementFailed):
+                offer.session = self._make(offer.peer, offer.number, offer.account, offer.handshake, False)
+        plaintext = None if offer.session is None else self._open(offer.session, packet, envelope, link)
+        if plaintext is None or offer.session is None:
+            return
+        if plaintext[:1] == _LAST_FLIGHT:
+            self._accept(offer, offer.session, decode(LastFlight, plaintext[1:]), envelope, link)
+        else:
+            offer.keep(envelope, link, plaintext)
+
+    def _accept(
+        self,
+        offer: HandshakeOffer,
+        session: Session,
+        last: LastFlight,
+        envelope: Envelope,
+        link: ILink | None,
+    ) -> None:
+        try:
+            offer.handshake.receive_last(last.body)
+        except KeyAgreementFailed as failed:
+            self._failed(offer.peer, link, failed)
+            return
+        self._offers.remove(offer.peer)
+        self._table.add(session)
+        self._user.session_opened(offer.peer)
+        for held, came_by, plaintext in ((envelope, link, last.plaintext), *offer.early):
+            if plaintext:
+                self._user.opened(held, offer.peer, came_by, plaintext)
+
+    def _last_flight_again(self, source: Name, envelope: Envelope, link: ILink | None) -> None:
+        # it has heard nothing from us since
+        if self._hint_rates.take(account_by_prefix(link)):
+            self._send_packet(source, WayBack(envelope.source_proxy, link), 0)
 
     def _check_membership(self, source: Name, flight: SessionFlight) -> None:
         """
@@ -360,24 +422,43 @@ class Sessions:
             detail = f" ({turned_away.detail})" if turned_away.detail else ""
             raise KeyAgreementFailed(f"{turned_away.reason.text}{detail}")
 
-    def _flight(self, session: int, flight: Flight) -> bytes:
-        """A flight of ours, encoded; the first one of each end shows our certificate."""
-        shown = self._members.shown if flight.number < 2 else b""
-        return encode(SessionFlight(session, flight.number, flight.body, shown))
+    def _failed(self, peer: Name, link: ILink | None, problem: KeyAgreementFailed) -> None:
+        self._quiet.info(
+            "failed sessions",
+            "no session with {peer}: {problem}",
+            by=prefix_of(link),
+            peer=peer,
+            problem=str(problem),
+        )
+        self._offers.remove(peer)
+        self._openings.end(peer)
 
-    def _complete(
+    def _send_flight(self, peer: Name, number: int, flight: Flight, way: WayBack, attempt: int) -> int | None:
+        """Send a flight of ours that is not the last; the first one of each end shows our certificate."""
+        shown = self._members.shown if flight.number < 2 else b""
+        body = encode(SessionFlight(number, flight.number, flight.body, shown))
+        return self._send(EnvelopeKind.SESSION_FLIGHT, peer, lambda id, proxy: body, way, attempt)
+
+    def _send_packet(self, peer: Name, way: WayBack, attempt: int) -> int | None:
+        """Send a packet that says no more than that we have the keys, or has our last flight in it."""
+        if not self.is_open(peer):
+            return None
+        return self._send(
+            EnvelopeKind.SEALED, peer, lambda id, proxy: self.seal(peer, id, proxy, b"") or b"", way, attempt
+        )
+
+    def _make(
         self, peer: Name, number: int, account: Account, handshake: Handshake, initiator: bool
-    ) -> None:
-        agreement, now = handshake.let_go(), self._clock.seconds()
-        self._table.add(make_session(number, peer, account, agreement, initiator, self._network, now))
-        self._user.session_opened(peer)
+    ) -> Session:
+        now = self._clock.seconds()
+        return make_session(number, peer, account, handshake.agreement, initiator, self._network, now)
 
     # Hints.
 
     def _hint(self, number: int, source: Name, envelope: Envelope, link: ILink | None) -> None:
         if self._hint_rates.take(account_by_prefix(link)):
-            body = encode(SessionUnknown(number))
-            self._send(EnvelopeKind.SESSION_UNKNOWN, source, body, WayBack(envelope.source_proxy, link), 0)
+            body, way = encode(SessionUnknown(number)), WayBack(envelope.source_proxy, link)
+            self._send(EnvelopeKind.SESSION_UNKNOWN, source, lambda id, proxy: body, way, 0)
 
     def _forgotten(self, session: Session) -> None:
         self._confirmed(session)

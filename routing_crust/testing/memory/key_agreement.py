@@ -57,6 +57,8 @@ class SimulatedKeyAgreement:
 
     def export(self, label: bytes, context: bytes, size: int) -> bytes:
         """Bytes that both ends have."""
+        if not self._randoms:
+            raise KeyAgreementFailed("the ends have agreed on nothing yet")
         one = blake2b(label + context + self._randoms).digest()
         return one[:size]
 

@@ -419,6 +419,31 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.sessions.test_sessions.MakingTests.test_each_lost_flight_is_sent_again",),
     ),
     Mutant(
+        "what is sealed is taken before it is known who has sealed it",
+        "routing/sessions/sessions.py",
+        "            offer.keep(envelope, link, plaintext)\n",
+        "            self._user.opened(envelope, offer.peer, link, plaintext)\n",
+        (
+            "tests.routing.sessions.test_sessions.HostileTests.test_nothing_is_taken_from_an_end_that_is_not_who_it_says",
+        ),
+    ),
+    Mutant(
+        "the last flight of a handshake need not be sealed",
+        "routing/sessions/handshake.py",
+        "if self._agreement.is_complete and not self._initiator:",
+        "if False:",
+        ("tests.routing.sessions.test_sessions.HostileTests.test_last_flight_that_is_not_sealed_is_refused",),
+    ),
+    Mutant(
+        "a last flight that comes again is not answered",
+        "routing/sessions/sessions.py",
+        "                self._last_flight_again(source, envelope, link)\n",
+        "                pass\n",
+        (
+            "tests.routing.sessions.test_sessions.MakingTests.test_last_flight_that_comes_again_is_answered_by_an_empty_packet",
+        ),
+    ),
+    Mutant(
         "handshakes in free names are unlimited",
         "routing/sessions/sessions.py",
         "if not self._begun.may_take(account):",

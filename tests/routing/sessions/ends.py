@@ -19,7 +19,7 @@ from routing_crust.names import Name
 from routing_crust.routing.envelopes import MAX_HOPS, Sealer
 from routing_crust.routing.members import OPEN, Members
 from routing_crust.routing.node import Node
-from routing_crust.routing.sessions.openings import WayBack
+from routing_crust.routing.sessions.openings import MakeBody, WayBack
 from routing_crust.routing.sessions.sessions import Sessions
 from routing_crust.testing.memory.key_agreement import SimulatedKeyAgreements
 from routing_crust.wire.codec import decode
@@ -106,10 +106,12 @@ class End:
     # What the sessions call.
 
     def send_control(
-        self, kind: EnvelopeKind, destination: Name, body: bytes, way: WayBack, attempt: int
+        self, kind: EnvelopeKind, destination: Name, body: MakeBody, way: WayBack, attempt: int
     ) -> int:
         self.ways.append(way)
-        return self.post(self.sealer.seal(self.sealer.new_trace(), kind, destination, body))
+        id = self.sealer.new_trace()
+        signed = kind is not EnvelopeKind.SEALED
+        return self.post(self.sealer.seal(id, kind, destination, body(id, b""), signed=signed))
 
     def session_opened(self, peer: Name) -> None:
         self.events.append("opened")

@@ -152,8 +152,8 @@ class OfferTests(SynchronousTestCase):
         offer = self.offer(1, by=1)
 
         class Packet:
-            body = bytes(MAX_EARLY_BYTES // 2)
+            body = bytes(MAX_EARLY_BYTES // 4)
 
         for _ in range(3):
-            offer.keep(Packet(), None)  # type: ignore[arg-type]
+            offer.keep(Packet(), None, Packet.body)  # type: ignore[arg-type]
         self.assertEqual(len(offer.early), 2)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KeyExchange
 from routing_crust.crust.interfaces import ILink
-from routing_crust.crust.key_agreement import KeyAgreementFailed
+from routing_crust.crust.key_agreement import IKeyAgreement, KeyAgreementFailed, KeyAgreements
 from routing_crust.crust.session_tls import SessionTls
 from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
@@ -17,10 +17,19 @@ from routing_crust.names import Name
 from routing_crust.routing.members import Members, TurnedAway
 from routing_crust.routing.sessions.offers import MAX_OFFERS, OFFER_SECONDS
 from routing_crust.routing.sessions.openings import LEAST_REPEAT_SECONDS, MAX_REPEATS
+from routing_crust.routing.sessions.session import associated_data, make_session
 from routing_crust.routing.sessions.session_table import IDLE_SECONDS
 from routing_crust.routing.sessions.sessions import MAX_OFFERS_BEGUN, OFFERS_SECONDS
+from routing_crust.testing.memory.key_agreement import SimulatedKeyAgreements
+from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.codec import decode, encode
-from routing_crust.wire.end_to_end import SessionFlight, SessionUnknown
+from routing_crust.wire.end_to_end import (
+    LAST_FLIGHT,
+    LastFlight,
+    SealedPacket,
+    SessionFlight,
+    SessionUnknown,
+)
 from routing_crust.wire.messages import Envelope, EnvelopeKind
 
 from .ends import End, World, arrives, link_of, packet_of, two_ends
@@ -57,7 +66,7 @@ class MakingTests(_Case):
         self.small.send(self.great.name, TEXT)
         self.world.pass_time(0.2)
         self.assertEqual(self.great.got, [TEXT])
-        self.assertEqual(self.small.kinds(), ["0", "2", "packet"])
+        self.assertEqual(self.small.kinds(), ["0", "packet"])
         self.assertEqual(self.great.kinds(), ["1"])
 
     def test_packets_go_both_ways_in_one_session(self) -> None:
@@ -76,17 +85,25 @@ class MakingTests(_Case):
             self.lose(lost)
             self.small.send(self.great.name, TEXT)
             self.world.pass_time(2.5)
-            self.assertEqual(self.great.got, [TEXT], f"flight {lost}")
+            # what was sealed with the last flight is sent again by the layer above
+            self.assertEqual(self.great.got, [TEXT] * (lost < 2), f"flight {lost}")
             self.assertEqual(self.small.number_with(self.great), self.great.number_with(self.small))
             self.world.pass_time(5)
             self.assertEqual((self.small.sessions.under_way, self.great.sessions.under_way), (0, 0))
 
-    def test_last_flight_that_comes_again_is_answered_by_an_empty_one(self) -> None:
+    def test_last_flight_goes_alone_where_nothing_waits(self) -> None:
+        self.small.sessions.open(self.great.name)
+        self.world.pass_time(0.2)
+        self.assertEqual(self.small.kinds(), ["0", "packet"])
+        self.assertEqual((self.great.events, self.great.got), (["opened"], []))
+
+    def test_last_flight_that_comes_again_is_answered_by_an_empty_packet(self) -> None:
         """The end that has begun need not repeat it more than once, though nothing else comes back."""
         self.small.send(self.great.name, TEXT)
         self.world.pass_time(20)
-        self.assertEqual(self.small.kinds(), ["0", "2", "packet", "2"])
-        self.assertEqual(self.great.kinds(), ["1", "3"])
+        self.assertEqual(self.small.kinds(), ["0", "packet", "packet"])
+        self.assertEqual(self.great.kinds(), ["1", "packet"])
+        self.assertEqual((self.small.got, self.great.got), ([], [TEXT]))
 
     def test_handshake_without_an_answer_is_given_up(self) -> None:
         self.world.fate = lambda end, envelope: []
@@ -123,12 +140,14 @@ class MakingTests(_Case):
         self.assertIsNone(self.small.sessions.undeliverable(7))
 
     def test_packets_that_overtake_the_last_flight_are_kept(self) -> None:
-        self.world.fate = lambda end, envelope: [
-            0.3 if envelope.kind is EnvelopeKind.SESSION_FLIGHT and end.kinds()[-1] == "2" else 0.05
-        ]
+        self.world.fate = lambda end, envelope: [0.3 if end.kinds()[-2:] == ["0", "packet"] else 0.05]
         self.small.send(self.great.name, TEXT)
-        self.world.pass_time(0.9)
-        self.assertEqual(self.great.got, [TEXT])
+        self.world.pass_time(0.1)
+        self.small.send(self.great.name, b"and more")
+        self.world.pass_time(0.15)
+        self.assertEqual(self.great.got, [])
+        self.world.pass_time(0.5)
+        self.assertEqual(self.great.got, [TEXT, b"and more"])
         self.assertEqual(self.great.kinds(), ["1"])
 
     def test_both_ends_that_begin_at_once_end_with_the_session_of_the_greater_name(self) -> None:
@@ -182,7 +201,7 @@ class EndingTests(_Case):
         self.small.waiting.append((self.great.name, TEXT))
         self.small.send(self.great.name, b"lost with the session")
         self.world.pass_time(0.5)
-        self.assertEqual(self.small.kinds(), ["packet", "0", "2", "packet"])
+        self.assertEqual(self.small.kinds(), ["packet", "0", "packet"])
         self.assertEqual(self.great.kinds(), ["hint", "1"])
         self.assertEqual(self.great.got, [TEXT])
 
@@ -259,7 +278,7 @@ class HostileTests(_Case):
     def test_reordered_packets_are_each_delivered_once(self) -> None:
         self.joined()
         self.world.fate = lambda end, envelope: []
-        texts = [bytes([number]) for number in range(20)]
+        texts = [bytes([7, number]) for number in range(20)]
         for text in texts:
             self.small.send(self.great.name, text)
         self.replay(self.small.seen[::-1] + self.small.seen, self.small, self.great)
@@ -304,7 +323,8 @@ class HostileTests(_Case):
     def test_replayed_flights_give_no_session_and_take_none_away(self) -> None:
         self.small.send(self.great.name, TEXT)
         self.world.pass_time(0.5)
-        flights = [each for each in self.small.seen if each.kind is EnvelopeKind.SESSION_FLIGHT]
+        flights = list(self.small.seen)
+        self.assertEqual(self.small.kinds(), ["0", "packet"])
         number = self.great.number_with(self.small)
         self.replay(flights * 2, self.small, self.great)
         self.assertEqual(
@@ -313,7 +333,74 @@ class HostileTests(_Case):
         self.great.restart()
         self.replay(flights * 2, self.small, self.great)
         self.assertEqual((len(self.great.sessions), self.great.events), (0, ["opened"]))
-        self.assertEqual(self.small.number_with(self.great), number)
+        self.assertEqual((self.small.number_with(self.great), self.great.got), (number, [TEXT]))
+
+    def made_by_hand(self, agreements: KeyAgreements) -> tuple[IKeyAgreement, int, bytes]:
+        """
+        Begin a handshake with the great end in the name of the small one.
+
+        @return: the end of it, the number of the session, and the last flight.
+        """
+        self.world.fate = lambda end, envelope: []
+        agreement, number = agreements.agree(self.great.name, True), 7 << 20
+        first = encode(SessionFlight(number, 0, agreement.advance(b"")))
+        self.great.take(self.envelope(EnvelopeKind.SESSION_FLIGHT, first), self.small.name, self.small.link)
+        answer = decode(SessionFlight, self.great.seen[-1].body)
+        return agreement, number, agreement.advance(answer.body)
+
+    def envelope(self, kind: EnvelopeKind, body: bytes) -> Envelope:
+        """One from the small end to the great one."""
+        return self.small.sealer.seal(1, kind, self.great.name, body, signed=kind is not EnvelopeKind.SEALED)
+
+    def test_last_flight_that_is_not_sealed_is_refused(self) -> None:
+        _, number, last = self.made_by_hand(self.small.agreements)
+        flight = self.envelope(EnvelopeKind.SESSION_FLIGHT, encode(SessionFlight(number, 2, last)))
+        self.great.take(flight, self.small.name, self.small.link)
+        self.assertEqual((len(self.great.sessions), self.great.sessions.under_way), (0, 0))
+
+    def test_nothing_is_taken_from_an_end_that_is_not_who_it_says(self) -> None:
+        """It may seal, since it has the keys: but neither before its last flight nor with it."""
+        other = Identity.from_seed(bytes([5]) * 32)
+        agreement, number, last = self.made_by_hand(SimulatedKeyAgreements(other, self.world.random))
+        session = make_session(
+            number, self.great.name, OURSELVES, agreement, True, self.small.settings.network, 0.0
+        )
+        for plaintext in (TEXT, bytes([LAST_FLIGHT]) + encode(LastFlight(last, TEXT)), TEXT):
+            packet = session.seal(associated_data(1, b""), plaintext, 0.0)
+            self.great.take(
+                self.envelope(EnvelopeKind.SEALED, encode(packet)), self.small.name, self.small.link
+            )
+        self.assertEqual((self.great.got, self.great.events, len(self.great.sessions)), ([], [], 0))
+
+    def test_altered_last_flight_is_dropped_and_the_good_one_still_taken(self) -> None:
+        self.world.fate = lambda end, envelope: [] if end.kinds()[-1] == "packet" else [0.05]
+        self.small.send(self.great.name, TEXT)
+        self.world.pass_time(0.2)
+        good = self.small.seen[-1]
+        packet = packet_of(good)
+        for body in (
+            encode(replace(packet, ciphertext=packet.ciphertext[:-1] + b"\0")),
+            encode(replace(packet, counter=1)),
+            encode(replace(packet, ciphertext=bytes(1000))),
+        ):
+            self.great.take(replace(good, body=body), self.small.name, self.small.link)
+        self.assertEqual((self.great.events, self.great.sessions.under_way), ([], 1))
+        self.replay([good], self.small, self.great)
+        self.assertEqual(self.great.got, [TEXT])
+
+    def test_packet_before_there_are_keys_is_dropped(self) -> None:
+        """Where the ends prefer other key exchanges, the first answer holds no key."""
+        one, other = (Identity.from_seed(bytes([seed]) * 32) for seed in (3, 4))
+        began = End(self.world, one, SessionTls(one, KeyExchange.X25519))
+        answers = End(self.world, other, SessionTls(other, KeyExchange.HYBRID))
+        began.send(answers.name, TEXT)
+        self.world.clock.advance(0.05)
+        number = decode(SessionFlight, answers.seen[0].body).session
+        junk = encode(SealedPacket(number, 0, 0, bytes(64)))
+        answers.take(replace(began.seen[0], kind=EnvelopeKind.SEALED, body=junk), began.name, began.link)
+        self.assertEqual(answers.kinds(), ["1"])
+        self.world.pass_time(0.5)
+        self.assertEqual(answers.got, [TEXT])
 
     def test_older_flight_that_is_replayed_does_not_disturb_a_handshake(self) -> None:
         self.world.fate = lambda end, envelope: []
@@ -439,9 +526,9 @@ class PrivateTests(_Case):
         self.world.pass_time(0.2)
         self.assertEqual(self.great.got, [TEXT])
         shown = [
-            decode(SessionFlight, each.body).certificate for each in (*self.small.seen[:2], *self.great.seen)
+            decode(SessionFlight, each.body).certificate for each in (self.small.seen[0], *self.great.seen)
         ]
-        self.assertEqual(shown, [b"member", b"", b"member"])
+        self.assertEqual(shown, [b"member", b"member"])
 
     def test_who_shows_no_good_certificate_has_no_session(self) -> None:
         """Whichever end it is at, though the envelopes of both get through."""
@@ -496,6 +583,20 @@ class TlsTests(SynchronousTestCase):
             else:
                 self.assertRaises(KeyAgreementFailed, server.advance, client.advance(answer))
             self.assertFalse(client.is_complete and server.is_complete)
+
+    def test_end_that_was_asked_has_the_keys_before_the_last_flight(self) -> None:
+        one, other = (Identity.from_seed(bytes([number]) * 32) for number in (1, 2))
+        client = SessionTls(one).agree(other.name, True)
+        server = SessionTls(other).agree(one.name, False)
+        first = client.advance(b"")
+        for end in (client, server):
+            self.assertRaises(KeyAgreementFailed, end.export, b"EXPORTER-x", b"y", 64)
+        answer = server.advance(first)
+        keys = server.export(b"EXPORTER-x", b"y", 64)
+        last = client.advance(answer)
+        self.assertEqual(keys, client.export(b"EXPORTER-x", b"y", 64))
+        server.advance(last)
+        self.assertEqual(keys, server.export(b"EXPORTER-x", b"y", 64))
 
     def test_what_is_no_flight_is_refused(self) -> None:
         one, other = (Identity.from_seed(bytes([number]) * 32) for number in (1, 2))
