@@ -24,8 +24,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
+from math import inf
 from types import TracebackType
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from . import natpmp, wire
 from .layout import INTERNET, RENDEZVOUS_ADDRESSES, Layout, Node, Wire
@@ -98,6 +99,7 @@ class Lab:
         self._programs: list[subprocess.Popen[Any]] = []
         self._nats = {router: router.nat for router in self._layout.names}
         self._ending = ExitStack()
+        self._wires: IO[bytes] | None = None
 
     def __enter__(self) -> Lab:
         self.start()
@@ -289,6 +291,21 @@ class Lab:
         """Undo L{cut}."""
         self._at_far_end(place, mend_ruleset)
 
+    def trouble(self, *, loss: float, rate: float = inf) -> None:
+        """
+        Have the accesses to the internet that have a delay lose this share of packets from now on.
+
+        @param rate: how many bytes a second each of them carries each way. Where more want to go, packets
+            wait for up to two seconds before they are lost.
+        """
+        assert self._wires is not None, "there is no access with a delay"
+        self._wires.write(f"{self._delay} {loss} {rate}\n".encode())
+        self._wires.flush()
+
+    def calm(self) -> None:
+        """Undo L{trouble}."""
+        self.trouble(loss=self._loss)
+
     def far_end(self, place: str | Router) -> tuple[Namespace, str]:
         """The namespace and the device at the other end of a place's wire towards the internet."""
         end = self._layout.wires[self._name(place)]
@@ -369,7 +386,7 @@ class Lab:
             running = self.popen(INTERNET, *program, *options, stdin=subprocess.PIPE, pass_fds=ends)
         # closing it ends the process, and the end of this process does
         assert running.stdin is not None
-        self._ending.enter_context(running.stdin)
+        self._wires = self._ending.enter_context(running.stdin)
 
     def _set_rules(self, router: Router) -> None:
         second = self._layout.another_address(self._name(router)) if router.pool else ""

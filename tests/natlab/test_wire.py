@@ -38,6 +38,30 @@ class FramesTests(SynchronousTestCase):
             frames.add(0.0, 3, b"")
         self.assertEqual(len(frames.arrived(1.0)), 10_000)
 
+    def test_frames_wait_for_those_before_them_where_there_is_a_rate(self) -> None:
+        """Each end has a wire of its own, so those to another one do not wait."""
+        frames = Frames(0.5, 0.0, Random(1))
+        frames.change(0.5, 0.0, 100.0)
+        for end in (3, 3, 4):
+            frames.add(10.0, end, bytes(50))
+        self.assertEqual([end for end, _ in frames.arrived(11.0)], [3, 4])
+        self.assertEqual([end for end, _ in frames.arrived(11.5)], [3])
+
+    def test_frames_that_would_wait_for_too_long_are_lost(self) -> None:
+        frames = Frames(0.0, 0.0, Random(1))
+        frames.change(0.0, 0.0, 100.0)
+        for _ in range(5):
+            frames.add(10.0, 3, bytes(50))
+        self.assertEqual(len(frames.arrived(99.0)), 4)
+
+    def test_frames_do_not_overtake_those_of_a_longer_wire(self) -> None:
+        frames = Frames(5.0, 0.0, Random(1))
+        frames.add(10.0, 3, b"one")
+        frames.change(0.0, 0.0, 1e6)
+        frames.add(11.0, 3, b"two")
+        self.assertEqual(frames.arrived(14.0), [])
+        self.assertEqual(frames.arrived(15.0), [(3, b"one"), (3, b"two")])
+
 
 class CarryTests(SynchronousTestCase):
     def pair(self) -> tuple[socket.socket, socket.socket]:
@@ -68,6 +92,18 @@ class CarryTests(SynchronousTestCase):
         carry(Frames(1.0, 0.0, Random(1)), [one.fileno(), other.fileno()], ends, clock)
         self.assertEqual([right.recv(99), right.recv(99)], [b"to the right", b"and more"])
         self.assertEqual(left.recv(99), b"to the left")
+
+    def test_line_changes_the_wires_and_the_last_one_counts(self) -> None:
+        _, one = self.pair()
+        _, other = self.pair()
+        ends, orders = os.pipe()
+        self.addCleanup(os.close, ends)
+        os.write(orders, b"0.0 0.0 inf\n0.0 1.0 inf\n")
+        os.close(orders)
+        frames = Frames(0.0, 0.0, Random(1))
+        carry(frames, [one.fileno(), other.fileno()], ends, lambda: 0.0)
+        frames.add(0.0, 3, b"lost")
+        self.assertEqual(frames.arrived(0.0), [])
 
     def test_frame_that_is_not_taken_is_lost(self) -> None:
         """A read finds nothing where nothing was sent."""

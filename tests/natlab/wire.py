@@ -1,8 +1,9 @@
 """
-Wires with delay and loss, in one process: C{wire.py DELAY LOSS ONE OTHER [ONE OTHER ...]}.
+Wires with delay, loss and a rate, in one process: C{wire.py DELAY LOSS ONE OTHER [ONE OTHER ...]}.
 
 DELAY is in seconds, LOSS is the share of frames that is lost, and each ONE and OTHER are the two descriptors
-at the ends of a wire, which this process inherits. It ends when its standard input does.
+at the ends of a wire, which this process inherits. A line on its standard input, C{DELAY LOSS RATE}, changes
+all of them, to a RATE in bytes a second each way. It ends when its standard input does.
 
 It stands alone, so that it starts quickly.
 """
@@ -16,40 +17,54 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import inf
 from random import Random
 
 _FRAME = 65536
 _AT_ONCE = 64
 """Upper bound of frames taken from one end before the next end has its turn."""
 _MOST = 10_000
-"""Upper bound of frames on their way; more are lost, as on any wire that is too slow."""
+"""Upper bound of frames on their way to an end; more are lost, as on any wire that is too slow."""
+_QUEUED_SECONDS = 2.0
+"""For how long a frame may wait for those before it where there is a rate; others are lost."""
+_LINE = 4096
 
 
 class Frames:
-    """The frames on their way. All take equally long, so the first in is the first out."""
+    """The frames on their way. To each end the first in is the first out."""
 
     def __init__(self, delay: float, loss: float, random: Random) -> None:
-        self._delay = delay
-        self._loss = loss
         self._random = random
-        self._queue: deque[tuple[float, int, bytes]] = deque()
+        self._queues: dict[int, deque[tuple[float, bytes]]] = {}
+        self._free: dict[int, float] = {}
+        self.change(delay, loss, inf)
+
+    def change(self, delay: float, loss: float, rate: float) -> None:
+        """Treat those that set out from now on like this."""
+        self._delay, self._loss, self._rate = delay, loss, rate
 
     def add(self, now: float, end: int, frame: bytes) -> None:
         """A frame sets out for an end, unless it gets lost."""
-        if self._random.random() >= self._loss and len(self._queue) < _MOST:
-            self._queue.append((now + self._delay, end, frame))
+        queue = self._queues.setdefault(end, deque())
+        sent = max(now, self._free.get(end, now)) + len(frame) / self._rate
+        if self._random.random() < self._loss or len(queue) >= _MOST or sent - now > _QUEUED_SECONDS:
+            return
+        self._free[end] = sent
+        # none overtakes those that set out while the wire was longer
+        queue.append((max(sent + self._delay, queue[-1][0] if queue else 0.0), frame))
 
     def arrived(self, now: float) -> list[tuple[int, bytes]]:
         """Those that have come to their end, in order."""
         there = []
-        while self._queue and self._queue[0][0] <= now:
-            _, end, frame = self._queue.popleft()
-            there.append((end, frame))
+        for end, queue in self._queues.items():
+            while queue and queue[0][0] <= now:
+                there.append((end, queue.popleft()[1]))
         return there
 
     def wait(self, now: float) -> float | None:
         """Seconds until the next one arrives; C{None} if none is on its way."""
-        return max(0.0, self._queue[0][0] - now) if self._queue else None
+        first = min((queue[0][0] for queue in self._queues.values() if queue), default=None)
+        return None if first is None else max(0.0, first - now)
 
 
 def take(end: int) -> list[bytes]:
@@ -68,21 +83,26 @@ def give(end: int, frame: bytes) -> None:
         os.write(end, frame)
 
 
-def carry(frames: Frames, ends: Sequence[int], until: int, clock: Callable[[], float]) -> None:
+def carry(frames: Frames, ends: Sequence[int], orders: int, clock: Callable[[], float]) -> None:
     """
-    Carry frames until this descriptor has something to read, or its other end is closed.
+    Carry frames until the other end of a descriptor is closed.
 
     @param ends: two of each wire, one after the other.
+    @param orders: the descriptor, which lines come from that change the wires.
     """
     with selectors.DefaultSelector() as selector:
-        selector.register(until, selectors.EVENT_READ)
+        selector.register(orders, selectors.EVENT_READ)
         for one, other in zip(ends[::2], ends[1::2], strict=True):
             selector.register(one, selectors.EVENT_READ, other)
             selector.register(other, selectors.EVENT_READ, one)
         while True:
             for key, _ in selector.select(frames.wait(clock())):
-                if key.fd == until:
-                    return
+                if key.fd == orders:
+                    lines = os.read(orders, _LINE).splitlines()
+                    if not lines:
+                        return
+                    frames.change(*map(float, lines[-1].split()))
+                    continue
                 for frame in take(key.fd):
                     frames.add(clock(), key.data, frame)
             for end, frame in frames.arrived(clock()):

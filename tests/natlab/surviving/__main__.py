@@ -7,6 +7,7 @@ The exit status is 0 only if every byte came, once and in order, and each pause 
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ MAX_PAUSE_SECONDS: Final = 3.0
 """From the return of the path to the next byte."""
 _GOES_ON_SECONDS: Final = 120.0
 _MIB: Final = 1 << 20
+_CUT: Final = re.compile("waiting for another one|resumed over another link")
+"""What a daemon says of streams whose link is lost."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +78,7 @@ def play(household: Household, traffic: Sequence[Traffic], each: Break, verbose:
 
     @param verbose: whether to print what the two daemons have logged meanwhile.
     @raise NothingCame: it does not.
+    @raise AssertionError: the link was cut, which it must not be.
     """
     began = time.monotonic()
     lines = {each: len(each.lines) for each in (household.alice, household.bob)}
@@ -85,6 +89,9 @@ def play(household: Household, traffic: Sequence[Traffic], each: Break, verbose:
             program.flows(back, _GOES_ON_SECONDS)
     except NothingCame as problem:
         raise NothingCame(f"{each.kind}: {problem}\n{household.alice.lines[-30:]}") from None
+    if each.spares_link:
+        cut = [line for daemon, count in lines.items() for line in daemon.lines[count:] if _CUT.search(line)]
+        assert not cut, f"{each.kind}: {cut}"
     seconds = {program.label: program.pause(began, back) for program in traffic}
     if each.kind == KILLED:
         household.restart_relay(relay)

@@ -20,6 +20,8 @@ table ip resets {
 }
 """
 _RESET_SECONDS: Final = 0.5
+SLOW_BYTES_PER_SECOND: Final = 64 * 1024
+"""Less than the download sends, by far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,13 @@ class Break:
     @ivar kind: what the table calls it.
     @ivar play: breaks it, and returns when the path is back, or the peer can be reached again.
     @ivar long: whether that takes a minute or more.
+    @ivar spares_link: whether the path is merely bad, so that the link must not be cut.
     """
 
     kind: str
     play: Callable[[Household], float]
     long: bool = False
+    spares_link: bool = False
 
 
 def reset(host: str, household: Household) -> float:
@@ -92,6 +96,22 @@ def sleep(host: str, seconds: float, household: Household) -> float:
     return time.monotonic()
 
 
+def lose(share: float, seconds: float, household: Household) -> float:
+    """For a time, this share of packets is lost at each access to the internet."""
+    household.lab.trouble(loss=share)
+    time.sleep(seconds)
+    household.lab.calm()
+    return time.monotonic()
+
+
+def fill(rate: float, seconds: float, household: Household) -> float:
+    """For a time, the accesses to the internet carry less than is sent: packets wait for seconds there."""
+    household.lab.trouble(loss=0.0, rate=rate)
+    time.sleep(seconds)
+    household.lab.calm()
+    return time.monotonic()
+
+
 def kill_relay(household: Household) -> float:
     """The relay of the tunnel is killed. It is started again when the connection goes on."""
     relay = household.relays[household.alice.link(household.bob.name)["via"]]
@@ -144,5 +164,11 @@ DIRECT: Final = (
     Break("a daemon stands still for 90 s (SIGSTOP)", partial(sleep, "bob", 90), long=True),
     Break(_silent(5), partial(silence, "bob", 5)),
     Break("a daemon stands still for 5 min (SIGSTOP)", partial(sleep, "bob", 300), long=True),
+    Break("of all packets 20 % are lost at each access for 30 s", partial(lose, 0.2, 30), spares_link=True),
+    Break(
+        "an access is full for 20 s, and packets wait there for 2 s",
+        partial(fill, SLOW_BYTES_PER_SECOND, 20),
+        spares_link=True,
+    ),
 )
 """Those of a link without a relay."""
