@@ -242,7 +242,7 @@ class PrivateDialling(str, Enum):
     """Which private addresses may be dialled when a stranger gave them."""
 
     ON_LINK = "on-link"
-    """Those in a network of one of our own interfaces."""
+    """The endpoints in a network of one of our own interfaces."""
     ALWAYS = "always"
     NEVER = "never"
 

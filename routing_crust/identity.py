@@ -23,7 +23,7 @@ from .names import Name
 from .plain_errors import KeyFileError
 
 PROTOCOL_VERSION: Final = 2
-"""Of the wire: in the ALPN, in each Hello, under each signature, in beacons and saved contacts."""
+"""The version of the wire, in the ALPN, each Hello, under each signature, in beacons and saved contacts."""
 SIGNATURE_BYTES: Final = 64
 KEY_FILE_MODE: Final = 0o600
 MAX_KEY_FILE_BYTES: Final = 64 * 1024

@@ -32,7 +32,7 @@ MAX_FILE_BYTES: Final = 1024 * 1024
 DAEMON_KEYS: Final = ("log_level", "log_format", "status_page", "drain", "local_proxy")
 """What a file may hold besides settings: options of the daemon that are not those of its node."""
 _OTHER_TRANSPORTS: Final = ("ssl", "udp", "udp6", "unix")
-"""Of Twisted's and our endpoint strings; with a port behind them they would pass for interfaces."""
+"""The types of Twisted's and our endpoint strings; with a port behind them they would pass for interfaces."""
 Fields = Mapping[str, Field[Any]]
 """The fields of L{Settings<routing_crust.config.Settings>} by their names."""
 

@@ -32,7 +32,7 @@ KEEPALIVE_PROBES: Final = 3
 """Unanswered probes after which the connection is lost."""
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _TCP_INFO: Final = Struct("=24xI28xI60xQ")
-"""Of the C{struct tcp_info} of Linux: C{tcpi_unacked}, C{tcpi_last_ack_recv} and C{tcpi_bytes_acked}."""
+"""From the C{struct tcp_info} of Linux: C{tcpi_unacked}, C{tcpi_last_ack_recv} and C{tcpi_bytes_acked}."""
 # by platform: macOS has another name for the first
 _KEEPALIVE: Final = tuple(
     (getattr(socket, name), value)

@@ -127,7 +127,7 @@ class Platform(Protocol):
         """
 
     def uplinks(self, remote: Endpoint) -> Sequence[Uplink]:
-        """By which interfaces an endpoint might be reached, beside the one that the system would use."""
+        """The interfaces by which an endpoint might be reached, beside the one that the system would use."""
 
     def connect_to_host(self, host: str, port: int, factory: IProtocolFactory) -> IConnector:
         """Begin one TCP connection to a host of which only the name may be known, likewise."""
@@ -210,7 +210,7 @@ class SystemPlatform:
         return connect_tcp(self._reactor, remote, factory, origin, path)
 
     def uplinks(self, remote: Endpoint) -> Sequence[Uplink]:
-        """Those that Linux tells of; none elsewhere."""
+        """The uplinks that Linux tells of; none elsewhere."""
         try:
             return other_uplinks(remote, self.addresses())
         except OSError:
@@ -225,7 +225,7 @@ class SystemPlatform:
         return ContactBook(settings.state_dir, MAX_SAVED_CONTACTS, own, self._reactor)
 
     def name_servers(self) -> NameServers:
-        """Those that the system is set up to use."""
+        """The name servers that the system is set up to use."""
         return Dns(self._reactor)
 
     def beacon(

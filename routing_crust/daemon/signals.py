@@ -20,7 +20,7 @@ from typing import Any, Final
 from twisted.logger import Logger
 
 HANDLED: Final = (signal.SIGHUP, signal.SIGTERM)
-"""Those that end a process by default. C{SIGINT} raises C{KeyboardInterrupt}."""
+"""The signals that end a process by default. C{SIGINT} raises C{KeyboardInterrupt}."""
 
 
 class DaemonSignals:

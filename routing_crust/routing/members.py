@@ -49,7 +49,7 @@ class Members:
 
     @property
     def digest(self) -> bytes:
-        """That of the roster; empty in an open network."""
+        """The digest of the roster; empty in an open network."""
         return b""
 
     def judge(self, peer: Name, shown: bytes, is_client: bool, time: float) -> TurnedAway | None:

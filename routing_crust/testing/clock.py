@@ -131,7 +131,7 @@ class HostClock:
         return call
 
     def getDelayedCalls(self) -> list[SimulatedCall]:
-        """Those of this clock, in the order in which they were asked for."""
+        """The calls of this clock, in the order in which they were asked for."""
         return list(self.pending)
 
     def jump(self, seconds: float) -> None:

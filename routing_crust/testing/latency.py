@@ -106,7 +106,7 @@ class Regions(Latency):
     """
 
     JITTER: Final = 0.05
-    """By which share something takes longer at most."""
+    """The share by which something takes longer at most."""
     _CONTINENTS: Final = (
         # where it is and how far it goes, in seconds of one way, and how many of ten hosts it has
         (0.0, 0.0, 0.010, 4),

@@ -72,7 +72,7 @@ class Founder:
         return Membership(signed, roster)
 
     def issuer(self, roles: Iterable[MemberRole] = MEMBER_ROLES) -> Issuer:
-        """Who issues a certificate with these roles: the admin, or the authority where that one may not."""
+        """The issuer of a certificate with these roles: the admin, or the authority where it may not."""
         issues = not ISSUING_ROLES.isdisjoint(roles)
         if self.admin is None or issues:
             return Issuer(self.authority)

@@ -41,5 +41,5 @@ class Trace:
             self.lines.append(line)
 
     def hash(self) -> str:
-        """Of all that has happened so far, as text."""
+        """The hash of all that has happened so far, as text."""
         return self._hash.hexdigest()

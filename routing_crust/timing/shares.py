@@ -106,7 +106,7 @@ class Amounts:
 
     def fullest(self) -> Account:
         """
-        Who has to make room.
+        The account that has to make room.
 
         @raise ValueError: nobody has anything.
         """
@@ -116,7 +116,7 @@ class Amounts:
 
     def room_for(self, account: Account, amount: int) -> Account | None:
         """
-        Who has to make room for what this account wants to take.
+        The account that has to make room for what this one wants to take.
 
         @return: C{None} if the newcomer would then have no less itself.
         """

@@ -192,7 +192,7 @@ class SignedCertificate:
 
     @property
     def issuer(self) -> Name:
-        """Who has signed, or is said to have."""
+        """The name that has signed, or is said to have."""
         above = self.issuer_certificate
         return authority_of(self.certificate.network) if above is None else above.certificate.name
 

@@ -34,7 +34,7 @@ How long certificates of admins and inviters last: the authority that renews the
 
 class Issuer:
     """
-    Who issues certificates. Made from the authority's key, or from a member's key and certificate.
+    An issuer of certificates. Made from the authority's key, or from a member's key and certificate.
 
     @ivar network: the id of the private network.
     @ivar certificate: the issuer's own; C{None} for the authority.

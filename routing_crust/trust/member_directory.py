@@ -88,7 +88,7 @@ class MemberDirectory:
         return None if found is None else _best(found)
 
     def values(self) -> Iterator[SignedCertificate]:
-        """Those of all members that count; who became known first comes first."""
+        """The certificates of all members that count; the one that became known first comes first."""
         return map(_best, self._entries.values())
 
     @property
@@ -233,7 +233,7 @@ class MemberDirectory:
 
 
 def _rank(entry: _Entry) -> tuple[int, bytes]:
-    """Of two certificates of one member by one issuer the greater is kept."""
+    """The rank of a certificate: of two of one member by one issuer the greater is kept."""
     return entry.signed.certificate.serial, entry.encoded
 
 

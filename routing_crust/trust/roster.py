@@ -212,7 +212,7 @@ def _slot(signed: SignedStatement) -> Slot:
 
 
 def _rank(signed: SignedStatement) -> tuple[int, int, bytes]:
-    """Of two statements in one slot the greater is kept: the greater number, then the older."""
+    """The rank of a statement: of two in one slot the greater is kept, first by number, then the older."""
     return (signed.statement.number, -signed.statement.time, signed.id)
 
 

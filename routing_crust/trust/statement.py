@@ -93,7 +93,7 @@ class SignedStatement:
 
     @property
     def issuer(self) -> Name:
-        """Who says it."""
+        """The name that says it."""
         above = self.issuer_certificate
         return authority_of(self.statement.network) if above is None else above.certificate.name
 
@@ -104,7 +104,7 @@ class SignedStatement:
 
     @property
     def issuer_text(self) -> str:
-        """Who says it, for logs and errors."""
+        """The name that says it, for logs and errors."""
         above = self.issuer_certificate
         return "the authority" if above is None else str(above.certificate)
 

@@ -15,7 +15,7 @@ MAX_STATEMENTS_IN_A_FRAME: Final = 16
 """Statements of a roster in one frame: checking them takes some milliseconds."""
 MAX_CERTIFICATES_IN_A_FRAME: Final = 16
 SUMMARY_BYTES: Final = 512
-"""Of a directory of members: 8 for each of its 64 parts."""
+"""The summary of a directory of members: 8 for each of its 64 parts."""
 
 
 class Refused(WireMessage, frozen=True, gc=False):

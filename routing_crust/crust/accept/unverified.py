@@ -145,7 +145,7 @@ def _is_expected(entry: _Incoming) -> bool:
 
 
 def _of_the_most(entries: list[_Incoming], key: Callable[[_Incoming], str]) -> list[_Incoming]:
-    """Those of the key that most of them have; of several such keys, those of all of them."""
+    """The connections with the key that most of them have; with several such keys, those of all of them."""
     count = Counter(map(key, entries))
     most = max(count.values())
     return [each for each in entries if count[key(each)] == most]

@@ -143,7 +143,7 @@ class DialBacks:
     # What links tell: see L{routing_crust.crust.link.owner.LinkOwner}.
 
     def link_up(self, link: ILink) -> None:
-        """That was all that we wanted to know."""
+        """The peer is there, and no more was asked."""
         link.close(CloseReason.NO_LONGER_NEEDED)
 
     probe_key = b""

@@ -114,7 +114,7 @@ class ContactBook:
 
     @property
     def proven(self) -> tuple[Contact, ...]:
-        """Those that have proven themselves, most recently proven first."""
+        """The contacts that have proven themselves, most recently proven first."""
         return tuple(reversed(self._proven.values()))
 
     def contacts(self) -> tuple[Contact, ...]:

@@ -133,7 +133,7 @@ class Liveness:
 
     @property
     def died_idle(self) -> bool:
-        """Of a lost link, whether it had been idle before the frame that nothing came after."""
+        """Whether a lost link had been idle before the frame that nothing came after."""
         return self.waiting is not None and not self.heard and self._idle_before >= MIN_IDLE_SECONDS
 
     def begin(self) -> None:

@@ -30,7 +30,7 @@ class PortKeepers:
 
     @property
     def present(self) -> tuple[PortKeeper, ...]:
-        """Those of the ports that are wanted."""
+        """The keepers of the ports that are wanted."""
         return tuple(self._present.values())
 
     def follow(self, wanted: Mapping[Endpoint, RouterAccess]) -> None:

@@ -168,7 +168,7 @@ def router_access(reactor: Any, random: Random, nonces: Nonces) -> RouterAccess:
 
 
 def ports_to_map(settings: Settings, listening: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-    """Of what we listen on, what a router is asked to map: IPv4, once for each port."""
+    """The endpoints that a router is asked to map, of those that we listen on: IPv4, once for each port."""
     if not settings.port_mapping or settings.role is Role.CLIENT:
         return ()
     wanted: dict[int, Endpoint] = {}
@@ -181,7 +181,7 @@ def ports_to_map(settings: Settings, listening: Sequence[Endpoint]) -> tuple[End
 
 
 def ports_to_open(settings: Settings, listening: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-    """Of what we listen on, what a firewall is asked to let in: IPv6."""
+    """The endpoints that a firewall is asked to let in, of those that we listen on: IPv6."""
     if not settings.port_mapping or settings.role is Role.CLIENT:
         return ()
     return tuple(each for each in listening if each.is_v6 and not each.address.is_loopback)

@@ -102,7 +102,7 @@ class ExternalAddresses:
 
     @property
     def outside(self) -> tuple[Endpoint, ...]:
-        """Those of the candidates in our requests at which hosts outside may be able to dial us."""
+        """The candidates in our requests at which hosts outside may be able to dial us."""
         return tuple(each for each in self.candidates.asked if self._kind_is_outside(each))
 
     def is_outside(self, endpoint: Endpoint) -> bool:

@@ -78,11 +78,11 @@ class DialPaths:
         )
 
     def first(self, endpoint: Endpoint) -> DialPath:
-        """By which path to begin."""
+        """The path to begin with."""
         return DialPath(self._first_uplink(endpoint), self._first_size(endpoint))
 
     def others(self, endpoint: Endpoint, path: DialPath) -> tuple[DialPath, ...]:
-        """By which else, if nothing at all comes back by this one."""
+        """The other paths, for when nothing at all comes back by this one."""
         if path.uplink is None:
             ways: list[Uplink | None] = list(self._uplinks(endpoint))
         else:

@@ -24,7 +24,7 @@ from .host import HostAddress
 MAX_UPLINKS: Final = 3
 """Other ways out that are tried for one address."""
 MAX_DUMP_BYTES: Final = 4 * 1024 * 1024
-"""Of a table of routes; a host with a larger one is a router of the internet's."""
+"""The largest table of routes that is read; a host with a larger one is a router of the internet's."""
 MAIN_TABLE: Final = 254
 
 _LOCAL_TABLE: Final = 255
@@ -166,7 +166,7 @@ def other_uplinks(
     ordinary: Callable[[str], bool] = is_ordinary,
 ) -> tuple[Uplink, ...]:
     """
-    By which uplinks an endpoint might be reached beside the one that the system would use.
+    The uplinks by which an endpoint might be reached, beside the one that the system would use.
 
     @param addresses: those of this host's interfaces.
     @return: what the system would prefer first; at most L{MAX_UPLINKS}. None to hosts of our own networks.

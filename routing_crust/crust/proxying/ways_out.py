@@ -59,7 +59,7 @@ class WaysOut:
         return Answer(f"the proxy {self.in_words}", (Record(address),))
 
     def uplinks(self, remote: Endpoint) -> Sequence[Uplink]:
-        """By which other interfaces, as C{Platform.uplinks} says; none where the proxy is dialled."""
+        """The other interfaces, as C{Platform.uplinks} says; none where the proxy is dialled."""
         return () if self._rules.for_endpoint(remote) else self._platform.uplinks(remote)
 
     def connect(

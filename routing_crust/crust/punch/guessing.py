@@ -37,7 +37,7 @@ BATCH_DIALS: Final = 24
 BATCH_SECONDS: Final = 1 / 16
 """Dials that begin together, and seconds from one batch to the next."""
 HEAD_START_SECONDS: Final = 0.5
-"""By which the ports are opened before the first is guessed."""
+"""The time by which the ports are opened before the first is guessed."""
 HOLD_SECONDS: Final = 1.0
 """How long a guess is waited for; a round trip has to fit in."""
 MAX_REFUSED: Final = 32

@@ -74,7 +74,7 @@ class ContactResolver:
         )
 
     def came_by(self, endpoint: Endpoint) -> NamedContact | None:
-        """By which host name an endpoint was found, if it was."""
+        """The host name by which an endpoint was found, if it was."""
         return self._came_by.get(endpoint, None)
 
     def told_by(self, endpoint: Endpoint) -> str:
@@ -136,7 +136,7 @@ class ContactResolver:
         return hosts
 
     def _in_order(self, records: list[Record]) -> list[Record]:
-        """Those of the least priority first; of the same one the heavier ones more likely (RFC 2782)."""
+        """The least priority first; among equals the heavier ones more likely (RFC 2782)."""
         chance = {each: self._random.random() ** (1.0 / (each.weight or 0.1)) for each in records}
         return sorted(records, key=lambda each: (each.priority, -chance[each]))
 

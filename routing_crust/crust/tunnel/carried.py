@@ -184,7 +184,7 @@ class CarriedTunnel:
 
     @property
     def worth(self) -> tuple[bool, bool, bool, float]:
-        """Of several tunnels the one that is worth least makes room first."""
+        """The rank of a tunnel: the one that is worth least makes room first."""
         return self.is_open and not self._closing, self.is_busy, self.awaited, self._begun
 
     def active(self, size: int = 0) -> None:

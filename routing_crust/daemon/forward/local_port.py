@@ -152,7 +152,7 @@ class LocalPort(ABC):
 
     async def _find(self) -> Name:
         """
-        Whose nickname it is. Just after the start no other member has shown its certificate yet.
+        The node with the nickname. Just after the start no other member has shown its certificate yet.
 
         @raise InvalidName: nobody has it who is known by then.
         """

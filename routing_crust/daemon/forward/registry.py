@@ -97,7 +97,7 @@ class ForwardRegistry:
             _raise_now(self.forward(forwarder).addErrback(self._cannot_forward))
 
     def allowed(self, settings: Settings, exposure: Exposure) -> Allowance:
-        """Who may have what is exposed, by the settings."""
+        """The peers that may have what is exposed, by the settings."""
         return self.service.directory.allowance(
             EVERYONE if each.name is None else each.name
             for each in settings.allow_peer

@@ -279,7 +279,7 @@ class Administration:
 
     def _issuer(self, certificate: Certificate) -> Issuer:
         """
-        Who issues the next certificate of a member: the authority where only it may, else this node.
+        The issuer of the next certificate of a member: the authority where only it may, else this node.
 
         @raise NotAuthorized: neither is here.
         """

@@ -24,7 +24,7 @@ from ...plain_errors import ConfigurationError
 from ..state_directory import DIRECTORY_MODE, prepare_state_dir
 
 CRATE_NAME: Final = ".unfinished"
-"""Of the crate; and in the name of a folder that is to take the place of the state directory."""
+"""The name of the crate, and a part of that of a folder that is to replace the state directory."""
 OF_THE_SYSTEM: Final = frozenset({"lost+found"})
 """What a new file system has in it."""
 _LIST_NAME: Final = ".list"

@@ -35,7 +35,7 @@ class PageSource(Protocol):
 
 
 class ServiceSource:
-    """Of a program that has a node of its own."""
+    """The source of a program that has a node of its own."""
 
     def __init__(self, service: RoutingService) -> None:
         self._service = service

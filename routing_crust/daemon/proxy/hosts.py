@@ -19,7 +19,7 @@ SUFFIX: Final = ".crust"
 """At the end of every host here; nobody has registered it, and nobody is asked for it."""
 MAX_HOST_CHARACTERS: Final = 255
 MAX_COMPARED: Final = 2
-"""Of the nicknames that an unknown host may hold, those for which one is sought that is like it."""
+"""Nicknames in an unknown host that are compared with known ones, so that one can be suggested."""
 PROTOCOLS: Final = {
     21: ("ftp",),
     22: ("ssh",),

@@ -57,7 +57,7 @@ def watchdog_of(environment: Mapping[str, str], process: int) -> float | None:
 
 
 def moment_line() -> str:
-    """That this is the moment at which a reload begins, so that systemd takes no older one for it."""
+    """The line for the moment at which a reload begins, so that systemd takes no older one for it."""
     return f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 

@@ -26,7 +26,7 @@ class DialRules(Protocol):
         """Why this one never is; C{None} if it may be."""
 
     def affordable(self, peer: Name, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        """Those of these that may be dialled now. They are counted."""
+        """The addresses that may be dialled now, of these. They are counted."""
 
 
 class KnownAddresses:

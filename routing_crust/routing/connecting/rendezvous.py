@@ -340,7 +340,7 @@ class PunchSchedule:
 
     def _near(self, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         """
-        Those of a peer's endpoints that are worth a plain dial though both ends are behind NATs: in a network
+        The endpoints of a peer that are worth a plain dial though both ends are behind NATs: in a network
         that we share, through our own NAT, or of a family in which we cannot punch.
         """
         own = self._crust.candidates

@@ -83,7 +83,7 @@ class GrantedLinks(PeerListener):
 
 def crowd(peers: Sequence[Peer], newcomer: Endpoint | None, key: Callable[[Endpoint], str]) -> list[Peer]:
     """
-    Those of the fullest prefixes, if these are well ahead of the newcomer's.
+    The peers of the fullest prefixes, if these are well ahead of the newcomer's.
 
     @param newcomer: C{None} is taken to be where nobody else is.
     """
@@ -95,7 +95,7 @@ def crowd(peers: Sequence[Peer], newcomer: Endpoint | None, key: Callable[[Endpo
 
 
 def fullest(peers: Sequence[Peer], key: Callable[[Endpoint], str]) -> list[Peer]:
-    """Those of the prefixes that most of them have."""
+    """The peers of the prefixes that most of them have."""
     counts = Counter(key(peer.link.connection.peer) for peer in peers)
     most = max(counts.values(), default=0)
     return [peer for peer in peers if counts[key(peer.link.connection.peer)] == most]

@@ -121,7 +121,7 @@ class Neighbourhood:
 
     def speaker_of(self, name: Name) -> Name | None:
         """
-        Who has a link with a node or client: we, or the proxy that its record names, if we know of any. A
+        The node with a link to this node or client: we, or the proxy that its record names, if we know any. A
         link that an application has asked for is nobody's business.
         """
         own = self._node.name

@@ -1,5 +1,5 @@
 """
-Those that we are the proxy of, clients and joining nodes: how many there are, and who makes room for another.
+The peers that we are the proxy of, clients and joining nodes: how many they may be, and who makes room.
 
 Of C{max_clients} places a quarter is kept for joining nodes, which need one for seconds. When no place is
 left, a prefix that holds at least two more than the newcomer's makes room; first the /24 or /48 counts, then

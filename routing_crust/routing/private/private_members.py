@@ -79,7 +79,7 @@ class PrivateMembers(Members):
 
     @property
     def digest(self) -> bytes:
-        """That of our roster."""
+        """The digest of our roster."""
         return self.roster.digest
 
     @property
@@ -286,7 +286,7 @@ class PrivateMembers(Members):
         return latest if self.rejection(latest, name) is None else None
 
     def _issuer_for(self, last: Certificate) -> Issuer | None:
-        """Who may renew this certificate, of those whose keys are here."""
+        """The issuer that may renew this certificate, of those whose keys are here."""
         membership = self._membership
         if membership.authority is not None:
             return Issuer(membership.authority)

@@ -72,7 +72,7 @@ class RenewalExchange(PeerListener):
 
     @property
     def refusals(self) -> dict[Name, str]:
-        """Who has refused us since we had a link with it last, and why, in words."""
+        """The members that have refused us since our last link with them, and why, in words."""
         return self._refusals
 
     def start(self) -> None:

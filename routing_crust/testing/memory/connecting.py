@@ -46,7 +46,7 @@ class Listener(Protocol):
 
     @property
     def host(self) -> Host:
-        """Whose port it is."""
+        """The host that has the port."""
 
     def accept(self, end: MemoryTransport) -> None:
         """A peer has connected: this is our end."""

@@ -178,7 +178,7 @@ class MemoryNetwork(Obstacles):
             self._hosts[address] = True
 
     def listener(self, endpoint: Endpoint) -> Listener | None:
-        """Who listens there."""
+        """The port that listens there."""
         return self._listeners.get(endpoint)
 
     def listen(self, endpoint: Endpoint, listener: Listener) -> None:

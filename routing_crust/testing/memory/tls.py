@@ -209,7 +209,7 @@ class _MemorySession:
         """There is no ciphertext to count."""
 
     def verified_peer(self) -> VerifiedPeer:
-        """Who is at the other end, which the handshake has checked."""
+        """The name at the other end, which the handshake has checked."""
         return self._verified
 
     def write(self, data: bytes) -> None:

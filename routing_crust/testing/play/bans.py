@@ -126,7 +126,7 @@ class BanRun:
 
     @property
     def admin(self) -> SimulatedNode:
-        """Who bans."""
+        """The member that bans."""
         return self.network.all[0]
 
     def grow(self) -> None:
@@ -186,7 +186,7 @@ class BanRun:
         self._look()
 
     def come_back(self) -> None:
-        """Those who were away return."""
+        """Let the members return that were away."""
         for node in self._away:
             node.restart()
         self._until_all_have_heard([each for each in self._away if each.name not in self._banned])
@@ -226,7 +226,7 @@ class BanRun:
         return self._random.sample(there, max(1, round(self.plan.members * share)))
 
     def _honest(self, members: Iterable[SimulatedNode] | None = None) -> list[SimulatedNode]:
-        """Those of these members that keep to the rules; of all that are there if none are given."""
+        """The members that keep to the rules, of these; of all that are there if none are given."""
         among = self.network.alive if members is None else members
         return [each for each in among if each not in self._hostile and each.name not in self._banned]
 

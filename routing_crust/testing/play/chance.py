@@ -127,7 +127,7 @@ _CHANCES_OF_NATS: Final[tuple[tuple[int, _Draw], ...]] = ((15, _flush), (10, _ne
 
 
 def _early(at: float, seconds: float) -> float:
-    """So early that links that fall silent are noticed before the end."""
+    """A time so early that links that fall silent are noticed before the end."""
     return _rounded(at * max(0.0, 1 - SILENCE_SECONDS / seconds))
 
 

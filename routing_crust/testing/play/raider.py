@@ -56,7 +56,7 @@ class _Owner:
         return self.settings.inactivity_timeout / 3
 
     def link_silent(self, link: object) -> None:
-        """Nor does it listen for silence."""
+        """Silence is of no interest."""
 
     def link_doubted(self, link: object) -> None:
         """A raider has no doubts."""

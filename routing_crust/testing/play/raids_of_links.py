@@ -166,7 +166,7 @@ class Insiders(Raid):
         """One more has been started."""
 
     def _key_near(self, target: SimulatedNode) -> Identity:
-        """Of many keys the one that is nearest to a node's name."""
+        """The key, of many, that is nearest to a node's name."""
         keys = [self.raider.new_key() for _ in range(KEYS_TRIED)]
         return min(keys, key=lambda each: target.name.distance(each.name))
 

@@ -259,7 +259,7 @@ def _refuses(node: SimulatedNode, name: Name, host: str) -> bool:
 
 
 def nearest_of(numbers: list[int], own: int, count: int) -> list[int]:
-    """Those of the sorted numbers that are nearest to one of them, without itself."""
+    """The sorted numbers that are nearest to one of them, without itself."""
     low, high, bits = 0, 0, NAME_BITS - len(numbers).bit_length()
     while high - low <= count and high - low < len(numbers):
         bits += 1  # all that share the other bits with it are nearer than those that do not

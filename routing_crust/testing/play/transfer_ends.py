@@ -87,7 +87,7 @@ class EndProtocol(Protocol, ABC):
             self._hear("what_arrives_was_sent", what)
 
     def readConnectionLost(self) -> None:
-        """That was all: it must have been."""
+        """The peer has sent all: check that it has come."""
         if self._all_read or self.reason is not None:
             self._hear("one_end", "the end came twice")
         self._all_read = True
@@ -310,7 +310,7 @@ class SimpleAcceptor(Acceptor):
         EndProtocol.connectionMade(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """That may be because all has come."""
+        """The connection is gone. Where it was closed in order, no more data was to come."""
         if reason.check(ConnectionDone) and not self.quits:
             EndProtocol.readConnectionLost(self)
             if self.transfer is not None:

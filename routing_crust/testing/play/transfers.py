@@ -159,7 +159,7 @@ class Transfer:
 
     @property
     def ends(self) -> tuple[TransferEnd, ...]:
-        """Those that there are."""
+        """The ends that there are."""
         return tuple(each for each in (self.opener, self.acceptor) if each is not None)
 
     @property
