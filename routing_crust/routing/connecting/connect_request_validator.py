@@ -37,16 +37,51 @@ RENEW_SECONDS: Final = 0.5
 _LINKED: Final = "there is such a link already"
 
 
+@dataclass(frozen=True, slots=True)
+class IncomingRequest:
+    """
+    A request for a connection, as it has come.
+
+    @ivar peer: the node that asks, as it says.
+    @ivar link: the link that it came by.
+    """
+
+    peer: Name
+    signed: Signed
+    request: ConnectRequest
+    envelope: Envelope
+    link: ILink | None
+
+    @classmethod
+    def read(cls, envelope: Envelope, link: ILink | None) -> IncomingRequest:
+        """
+        @raise WireError: it is no request.
+        """
+        signed = decode(Signed, envelope.body, MAX_CONTROL_BYTES)
+        request = decode(ConnectRequest, signed.body, MAX_CONTROL_BYTES)
+        return cls(Name(signed.signer), signed, request, envelope, link)
+
+    @property
+    def key(self) -> tuple[Name, bytes]:
+        """What tells it from all other requests."""
+        return self.peer, self.request.nonce
+
+    @property
+    def proxy(self) -> Name | None:
+        """The proxy of the node that asks, if it has one."""
+        return Name(self.envelope.source_proxy) if self.envelope.source_proxy else None
+
+
 class Verdicts(Protocol):
     """Acts on what was decided about a request."""
 
-    def accept(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
+    def accept(self, asked: IncomingRequest) -> None:
         """Accept a request; the response goes back by the link that the request came by."""
 
     def refuse(self, peer: Name, problem: str) -> None:
         """Refuse a request, which gets no answer."""
 
-    def repeated(self, peer: Name, nonce: bytes, envelope: Envelope, link: ILink | None) -> None:
+    def repeated(self, asked: IncomingRequest) -> None:
         """
         What looks like a copy of a request that was judged has come: by another route, or the requester has
         got no answer. Its signature was not looked at again.
@@ -116,64 +151,58 @@ class ConnectRequestValidator(PeerListener):
         @param link: the link that the request came by.
         @raise WireError: it is no request; the relay that passed it on is not to blame.
         """
-        signed = decode(Signed, envelope.body, MAX_CONTROL_BYTES)
-        request = decode(ConnectRequest, signed.body, MAX_CONTROL_BYTES)
-        peer = Name(signed.signer)
-        if (peer, request.nonce) in self._seen:
-            self._verdicts.repeated(peer, request.nonce, envelope, link)
+        asked = IncomingRequest.read(envelope, link)
+        if asked.key in self._seen:
+            self._verdicts.repeated(asked)
             return
-        problem = self.problem_with(peer, signed, request)
-        if problem is _LINKED and (peer in self._waiting or self._holds(signed)):
-            if peer not in self._waiting or self._renews(peer, signed, request):
-                self._probe(peer, signed, request, envelope, link)
+        problem = self.problem_with(asked)
+        if problem is _LINKED and (asked.peer in self._waiting or self._holds(asked.signed)):
+            if asked.peer not in self._waiting or self._renews(asked):
+                self._probe(asked)
         else:
-            self._act(problem, peer, request, envelope, link)
+            self._act(problem, asked)
 
-    def _renews(self, peer: Name, signed: Signed, request: ConnectRequest) -> bool:
+    def _renews(self, asked: IncomingRequest) -> bool:
         """Whether a request takes the place of the one of this peer that waits, which is dropped then."""
-        waiting = self._waiting[peer]
-        is_newer = (
-            request.nonce != waiting.nonce and self._node.clock.seconds() - waiting.since >= RENEW_SECONDS
-        )
-        if not is_newer or not self._holds(signed):
+        waiting = self._waiting[asked.peer]
+        waited = self._node.clock.seconds() - waiting.since
+        is_newer = asked.request.nonce != waiting.nonce and waited >= RENEW_SECONDS
+        if not is_newer or not self._holds(asked.signed):
             return False
         cancel(waiting.call)
         return True
 
-    def _probe(
-        self, peer: Name, signed: Signed, request: ConnectRequest, envelope: Envelope, link: ILink | None
-    ) -> None:
-        held = self._links.link_to(peer)
+    def _probe(self, asked: IncomingRequest) -> None:
+        held = self._links.link_to(asked.peer)
         if held is not None:
             held.suspect()
 
         def probed() -> None:
-            del self._waiting[peer]
-            if (peer, request.nonce) in self._seen:
+            del self._waiting[asked.peer]
+            if asked.key in self._seen:
                 return  # a copy came when the link was doubted, and was judged
-            self._act(self.problem_with(peer, signed, request), peer, request, envelope, link)
+            self._act(self.problem_with(asked), asked)
 
         clock = self._node.clock
         call = clock.callLater(PROBE_WAIT_SECONDS, probed)
-        self._waiting[peer] = _Waiting(request.nonce, clock.seconds(), call)
+        self._waiting[asked.peer] = _Waiting(asked.request.nonce, clock.seconds(), call)
 
-    def _act(
-        self, problem: str, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None
-    ) -> None:
+    def _act(self, problem: str, asked: IncomingRequest) -> None:
         if problem:
-            self._verdicts.refuse(peer, problem)
+            self._verdicts.refuse(asked.peer, problem)
         else:
-            held = self._links.link_to(peer)
-            if held is not None and _has_moved(held, request):
+            held = self._links.link_to(asked.peer)
+            if held is not None and _has_moved(held, asked.request):
                 # doubted before its successor comes, which would wait for what may be on its way
                 held.suspect()
-            self._verdicts.accept(peer, request, envelope, link)
+            self._verdicts.accept(asked)
 
     def _holds(self, signed: Signed) -> bool:
         return body_holds(self._node.identity, self._node.settings.network, REQUEST_LABEL, signed)
 
-    def problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
+    def problem_with(self, asked: IncomingRequest) -> str:
         """The reason to refuse a request, by the cheapest check that fails; empty if it is accepted."""
+        request = asked.request
         now = self._node.network_now()
         skew = self._node.settings.clock_skew
         if request.recipient != self._own:
@@ -186,7 +215,7 @@ class ConnectRequestValidator(PeerListener):
             return "it asks for nothing"
         # Incarnations only grow, so a request with a lower one was sent before a restart. A greater one is
         # acted upon only when the signature holds: otherwise a forgery could close the peer's links.
-        before = self._links.peer(peer)
+        before = self._links.peer(asked.peer)
         newer = 0 if before is None else request.incarnation - before.facts.incarnation
         if newer < 0:
             return "it is of an earlier incarnation"
@@ -199,15 +228,14 @@ class ConnectRequestValidator(PeerListener):
         )
         if held is not None and not improves:
             return _LINKED
-        if not self._holds(signed):
+        if not self._holds(asked.signed):
             return "its signature does not hold"
-        return self._problem_with_signed(peer, request, restarted=newer > 0, improves=improves)
+        return self._problem_with_signed(asked, restarted=newer > 0, improves=improves)
 
-    def _problem_with_signed(
-        self, peer: Name, request: ConnectRequest, restarted: bool, improves: bool
-    ) -> str:
+    def _problem_with_signed(self, asked: IncomingRequest, restarted: bool, improves: bool) -> str:
+        peer, request = asked.peer, asked.request
         # after the signature: otherwise a forgery with the same nonce would keep the real request out
-        if self._seen.seen((peer, request.nonce)):
+        if self._seen.seen(asked.key):
             return "it came before"
         # before the table is asked: an old entry of the peer would make the new link unwanted
         if restarted:

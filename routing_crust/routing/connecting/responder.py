@@ -25,7 +25,6 @@ from ...timing.shares import OURSELVES
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import (
     ConnectGo,
-    ConnectRequest,
     ConnectResponse,
     Envelope,
     EnvelopeKind,
@@ -36,6 +35,7 @@ from ..nat_pairs import told_nat
 from ..node import Node
 from .attempts import Attempts
 from .candidates import CandidateExchange
+from .connect_request_validator import IncomingRequest
 from .expected import ExpectedRequest
 from .relay_choice import RelayChoice
 
@@ -117,14 +117,15 @@ class ConnectResponder:
             problem, "ignored a request for a connection by {peer}: {reason}", peer=peer, reason=problem
         )
 
-    def accept(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
+    def accept(self, asked: IncomingRequest) -> None:
         """Expect a link, respond by the link that the request came by, and dial."""
+        peer, request = asked.peer, asked.request
         self._node.crust.history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
         endpoints = self._candidates.dialable(peer, request.candidates, "its request")
         # in this order: what the peer has given up goes before the limits are looked at
         self._attempts.withdraw_earlier(peer, request)
         self._attempts.make_room(peer, request.use, issued=request.issued)
-        asked_by = account_of(link)
+        asked_by = account_of(asked.link)
         if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request, asked_by)):
             # names are free: a flood of requests must not displace what those say that have tunnels to us
             self._relays.told(peer, request.relays)
@@ -135,39 +136,40 @@ class ConnectResponder:
             self._attempts.punches.expect(
                 peer, request.nonce, request.use, requester=False, asked_by=asked_by
             )
-            self._respond(peer, request, envelope, link)
+            self._respond(asked)
             self._attempts.punches.begin(peer, request.nonce, endpoints, request.nat, guesses=request.guesses)
 
-    def _respond(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
+    def _respond(self, asked: IncomingRequest) -> None:
+        peer, request = asked.peer, asked.request
         response = ConnectResponse(
             peer.raw,
-            envelope.body,
+            asked.envelope.body,
             self._candidates.ours(),
             told_nat(self._node.crust),
             self._relays.to_name(peer, [Name(each.name) for each in request.relays]),
             request.guesses and self._attempts.replaceable_tunnel(peer) is not None,
         )
         body = sign_body(self._node.identity, self._node.settings.network, RESPONSE_LABEL, response)
-        self._answered.put((peer, request.nonce), _Answered(envelope.body, body, self._node.clock.seconds()))
-        self._send_response(_SentResponse(peer, body, _proxy_of(envelope)), link)
+        self._answered.put(asked.key, _Answered(asked.envelope.body, body, self._node.clock.seconds()))
+        self._send_response(_SentResponse(peer, body, asked.proxy), asked.link)
 
-    def repeated(self, peer: Name, nonce: bytes, envelope: Envelope, link: ILink | None) -> None:
+    def repeated(self, asked: IncomingRequest) -> None:
         """
         Send the response again, by the link that the copy came by, while the link of the request is expected.
         Nothing is signed, expected or dialled for it, so that a stranger's copies cost no more than they are.
         """
-        answered = self._answered.get((peer, nonce))
+        answered = self._answered.get(asked.key)
         # a forged copy has the nonce, but not the signed bytes
-        if answered is None or answered.request != envelope.body:
+        if answered is None or answered.request != asked.envelope.body:
             return
-        if self._attempts.expected.match(peer, nonce) is None:
-            del self._answered[peer, nonce]
+        if self._attempts.expected.match(asked.peer, asked.request.nonce) is None:
+            del self._answered[asked.key]
             return
         now = self._node.clock.seconds()
         if now - answered.at >= MIN_REPEAT_SECONDS and answered.repeated < MAX_REPEATED_ANSWERS:
             answered.at = now
             answered.repeated += 1
-            self._send_response(_SentResponse(peer, answered.body, _proxy_of(envelope)), link)
+            self._send_response(_SentResponse(asked.peer, answered.body, asked.proxy), asked.link)
 
     def undeliverable(self, envelope_id: int) -> None:
         """An envelope of ours found no way on: if it carried a response, that takes another way."""
@@ -187,7 +189,3 @@ class ConnectResponder:
         )
         if envelope_id is not None:
             self._sent[envelope_id] = response
-
-
-def _proxy_of(envelope: Envelope) -> Name | None:
-    return Name(envelope.source_proxy) if envelope.source_proxy else None

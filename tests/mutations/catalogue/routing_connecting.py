@@ -173,7 +173,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "request: a newer one does not take the place of one that waits",
         "routing/connecting/connect_request_validator.py",
-        "        if not is_newer or not self._holds(signed):",
+        "        if not is_newer or not self._holds(asked.signed):",
         "        if True:",
         (
             "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_newer_request_takes_the_place_of_one_that_waits",
@@ -182,7 +182,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "request: forged ones have the link probed again",
         "routing/connecting/connect_request_validator.py",
-        "        if not is_newer or not self._holds(signed):",
+        "        if not is_newer or not self._holds(asked.signed):",
         "        if not is_newer:",
         (
             "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_newer_request_takes_the_place_of_one_that_waits",
@@ -205,14 +205,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "request: signature unchecked",
         "routing/connecting/connect_request_validator.py",
-        "        if not self._holds(signed):\n",
+        "        if not self._holds(asked.signed):\n",
         "        if False:\n",
         ("tests.routing.test_intruder.RequestTests.test_request_with_a_bad_signature_is_refused",),
     ),
     Mutant(
         "request: replays accepted",
         "routing/connecting/connect_request_validator.py",
-        "if self._seen.seen((peer, request.nonce)):",
+        "if self._seen.seen(asked.key):",
         "if False:",
         ("tests.routing.test_intruder.RequestTests.test_replayed_request_is_not_acted_upon",),
     ),
@@ -240,7 +240,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a request that is repeated since its response was lost gets no answer",
         "routing/connecting/connect_request_validator.py",
-        "self._verdicts.repeated(peer, request.nonce, envelope, link)",
+        "self._verdicts.repeated(asked)",
         "pass",
         (
             "tests.routing.connecting.test_responder.RepeatedRequestTests.test_lost_answer_is_sent_again_when_the_request_is_repeated",
@@ -258,7 +258,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "what has the nonce of a request is answered like a copy of it",
         "routing/connecting/responder.py",
-        "if answered is None or answered.request != envelope.body:",
+        "if answered is None or answered.request != asked.envelope.body:",
         "if answered is None:",
         (
             "tests.routing.connecting.test_responder.RepeatedRequestTests.test_forged_repetition_is_not_answered",
@@ -267,7 +267,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a copy of a request is answered when its link is no longer expected",
         "routing/connecting/responder.py",
-        "if self._attempts.expected.match(peer, nonce) is None:",
+        "if self._attempts.expected.match(asked.peer, asked.request.nonce) is None:",
         "if False:",
         (
             "tests.routing.connecting.test_responder.RepeatedRequestTests.test_repetition_is_not_answered_once_the_link_is_no_longer_expected",
@@ -276,7 +276,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a request that waited is refused since its own copy was accepted",
         "routing/connecting/connect_request_validator.py",
-        "if (peer, request.nonce) in self._seen:\n                return",
+        "if asked.key in self._seen:\n                return",
         "if False:\n                return",
         (
             "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_copy_that_comes_once_the_link_is_doubted_is_the_one_that_counts",
@@ -285,7 +285,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "who asks for a link that the other end has dead waits for 20 s",
         "routing/connecting/connect_request_validator.py",
-        "if problem is _LINKED and (peer in self._waiting or self._holds(signed)):",
+        "if problem is _LINKED and (asked.peer in self._waiting or self._holds(asked.signed)):",
         "if False:",
         (
             "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_one_signed_request_of_a_linked_peer_waits",

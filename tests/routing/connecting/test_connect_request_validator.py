@@ -20,6 +20,7 @@ from routing_crust.routing.connecting.connect_request_validator import (
     PROBE_WAIT_SECONDS,
     RENEW_SECONDS,
     ConnectRequestValidator,
+    IncomingRequest,
 )
 from routing_crust.routing.envelopes import REQUEST_LABEL, RESPONSE_LABEL
 from routing_crust.routing.links.granted import GrantedLinks
@@ -113,14 +114,14 @@ class FakeVerdicts:
         self.all: list[tuple[Name, bytes | str]] = []
         self.copies: list[bytes] = []
 
-    def accept(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
-        self.all.append((peer, request.nonce))
+    def accept(self, asked: IncomingRequest) -> None:
+        self.all.append(asked.key)
 
     def refuse(self, peer: Name, problem: str) -> None:
         self.all.append((peer, problem))
 
-    def repeated(self, peer: Name, nonce: bytes, envelope: Envelope, link: ILink | None) -> None:
-        self.copies.append(nonce)
+    def repeated(self, asked: IncomingRequest) -> None:
+        self.copies.append(asked.request.nonce)
 
 
 class ConnectRequestValidatorTests(SynchronousTestCase):
@@ -162,13 +163,17 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         return Signed(THEIRS.name.raw, body, THEIRS.sign(label, self.settings.network, body))
 
     def problem(self, request: ConnectRequest, label: str = REQUEST_LABEL) -> str:
-        return self.validator.problem_with(THEIRS.name, self.signed(request, label), request)
+        signed = self.signed(request, label)
+        envelope = self.envelope(encode(signed))
+        return self.validator.problem_with(IncomingRequest(THEIRS.name, signed, request, envelope, None))
 
     def receive(self, body: bytes) -> None:
         """Have a control message come that should hold a request."""
+        self.validator.request_received(self.envelope(body), THEIRS.name, None)
+
+    def envelope(self, body: bytes) -> Envelope:
         kind, ours, source = EnvelopeKind.CONNECT_REQUEST, OURS.name.raw, THEIRS.name.raw
-        envelope = Envelope(1, 20, ours, False, b"", b"", kind, source, body, b"")
-        self.validator.request_received(envelope, THEIRS.name, None)
+        return Envelope(1, 20, ours, False, b"", b"", kind, source, body, b"")
 
     def link_with_peer(
         self,

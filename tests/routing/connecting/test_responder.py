@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.names import Name
+from routing_crust.routing.connecting.connect_request_validator import IncomingRequest
 from routing_crust.routing.connecting.outgoing_request import OutgoingRequest
 from routing_crust.routing.connecting.responder import MAX_REPEATED_ANSWERS, MIN_REPEAT_SECONDS
 from routing_crust.wire.messages import Envelope, EnvelopeKind, LinkUse
@@ -38,9 +39,9 @@ class RepeatedRequestTests(SynchronousTestCase):
         self.responder._send = self.send
         judged = self.responder.accept
 
-        def accept(peer: Name, request: Any, envelope: Envelope, link: Any) -> None:
-            self.copies.append(envelope)
-            judged(peer, request, envelope, link)
+        def accept(asked: IncomingRequest) -> None:
+            self.copies.append(asked.envelope)
+            judged(asked)
 
         self.patch(self.responder, "accept", accept)
         # the repetitions are those of the test
