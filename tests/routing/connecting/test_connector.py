@@ -123,7 +123,7 @@ class ImprovingTests(SynchronousTestCase):
         made_room = SimpleNamespace(nonce=stream.nonce)
         self.patch(self.core.attempts, "make_room", lambda peer, use, own: made_room)
         self.patch(self.core.attempts, "expect", expect)
-        self.patch(connecting, "holds", lambda *args: True)
+        self.patch(connecting, "body_holds", lambda *args: True)
         response = ConnectResponse(self.core.node.name.raw, member.token, ())
         body = encode(Signed(self.peer.raw, encode(response), bytes(64)))
         self.connector.response_received(SimpleNamespace(body=body), self.peer, None)
