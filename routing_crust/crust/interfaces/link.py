@@ -85,6 +85,12 @@ class ILink(Interface):
         @raise ValueError: the payload is larger than C{MAX_FRAME_BYTES}.
         """
 
+    def tell(kind: int, payload: bytes) -> None:
+        """
+        As L{send}, for an answer, or what else the peer need not react to: nobody is probed where nothing
+        comes back.
+        """
+
     def verified() -> None:
         """The peer's Hello is good: lift the limits for links of unknown purpose. Idempotent."""
 

@@ -142,10 +142,9 @@ class Liveness:
         self._set_wait()
         self._set_timer()
 
-    def answering(self) -> None:
-        """We answer a probe, which counts as a heartbeat of ours."""
-        self._queue.unasked = self._queue.size  # else the two ends would probe each other for ever
-        if self.waiting is None:
+    def told(self) -> None:
+        """We send what needs no answer: after a frame of the peer's it counts as a heartbeat of ours."""
+        if self.waiting is None and self.heard:
             self._silence = self._quiet = 0.0
             self._set_wait()
             self._set_timer()

@@ -53,6 +53,8 @@ from .transmission import TransmissionQueues
 __all__ = ["MessageHandler", "Messenger", "RequestHandler"]
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
+_UNANSWERED: Final = frozenset((EnvelopeKind.GROUP_ANSWER, EnvelopeKind.CLIENT_RECORD))
+"""Kinds that nobody reacts to; each follows an envelope that came just before."""
 
 
 class Messenger(PeerListener):
@@ -245,7 +247,7 @@ class Messenger(PeerListener):
             signed=kind not in SELF_PROVING,
         )
         if link is not None:
-            link.send(_ENVELOPE, encode(envelope))
+            (link.tell if kind in _UNANSWERED else link.send)(_ENVELOPE, encode(envelope))
             return envelope.id
         # on a later turn, as from a link: the caller has not noted yet what it has sent
         self._eventually.call(self._dispatch.received_from_ourselves, envelope, self._own)

@@ -516,6 +516,31 @@ class DoubtTests(LinkCase):
         self.clock.pump([1] * 19)
         self.assertEqual(self.settle(), b"")
 
+    def test_answer_has_nobody_probed(self) -> None:
+        """It counts as a heartbeat, since it follows a sign of life."""
+        link = self.verified()
+        link.send(200, b"a question")
+        self.settle()
+        self.clock.advance(0.5)
+        link.dataReceived(frame(200))
+        self.clock.advance(0.5)
+        self.clock.advance(15)
+        link.dataReceived(frame(200))
+        link.tell(200, b"an answer")
+        self.settle()
+        self.clock.pump([1] * 19)
+        self.assertEqual(self.settle(), b"")
+        self.clock.pump([1] * 2)
+        self.assertEqual(self.settle(), PROBE)
+
+    def test_answer_behind_a_question_leaves_the_peer_a_reaction_to_owe(self) -> None:
+        link = self.verified()
+        link.send(200, b"a question")
+        link.tell(200, b"an answer")
+        self.settle()
+        self.clock.advance(PROBE_AFTER_SECONDS)
+        self.assertEqual(self.settle(), PROBE)
+
     def test_link_is_cut_where_the_owner_knows_that_the_path_has_broken(self) -> None:
         """After the seconds that the owner says, although bytes came just before."""
         link = self.verified()

@@ -386,6 +386,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "an answer does not count as a heartbeat",
+        "crust/link/liveness.py",
+        "if self.waiting is None and self.heard:",
+        "if False:",
+        ("tests.crust.link.test_liveness.DoubtTests.test_answer_has_nobody_probed",),
+    ),
+    Mutant(
+        "a question before an answer is not asked",
+        "crust/link/link.py",
+        "self._queue.unasked += self._queue.size - before",
+        "self._queue.unasked = self._queue.size",
+        (
+            "tests.crust.link.test_liveness.DoubtTests.test_answer_behind_a_question_leaves_the_peer_a_reaction_to_owe",
+        ),
+    ),
+    Mutant(
         "each link of an idle node has the process wake up for itself",
         "crust/link/link.py",
         "liveness.wait = min(late, liveness.latest)",

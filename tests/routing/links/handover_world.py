@@ -69,6 +69,8 @@ class WireEnd:
         elif self.closed is None and not self.gone:
             self.other.coming.append((kind, payload))
 
+    tell = send
+
     def hand_over(self, link: ILink) -> None:
         self.heir = None if link is self else link
 

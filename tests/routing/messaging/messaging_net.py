@@ -94,6 +94,8 @@ class FakeLink:
         for delay in self._net.fate(self, kind, payload):
             self._net.clock.callLater(delay, self.other.arrived, kind, payload)
 
+    tell = send
+
     def arrived(self, kind: int, payload: bytes) -> None:
         if not self.open:
             return
