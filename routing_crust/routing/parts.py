@@ -121,7 +121,7 @@ class NodeParts:
         )
         self.prober = Prober(node, self.lookup, network_time, self.links, self.joiner.probed)
         self.trial = ProxyTrial(node, self.neighbourhood, self.links, self.lookup)
-        self.publisher = Publisher(node, self.lookup, send)
+        self.publisher = Publisher(node, self.lookup, send, self.trial if self.is_client else None)
         self.attachment = Attachment(
             node, self.lifecycle, self.neighbourhood, self.links, self.joiner, self.prober, self.trial
         )

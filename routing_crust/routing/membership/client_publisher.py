@@ -2,7 +2,7 @@
 Publishing: how a client is found by its name.
 
 A client is in no routing table, so it sends the close group of its own name a signed record that names its
-proxy. It repeats this at intervals, since groups change and records expire.
+proxy. It repeats this at intervals, since groups change and records expire. Its proxy is tried by each lookup.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..control import SendControl
 from ..envelopes import RECORD_LABEL, sign_body
 from ..node import Node
 from .close_group_lookup import CloseGroupLookup
+from .proxy_trial import ProxyTrial
 
 RECORD_REFRESH_INTERVALS: Final = 4
 """A record lives for this many refresh intervals."""
@@ -35,7 +36,12 @@ class Publisher:
 
     log = Logger()
 
-    def __init__(self, node: Node, lookup: CloseGroupLookup, send: SendControl) -> None:
+    def __init__(
+        self, node: Node, lookup: CloseGroupLookup, send: SendControl, trial: ProxyTrial | None
+    ) -> None:
+        """
+        @param trial: told of each lookup, and of its answer; C{None} if we are no client.
+        """
         self._settings = node.settings
         self._identity = node.identity
         self._clock = node.clock
@@ -43,6 +49,7 @@ class Publisher:
         self._network_now = node.network_now
         self._lookup = lookup
         self._send = send
+        self._trial = trial
         self._proxy: Name | None = None
         self._timer: IDelayedCall | None = None
         self._round: Deferred[None] | None = None
@@ -69,9 +76,14 @@ class Publisher:
         self._round.addBoth(self._done)
 
     async def _publish(self) -> None:
+        trial = self._trial
+        if trial is not None:
+            trial.group_asked()
         group = await self._lookup.look_up(self._identity.name)
         if self._proxy is None:
             return
+        if trial is not None:
+            trial.group_answered()
         now = self._network_now()
         expiry = now + RECORD_REFRESH_INTERVALS * REFRESH_INTERVAL_SECONDS
         message = ClientRecord(self._proxy.raw, now, expiry)

@@ -20,10 +20,9 @@ from twisted.python.failure import Failure
 
 from ...endpoints import Contact
 from ...errors import RoutingCrustError
-from ...limits import REFRESH_INTERVAL_SECONDS
 from ...names import Name
 from ...timing.backoff import Backoff
-from ...timing.timers import cancel
+from ...timing.timers import cancel, is_pending
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .close_group_lookup import CloseGroupLookup, Group
@@ -76,7 +75,19 @@ class ProxyTrial:
         if proxy is not None:
             self._tried.add(proxy)
             self._way_in.changed(self._contact_of(proxy))
+            # a client's begins when it looks its group up, which is now as well
+            if not self._node.is_client:
+                self._begin_round()
+
+    def group_asked(self) -> None:
+        """We are a client, and look our group up through the proxy: see whether it leads anywhere."""
+        if not is_pending(self._timer):
             self._begin_round()
+
+    def group_answered(self) -> None:
+        """An answer has come. It counts where we know nobody to ask but the proxy, which may have made it."""
+        if is_pending(self._timer) and not self._queries:
+            self.passed()
 
     def passed(self, member: Name | None = None) -> None:
         """
@@ -95,9 +106,6 @@ class ProxyTrial:
             return
         self._tried.add(proxy)
         self._tell_crust(proxy, self._node.crust.remember)
-        if self._node.is_client:
-            wait = REFRESH_INTERVAL_SECONDS * self._node.random.uniform(0.75, 1.25)
-            self._timer = self._node.clock.callLater(wait, self._begin_round)
 
     def failed(self, proxy: Name) -> None:
         """This proxy has led nowhere, and another one has taken its place, or it is given up."""
@@ -143,12 +151,8 @@ class ProxyTrial:
         names = {each.name for each in known if each.name not in (None, own, self._neighbourhood.proxy)}
         # over a link of our own an answer says nothing of the proxy, and the question keeps the link in use
         witnesses = sorted(each for each in names if each is not None and self._links.link_to(each) is None)
-        if witnesses:
-            chosen = self._node.random.sample(witnesses, min(WITNESSES, len(witnesses)))
-            asked = [self._lookup.look_up(own, of=name) for name in chosen]
-        else:
-            # with no other name to ask for, any answer has to do, although the proxy may have made it
-            asked = [self._lookup.look_up(own)]
+        chosen = self._node.random.sample(witnesses, min(WITNESSES, len(witnesses)))
+        asked = [self._lookup.look_up(own, of=name) for name in chosen]
         self._queries = [each.addCallbacks(self._answered, self._not_answered) for each in asked]
 
     def _answered(self, _: Group) -> None:

@@ -9,6 +9,7 @@ from routing_crust.errors import CloseReason
 from routing_crust.names import Name
 from routing_crust.routing.events import LinkGained
 from routing_crust.wire.framing import FrameKind
+from routing_crust.wire.messages import EnvelopeKind
 
 from ..net import Net
 
@@ -141,6 +142,21 @@ class ProxyTrialTests(SynchronousTestCase):
         assert proxy._core is not None
         proxy._core.links.handle_frames((FrameKind.ENVELOPE,), lambda *_: None)
         self.net.run(lambda: self.proxy(client) not in (None, proxy.node_name), 60)
+        self.net.result(client.stopService())
+
+    def test_client_that_knows_nobody_else_asks_once_for_its_record_and_for_the_trial(self) -> None:
+        lonely = self.net.node(Role.FIRST)
+        assert lonely._core is not None
+        asked: list[Name] = []
+        answer = lonely._core.lookup.query_received
+        lonely._core.dispatch.handle(
+            EnvelopeKind.GROUP_QUERY, lambda *args: (asked.append(args[1]), answer(*args))
+        )
+        client = self.client((self.net.contact(lonely),))
+        self.net.run(lambda: self.saved(client) == [lonely.node_name], 5)
+        self.net.settle(200)
+        self.assertGreaterEqual(len(asked), 200 / 37.5)
+        self.assertLessEqual(len(asked), 200 / 22.5 + 1)
         self.net.result(client.stopService())
 
     def test_only_contact_is_kept_for_a_minute(self) -> None:
