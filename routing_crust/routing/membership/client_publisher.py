@@ -2,7 +2,7 @@
 Publishing: how a client is found by its name.
 
 A client is in no routing table, so it sends the close group of its own name a signed record that names its
-proxy. It repeats this at intervals, since groups change and records expire. Its proxy is tried by each lookup.
+proxy. It repeats this at intervals, since groups change and records expire; each lookup tries the proxy, too.
 """
 
 from __future__ import annotations

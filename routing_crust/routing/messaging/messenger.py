@@ -211,7 +211,8 @@ class Messenger(PeerListener):
         nearest: bool = False,
     ) -> int | None:
         """
-        Send a control message, once. It is signed, unless its body proves itself.
+        Send a control message, once. It is signed, unless its body proves itself or it goes straight to the
+        destination, where TLS proves who sends it.
 
         A message for ourselves comes back on the next turn, and so does one for the node nearest to a name
         while we know no other node. The arguments are those of
@@ -244,7 +245,7 @@ class Messenger(PeerListener):
             destination_proxy=b"" if nearest else proxy_raw,
             # the answer comes back by the link that the caller chose, whether its peer is our proxy or not
             source_proxy=self._queues.source_proxy if via is None else via.peer.raw,
-            signed=kind not in SELF_PROVING,
+            signed=kind not in SELF_PROVING and (nearest or link is None or link.peer != destination),
         )
         if link is not None:
             (link.tell if kind in _UNANSWERED else link.send)(_ENVELOPE, encode(envelope))

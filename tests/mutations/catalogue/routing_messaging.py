@@ -355,6 +355,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.test_network.JoiningTests.test_messages_of_a_denied_name_are_dropped",),
     ),
     Mutant(
+        "an envelope that others may pass on is not signed",
+        "routing/messaging/messenger.py",
+        "(nearest or link is None or link.peer != destination)",
+        "(link is None or link.peer != destination)",
+        (
+            "tests.routing.messaging.test_control_messages.ControlTests.test_envelope_needs_no_signature_over_the_link_of_its_sender",
+        ),
+    ),
+    Mutant(
         "forged envelopes by one link hide those by another in the log",
         "routing/messaging/envelope_dispatch.py",
         '            "dropped an envelope of {source}: {problem}",\n            by=prefix_of(link),\n',

@@ -27,6 +27,15 @@ class ControlTests(Routed):
         self.net.run()
         self.assertEqual(len(self.two.controls), 1)
 
+    def test_envelope_needs_no_signature_over_the_link_of_its_sender(self) -> None:
+        """TLS has proven who sends it; where others may pass it on, it is signed."""
+        self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.two.name, b"x")
+        self.one.messenger.send_control(
+            EnvelopeKind.GROUP_QUERY, self.two.name, b"x", via=self.one.link_to(self.two.name), nearest=True
+        )
+        self.net.run()
+        self.assertEqual([len(control[3].signature) for control in self.two.controls], [0, 64])
+
     def test_envelope_whose_body_proves_itself_is_not_signed(self) -> None:
         kinds = (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CLIENT_RECORD)
         body = encode(Signed(self.one.identity.name.raw, b"x", bytes(64)))
