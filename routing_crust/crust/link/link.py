@@ -191,7 +191,7 @@ class Link(FrameReceiver):
             seconds = self.round_trip.answered(answered_nonce(payload))
             if seconds is not None:
                 self._liveness.answered(seconds)
-        elif not self._queue.size:  # queued frames answer a probe as well
+        elif not self._queue.unasked:  # or a flood of probes would fill the queue with answers
             self.tell(_HEARTBEAT, answer)  # else the two ends would probe each other for ever
 
     def tell(self, kind: int, payload: bytes) -> None:

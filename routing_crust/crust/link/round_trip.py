@@ -1,10 +1,10 @@
 """
 How long a round trip over a link takes, smoothed as RFC 6298 says.
 
-Each probe that is answered gives a sample; its answer repeats its nonce. A peer whose frames are an answer
-already sends no other. Until the first sample there is a guess, by how long the handshake of TLS took: it
-includes the work of both ends, so a sample replaces it and is not mixed with it. Each end has waited for a
-flight that the other cannot make before it has ours; a Hello can be sent before.
+Each probe that is answered gives a sample; its answer repeats its nonce. Until the first sample there is a
+guess, by how long the handshake of TLS took: it includes the work of both ends, so a sample replaces it and
+is not mixed with it. Each end has waited for a flight that the other cannot make before it has ours; a Hello
+can be sent before.
 """
 
 from __future__ import annotations

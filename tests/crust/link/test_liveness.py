@@ -250,6 +250,16 @@ class RoundTripTests(LinkCase):
         found = {nonce_of(key, binding, 0) for key in (b"one", b"two") for binding in (b"1", b"2")}
         self.assertEqual(len(found), 4)
 
+    def test_peer_that_has_much_to_send_answers_a_probe_behind_it(self) -> None:
+        """Once, however many probes come while the answer waits."""
+        link = self.verified()
+        self.transport.producer.pauseProducing()
+        link.send(200, b"much")
+        for _ in range(5):
+            link.dataReceived(PROBE * 2)
+        self.transport.producer.resumeProducing()
+        self.assertEqual(self.settle(), frame(200, b"much") + ANSWER)
+
     def test_busy_link_is_probed_for_its_round_trip_alone(self) -> None:
         link = self.verified()
         probes = []

@@ -386,6 +386,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a busy peer answers no probe, so that its round trip stays unknown",
+        "crust/link/link.py",
+        "elif not self._queue.unasked:",
+        "elif not self._queue.size:",
+        (
+            "tests.crust.link.test_liveness.RoundTripTests.test_peer_that_has_much_to_send_answers_a_probe_behind_it",
+        ),
+    ),
+    Mutant(
+        "a flood of probes fills the queue with answers",
+        "crust/link/link.py",
+        "elif not self._queue.unasked:",
+        "else:",
+        (
+            "tests.crust.link.test_liveness.RoundTripTests.test_peer_that_has_much_to_send_answers_a_probe_behind_it",
+        ),
+    ),
+    Mutant(
         "an answer does not count as a heartbeat",
         "crust/link/liveness.py",
         "if self.waiting is None and self.heard:",
