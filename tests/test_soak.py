@@ -110,7 +110,8 @@ class JudgementTests(SynchronousTestCase):
     ) -> tuple[int, str]:
         """What is said of a run whose samples are all the same but for the last half."""
         same = {
-            "memory": 5e7, "latency": 0.01, "replaced": 9, "skipped": 0, "failures": 0, "failure": "",
+            "memory": 5e7, "core": 0.5, "latency": 0.01,
+            "replaced": 9, "skipped": 0, "failures": 0, "failure": "",
         }  # fmt: skip
         samples = [same] * 10 + [same | last] * 10
         shown = StringIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from statistics import mean
 from time import monotonic, sleep
 from typing import Any, Final
 
@@ -108,6 +109,8 @@ def judge(samples: Sequence[dict[str, Any]], left_alone: int, left: dict[str, in
     """
     memory, latency = (drift([each[what] for each in samples]) for what in ("memory", "latency"))
     last = samples[-1]
+    core = mean(each["core"] for each in samples[len(samples) // 4 :])
+    print(f"{100 * core:.2f} % of a core in the mean, without the first quarter")
     print(f"drift of the resident set {100 * memory:+.1f} %, of the median latency {100 * latency:+.1f} %")
     print(
         f"{last['replaced']} links replaced, {last['skipped']} messages not sent, {last['failures']} failed"
