@@ -7,6 +7,7 @@ proxy. It repeats this at intervals, since groups change and records expire; eac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -51,13 +52,14 @@ class Publisher:
         self._send = send
         self._trial = trial
         self._proxy: Name | None = None
+        self._group: tuple[Name, ...] = ()  # as the last answer by this proxy named it
         self._timer: IDelayedCall | None = None
         self._round: Deferred[None] | None = None
 
     def proxy_changed(self, proxy: Name | None) -> None:
         """Publish this proxy from now on; nothing with C{None}."""
         self.stop()
-        self._proxy = proxy
+        self._proxy, self._group = proxy, ()
         if proxy is not None:
             self._start()
 
@@ -79,17 +81,26 @@ class Publisher:
         trial = self._trial
         if trial is not None:
             trial.group_asked()
+        # with the lookup and not behind it: the two leave in one write, and wake our proxy once
+        before = self._group
+        self._send_record(before)
         group = await self._lookup.look_up(self._identity.name)
         if self._proxy is None:
             return
         if trial is not None:
             trial.group_answered()
+        self._group = group.members
+        self._send_record([name for name in group.members if name not in before])
+
+    def _send_record(self, names: Sequence[Name]) -> None:
+        if self._proxy is None or not names:
+            return
         now = self._network_now()
         expiry = now + RECORD_REFRESH_INTERVALS * REFRESH_INTERVAL_SECONDS
         message = ClientRecord(self._proxy.raw, now, expiry)
         record = sign_body(self._identity, self._settings.network, RECORD_LABEL, message)
         # not acknowledged: the next round makes up for what is lost
-        for name in group.members:
+        for name in names:
             self._send(EnvelopeKind.CLIENT_RECORD, name, record)
 
     def _done(self, result: object) -> None:

@@ -362,6 +362,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_proxy_trial.ProxyTrialTests.test_client_leaves_a_dead_end",),
     ),
     Mutant(
+        "a proxy proves itself by an answer of its own",
+        "routing/membership/proxy_trial.py",
+        "if is_pending(self._timer) and not self._queries:",
+        "if is_pending(self._timer):",
+        (
+            "tests.routing.membership.test_proxy_trial.ProxyTrialTests.test_client_leaves_a_proxy_that_answers_all_by_itself",
+        ),
+    ),
+    Mutant(
+        "a client's record goes out behind its lookup, and wakes its proxy again",
+        "routing/membership/client_publisher.py",
+        "        self._send_record(before)\n",
+        "        before = ()\n",
+        (
+            "tests.routing.membership.test_proxy_trial.ProxyTrialTests.test_client_wakes_its_proxy_once_a_round_to_publish_and_to_try_it",
+        ),
+    ),
+    Mutant(
         "a contact that lets in and leaves is dialled first again",
         "routing/membership/proxy_trial.py",
         "        self._demote(contact)\n",

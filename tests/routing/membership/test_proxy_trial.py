@@ -5,11 +5,13 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Contact, Role, RoutingService, Settings, State
+from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
 from routing_crust.routing.events import LinkGained
+from routing_crust.wire.codec import decode
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import EnvelopeKind
+from routing_crust.wire.messages import Envelope, EnvelopeKind
 
 from ..net import Net
 
@@ -133,6 +135,22 @@ class ProxyTrialTests(SynchronousTestCase):
         self.net.result(client.send(self.honest[2].node_name, b"hello"))
         self.net.result(client.stopService())
 
+    def test_client_leaves_a_proxy_that_answers_all_by_itself(self) -> None:
+        """It knows another name, and what the proxy says for that cannot be signed by it."""
+        core = self.dead_end._core
+        assert core is not None
+        handle = core.messenger.frame_handlers[FrameKind.ENVELOPE]
+
+        def answer_alone(link: ILink, kind: int, payload: bytes) -> None:
+            if decode(Envelope, payload).nearest:
+                handle(link, kind, payload)
+
+        core.links.handle_frames((FrameKind.ENVELOPE,), answer_alone)
+        client = self.client(self.contacts)
+        self.net.run(lambda: self.proxy(client) == self.dead_end.node_name, 1)
+        self.net.run(lambda: self.proxy(client) == self.honest[0].node_name, 5)
+        self.net.result(client.stopService())
+
     def test_client_leaves_a_proxy_that_stops_forwarding(self) -> None:
         proxy = self.honest[1]
         client = self.client((self.net.contact(proxy), self.net.contact(self.honest[0])))
@@ -144,19 +162,30 @@ class ProxyTrialTests(SynchronousTestCase):
         self.net.run(lambda: self.proxy(client) not in (None, proxy.node_name), 60)
         self.net.result(client.stopService())
 
-    def test_client_that_knows_nobody_else_asks_once_for_its_record_and_for_the_trial(self) -> None:
+    def heard(self, node: RoutingService, kind: EnvelopeKind) -> list[float]:
+        """When envelopes of this kind are handled there, from now on."""
+        assert node._core is not None
+        times: list[float] = []
+        handle = node._core.dispatch._handlers[kind]
+
+        def note(envelope: Envelope, source: Name, link: ILink | None) -> None:
+            times.append(self.net.clock.seconds())
+            handle(envelope, source, link)
+
+        node._core.dispatch.handle(kind, note)
+        return times
+
+    def test_client_wakes_its_proxy_once_a_round_to_publish_and_to_try_it(self) -> None:
         lonely = self.net.node(Role.FIRST)
-        assert lonely._core is not None
-        asked: list[Name] = []
-        answer = lonely._core.lookup.query_received
-        lonely._core.dispatch.handle(
-            EnvelopeKind.GROUP_QUERY, lambda *args: (asked.append(args[1]), answer(*args))
+        queries, records = (
+            self.heard(lonely, kind) for kind in (EnvelopeKind.GROUP_QUERY, EnvelopeKind.CLIENT_RECORD)
         )
         client = self.client((self.net.contact(lonely),))
         self.net.run(lambda: self.saved(client) == [lonely.node_name], 5)
         self.net.settle(200)
-        self.assertGreaterEqual(len(asked), 200 / 37.5)
-        self.assertLessEqual(len(asked), 200 / 22.5 + 1)
+        self.assertGreaterEqual(len(queries), 200 / 37.5)
+        self.assertLessEqual(len(queries), 200 / 22.5 + 1)
+        self.assertEqual(records[1:], queries[1:])
         self.net.result(client.stopService())
 
     def test_only_contact_is_kept_for_a_minute(self) -> None:
