@@ -100,7 +100,7 @@ def _processor_seconds(pid: int) -> float:
 def main() -> None:
     """Run it, and print what was seen."""
     parser = argparse.ArgumentParser(prog="python -m tests.integration.rates", description=__doc__)
-    parser.add_argument("--mib", type=int, default=512, help="the size of the file (default: %(default)s)")
+    parser.add_argument("--mib", type=int, default=2048, help="the size of the file (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     options = parser.parse_args()
     with Ends.with_file(options.mib) as (ends, path):
