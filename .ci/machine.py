@@ -29,12 +29,12 @@ SYSTEM = (
         "nginx-light",
         "tinyproxy",
     ),
-    *("git", "openssh-client", "openssh-server", "postgresql", "rsync", "socat", "systemd"),
+    *("git", "openssh-client", "openssh-server", "postgresql", "prometheus", "rsync", "socat", "systemd"),
     *("fish", "man-db", "zsh"),
 )
 """
-Debian's packages for tests with NATs, routers that map ports, programs to forward, systemd's judge of units,
-shells and C{man}.
+Debian's packages for tests with NATs, routers that map ports, programs to forward, the judges of systemd's
+units and of metrics, shells and C{man}.
 """
 APT = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
 _apt = threading.Lock()  # apt-get does not wait for another one
