@@ -129,6 +129,11 @@ def until(what: Any) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
+def is_listening(port: int) -> bool:
+    """Whether some program listens there: a connection that is tried could be the one that it waits for."""
+    return f":{port:04X} " in Path("/proc/net/tcp").read_text()
+
+
 def with_breaks(ends: Ends, path: Path, breaks: int) -> tuple[int, float]:
     """
     Send the file.
@@ -181,7 +186,7 @@ def by_wormhole(venv: Path, folder: Path, path: Path) -> float:
             ("transitrelay", f"--port=tcp:{transit}:interface=127.0.0.1"),
         )
     ]
-    time.sleep(3)
+    until(lambda: is_listening(mailbox) and is_listening(transit))
     common = [
         str(venv / "bin/wormhole"),
         f"--relay-url=ws://127.0.0.1:{mailbox}/v1",

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.integration.breaks import Ends, say, until
+from tests.integration.breaks import Ends, is_listening, say, until
 from tests.integration.programs import free_port
 
 
@@ -56,8 +56,7 @@ class Race:
         listen = f"TCP-LISTEN:{self.sink},bind=127.0.0.1,reuseaddr"
         copy = self.ends.into / "copy"
         sink = subprocess.Popen(["socat", "-b", "262144", "-u", listen, f"CREATE:{copy}"])
-        # a connection that is tried would be the one that it waits for
-        until(lambda: f":{self.sink:04X} " in Path("/proc/net/tcp").read_text())
+        until(lambda: is_listening(self.sink))
         to = f"TCP:127.0.0.1:{self.port}"
         taken = self._take(
             sink, lambda: subprocess.Popen(["socat", "-b", "262144", "-u", f"OPEN:{self.path}", to])
