@@ -34,13 +34,13 @@ from .dial.environment import DialEnvironment
 from .dial.limits import DialLimits
 from .ending import Ending
 from .host_network import HostNetwork
-from .interfaces import ANSWER_WITHIN_SECONDS, ICrust, ICrustEvents, ILink, Rendezvous
+from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link.factories import LinkAcceptFactory
 from .link.liveness import HEARTBEATS_PER_TIMEOUT
 from .link.reading import ReadingTurns
 from .netstate.external_addresses import AddressesOfCrust, ExternalAddresses
 from .netstate.heartbeat_pace import HeartbeatPace
-from .netstate.path_watch import PathWatch
+from .netstate.path_watch import PathWatch, answer_limit
 from .netstate.paths import DialPaths, PathsOfCrust
 from .platform import Platform
 from .proxying.ways_out import WaysOut
@@ -363,7 +363,7 @@ class CrustService(AddressesOfCrust, ContactsOfCrust, DialBacksOfCrust, PathsOfC
             if local in gone and link.path_kind is not PathKind.TUNNEL:
                 link.abort(CloseReason.CONNECTION_LOST, f"this host has lost the address {local}")
             else:
-                link.must_answer(ANSWER_WITHIN_SECONDS)
+                link.must_answer(answer_limit(link))
         self._retry()
 
     def _path_broken(self) -> None:

@@ -17,15 +17,17 @@ that dies takes its own links with it, and a peer's prefix counts once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ...addresses import Kind, kind_of
-from ...endpoints import PathKind
+from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason, LinkClosed
 from ...timing.timers import cancel
-from ..interfaces import ILink
+from ..interfaces import ANSWER_WITHIN_SECONDS, ILink
+from .uplinks import source_for
 
 SILENCE_SECONDS: Final = 1.0
 """Between two looks whether anything has come from outside. A link is probed if nothing has."""
@@ -189,6 +191,20 @@ def answer_time(link: ILink) -> float:
     """How long an answer over a link may take: as long as TCP would wait for it (RFC 6298), within bounds."""
     seconds = link.round_trip.smoothed_or(0.0) + 4 * (link.round_trip.variation or 0.0)
     return min(max(ANSWER_SECONDS, seconds), MAX_ANSWER_SECONDS)
+
+
+def answer_limit(link: ILink, source: Callable[[Endpoint], str] = source_for) -> float:
+    """
+    Within how many seconds a link has to answer when the host's network has changed.
+
+    @param source: gives the address from which the system would dial an endpoint.
+    """
+    if is_through_nat(link):
+        with suppress(OSError):
+            # the host prefers another uplink now, whose router does not know the connection
+            if source(link.connection.peer) != link.connection.local.host:
+                return ANSWER_AFTER_BREAKS_SECONDS
+    return ANSWER_WITHIN_SECONDS
 
 
 def is_through_nat(link: ILink) -> bool:

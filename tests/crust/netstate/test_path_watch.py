@@ -7,7 +7,7 @@ from typing import cast
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.interfaces import ILink
+from routing_crust.crust.interfaces import ANSWER_WITHIN_SECONDS, ILink
 from routing_crust.crust.link.liveness import SUSPECTED_DOUBT_AFTER_SECONDS
 from routing_crust.crust.link.round_trip import RoundTrip
 from routing_crust.crust.netstate.path_watch import (
@@ -18,6 +18,7 @@ from routing_crust.crust.netstate.path_watch import (
     OWED_SECONDS,
     SILENCE_SECONDS,
     PathWatch,
+    answer_limit,
 )
 from routing_crust.endpoints import Connection, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason, LinkClosed
@@ -49,6 +50,29 @@ class FakeLink:
 
     def abort(self, reason: CloseReason, detail: str) -> None:
         self.cut = True
+
+
+class AnswerLimitTests(SynchronousTestCase):
+    def limit(self, link: FakeLink, source: str) -> float:
+        return answer_limit(cast(ILink, link), lambda peer: source)
+
+    def test_link_of_another_uplink_than_the_present_one_has_little_time(self) -> None:
+        """The router of the present one does not know its connection."""
+        link = FakeLink("5.5.1.1")
+        self.assertEqual(self.limit(link, "192.168.1.2"), ANSWER_WITHIN_SECONDS)
+        self.assertEqual(self.limit(link, "192.168.7.2"), ANSWER_AFTER_BREAKS_SECONDS)
+
+    def test_link_that_goes_through_no_nat_has_its_time(self) -> None:
+        public, tunnel = FakeLink("5.5.1.1", "5.5.9.9"), FakeLink("5.5.1.1", path_kind=PathKind.TUNNEL)
+        for link in (public, tunnel):
+            self.assertEqual(self.limit(link, "192.168.7.2"), ANSWER_WITHIN_SECONDS)
+
+    def test_link_has_its_time_while_the_host_has_no_way_to_the_peer(self) -> None:
+        def source(peer: Endpoint) -> str:
+            raise OSError("no way")
+
+        link = cast(ILink, FakeLink("5.5.1.1"))
+        self.assertEqual(answer_limit(link, source), ANSWER_WITHIN_SECONDS)
 
 
 class PathWatchTests(SynchronousTestCase):

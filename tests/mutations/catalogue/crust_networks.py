@@ -88,6 +88,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "links of another uplink than the present one are kept for eight seconds",
+        "crust/netstate/path_watch.py",
+        "if source(link.connection.peer) != link.connection.local.host:",
+        "if False:",
+        (
+            "tests.crust.netstate.test_path_watch.AnswerLimitTests.test_link_of_another_uplink_than_the_present_one_has_little_time",
+        ),
+    ),
+    Mutant(
         "a router's new address is noticed link by link",
         "crust/netstate/path_watch.py",
         "            self._demand_answer(each)\n",
