@@ -15,7 +15,8 @@ from ..crust.interfaces import Guess, ICrust, ILink, account_of
 from ..crust.reachability import Dialable, EndpointSource
 from ..wire.messages import NatKind
 
-_TRANSLATED = (NatKind.CONE, NatKind.SYMMETRIC)
+_TRANSLATED = (NatKind.CONE, NatKind.SYMMETRIC, NatKind.TRANSLATED)
+_OPEN_ENDS = (EndpointSource.CONFIGURED, EndpointSource.MAPPED, EndpointSource.INTERFACE)
 
 
 def told_nat(crust: ICrust) -> NatKind:
@@ -24,11 +25,27 @@ def told_nat(crust: ICrust) -> NatKind:
     made; so one that may be dialable all the same, since no address is translated or a router forwards
     a port, tells C{UNKNOWN} until others have tried.
     """
-    open_ends = (EndpointSource.CONFIGURED, EndpointSource.MAPPED, EndpointSource.INTERFACE)
     untried = crust.reachability.dialable is Dialable.UNKNOWN
-    if crust.nat is NatKind.CONE and untried and any(each.source in open_ends for each in crust.sources):
+    if crust.nat is NatKind.CONE and untried and _has_open_end(crust):
         return NatKind.UNKNOWN
     return crust.nat
+
+
+def nat_of_hello(crust: ICrust) -> NatKind:
+    """
+    What a node tells of its NAT in its Hello, and goes by itself when it has a link with a peer. For a second
+    direction that a NAT will not let in nobody waits, so one peer that sees us elsewhere is enough here.
+    """
+    # what one peer alone has seen is asked, and not known
+    seen_elsewhere = set(crust.candidates).difference(each.endpoint for each in crust.sources)
+    if crust.nat is NatKind.UNKNOWN and seen_elsewhere and not _has_open_end(crust):
+        return NatKind.TRANSLATED
+    return crust.nat
+
+
+def _has_open_end(crust: ICrust) -> bool:
+    """Whether it may be dialable, since no address of its is translated or a router forwards a port."""
+    return any(each.source in _OPEN_ENDS for each in crust.sources)
 
 
 def plain_is_hopeless(one: NatKind, other: NatKind) -> bool:

@@ -55,6 +55,8 @@ class NatKind(IntEnum):
     """Its port looks the same to everyone: endpoint-independent mapping."""
     SYMMETRIC = 3
     """Its port looks different to each: address and port-dependent mapping."""
+    TRANSLATED = 4
+    """A peer has seen it at another address, so it is one of the two before. Only a Hello says so."""
 
 
 class Sealed(WireMessage, frozen=True, gc=False):

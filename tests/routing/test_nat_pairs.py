@@ -15,6 +15,7 @@ from routing_crust.routing.nat_pairs import (
     both_ways,
     can_punch,
     guess_between,
+    nat_of_hello,
     plain_is_hopeless,
     plain_may_do,
     told_nat,
@@ -22,7 +23,8 @@ from routing_crust.routing.nat_pairs import (
 from routing_crust.wire.messages import NatKind
 from tests.crust.addresses import tunnel_to
 
-UNKNOWN, OPEN, CONE, SYMMETRIC = NatKind
+REQUESTED = UNKNOWN, OPEN, CONE, SYMMETRIC = tuple(NatKind)[:-1]
+TRANSLATED = NatKind.TRANSLATED
 
 
 class Crust:
@@ -32,6 +34,7 @@ class Crust:
         self.nat = nat
         self.reachability = Reachability(nat, dialable, 0.0)
         self.sources = tuple(OwnEndpoint(Endpoint("8.8.8.8", 5483), each) for each in sources)
+        self.candidates = tuple(each.endpoint for each in self.sources)
 
 
 class NatTests(SynchronousTestCase):
@@ -44,6 +47,17 @@ class NatTests(SynchronousTestCase):
         for nat in (UNKNOWN, OPEN, SYMMETRIC):
             self.assertIs(told_nat(cast(ICrust, Crust(nat, Dialable.UNKNOWN, EndpointSource.MAPPED))), nat)
 
+    def test_hello_says_at_once_that_a_peer_sees_the_node_elsewhere(self) -> None:
+        for source in EndpointSource:
+            crust = Crust(UNKNOWN, Dialable.UNKNOWN, source)
+            self.assertIs(nat_of_hello(cast(ICrust, crust)), UNKNOWN)
+            crust.candidates += (Endpoint("9.9.9.9", 5483),)
+            may_be = source in (EndpointSource.CONFIGURED, EndpointSource.MAPPED, EndpointSource.INTERFACE)
+            self.assertIs(nat_of_hello(cast(ICrust, crust)), UNKNOWN if may_be else TRANSLATED)
+            self.assertIs(told_nat(cast(ICrust, crust)), UNKNOWN)
+            for crust.nat in (OPEN, CONE, SYMMETRIC):
+                self.assertIs(nat_of_hello(cast(ICrust, crust)), crust.nat)
+
     def test_only_two_symmetric_nats_cannot_be_punched(self) -> None:
         hopeless = [pair for pair in product(NatKind, repeat=2) if not can_punch(*pair)]
         self.assertEqual(hopeless, [(SYMMETRIC, SYMMETRIC)])
@@ -53,7 +67,7 @@ class NatTests(SynchronousTestCase):
         self.assertEqual(hopeless, [(CONE, CONE)])
 
     def test_plain_dial_goes_first_if_one_end_is_open_or_both_are_unknown(self) -> None:
-        hopeful = [pair for pair in product(NatKind, repeat=2) if plain_may_do(*pair)]
+        hopeful = [pair for pair in product(REQUESTED, repeat=2) if plain_may_do(*pair)]
         self.assertEqual(
             hopeful,
             [
@@ -84,5 +98,5 @@ class NatTests(SynchronousTestCase):
             (CONE, SYMMETRIC): guessed,
             (UNKNOWN, SYMMETRIC): guessed,
         }
-        for pair in product(NatKind, repeat=2):
+        for pair in product(REQUESTED, repeat=2):
             self.assertEqual(guess_between(*pair, tunnel), expected.get(pair), pair)

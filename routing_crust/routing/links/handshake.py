@@ -22,6 +22,7 @@ from ...limits import MAX_CANDIDATES
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode, from_wire, to_wire
 from ...wire.fields import NONCE_BYTES
 from ...wire.messages import Hello, NatKind, Sealed, WireRole
+from ..nat_pairs import nat_of_hello
 from ..node import Node
 
 LABEL = "hello"
@@ -71,7 +72,7 @@ def make_hello(node: Node, link: ILink, purpose: bytes) -> bytes:
         # behind a tunnel we see the relay, which would mislead the peer about its own address
         observed=None if link.path_kind is PathKind.TUNNEL else to_wire(link.connection.peer),
         listening=tuple(to_wire(each) for each in crust.endpoints[:MAX_CANDIDATES]),
-        nat=crust.nat,
+        nat=nat_of_hello(crust),
         # the wire has no time before 1970, and a wrong clock may show one
         time=max(0.0, node.network_now()),
         certificate=node.members.shown,

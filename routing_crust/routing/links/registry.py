@@ -21,7 +21,7 @@ from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.framing import FrameKind
 from ...wire.messages import Confirmation, ConfirmationAck, LinkUse
 from ..members import TurnedAway
-from ..nat_pairs import both_ways
+from ..nat_pairs import both_ways, nat_of_hello
 from ..node import Node
 from .consolidation import Consolidation
 from .decisions import CandidateLink
@@ -366,7 +366,7 @@ class LinkRegistry:
             verdict.we_asked,
             self._clock.seconds(),
             link.path_kind,
-            both_ways(self._node.crust.nat, facts.nat),
+            both_ways(nat_of_hello(self._node.crust), facts.nat),
             verdict.beside,
         )
         links.link_up(record, candidate, facts.incarnation)

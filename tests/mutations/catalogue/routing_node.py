@@ -184,6 +184,29 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.test_nat_pairs.NatTests.test_only_two_symmetric_nats_cannot_be_punched",),
     ),
     Mutant(
+        "both ends wait for a dial that the NAT of a newcomer does not let in",
+        "routing/nat_pairs.py",
+        "        return NatKind.TRANSLATED\n",
+        "        return NatKind.UNKNOWN\n",
+        ("tests.routing.test_first_join",),
+    ),
+    Mutant(
+        "a Hello does not say that the peer sees its sender elsewhere",
+        "routing/links/handshake.py",
+        "nat=nat_of_hello(crust)",
+        "nat=crust.nat",
+        ("tests.routing.test_first_join",),
+    ),
+    Mutant(
+        "a node with a mapped port says that it cannot be dialled",
+        "routing/nat_pairs.py",
+        "seen_elsewhere and not _has_open_end(crust)",
+        "seen_elsewhere",
+        (
+            "tests.routing.test_nat_pairs.NatTests.test_hello_says_at_once_that_a_peer_sees_the_node_elsewhere",
+        ),
+    ),
+    Mutant(
         "a text is taken for a name as it is",
         "routing/messages_by_name.py",
         "lambda core: core.messenger.send(to, body)",

@@ -114,7 +114,7 @@ class End(PeerListener):
         self.events: list[str] = []
         self.peer: Peer | None = None
         self.old: list[ILink] = []
-        crust = SimpleNamespace(endpoints=(), nat=NatKind.UNKNOWN)
+        crust = SimpleNamespace(endpoints=(), candidates=(), sources=(), nat=NatKind.UNKNOWN)
         own, clock = world.identities[which], world.clock
         self.links = LinkRegistry(
             Node(settings, own, clock, Random(which), crust, incarnation, clock.seconds)  # type: ignore[arg-type]
