@@ -149,10 +149,17 @@ class HostClock:
         for call in sorted(self.pending, key=lambda each: (each.time, each.order)):
             self.moved(call, max(self.now, new_time(call.time)))
 
-    def cancel_all(self) -> None:
-        """Cancel whatever is pending: the host has lost its power."""
+    def next_process(self) -> HostClock:
+        """
+        Take the clock from a process that has died, and return that of the host's next one. None of its calls
+        is made, nor any that is asked for in its name later, as by an application that cancels its waits.
+        """
         for call in list(self.pending):
             call.cancel()
+        successor = HostClock(self._simulation, self.offset)
+        # one that nobody plays
+        self._simulation = SimulatedClock(self.now)
+        return successor
 
     # What its calls tell.
 

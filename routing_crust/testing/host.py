@@ -163,7 +163,7 @@ class SimulatedNode:
         self.running = False
         forget_running(self.service)
         self._network.crash(self.crust, silently)
-        self.clock.cancel_all()
+        self.clock = self.clock.next_process()
 
     def restart(self) -> None:
         """Start again after a crash or a stop: the same key, address and disk, another process."""

@@ -178,8 +178,18 @@ class HostClockTests(SynchronousTestCase):
         self.clock.advance(30)
         self.assertEqual(self.made, [("1", 120.0), ("2", 120.0), ("30", 130.0)])
 
-    def test_host_without_power_runs_no_call(self) -> None:
+    def test_process_that_has_died_runs_no_call(self) -> None:
+        """Nor one that is asked for afterwards, as by an application that lives on."""
         self.later(1, "a")
-        self.host.cancel_all()
+        died, self.host = self.host, self.host.next_process()
+        self.assertEqual(died.getDelayedCalls(), [])
+        call = died.callLater(1, self.made.append, ("b", 0.0))
+        died.callLater(1, self.made.append, ("c", 0.0)).cancel()
+        self.later(2, "d")
+        call.reset(0)
         self.clock.advance(9)
-        self.assertEqual((self.made, self.host.getDelayedCalls()), ([], []))
+        self.assertEqual(self.made, [("d", self.clock.now - 7)])
+
+    def test_next_process_has_the_time_of_the_host(self) -> None:
+        self.host.jump(7)
+        self.assertEqual(self.host.next_process().seconds(), self.clock.now + 57)
