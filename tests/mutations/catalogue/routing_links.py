@@ -319,6 +319,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "for link in (self.current,):",
         (
             "tests.routing.links.test_consolidation_cases.RendezvousTests.test_dead_link_that_was_decided_for_gives_way_to_the_next",
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_links_do_not_add_up_beside_a_dead_one_that_was_decided_for",
         ),
     ),
     Mutant(

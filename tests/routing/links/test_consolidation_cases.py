@@ -306,6 +306,21 @@ class RendezvousTests(SynchronousTestCase):
         world.deliver_all()
         self.assertEqual({end.current for end in world.ends}, {after})
 
+    def test_links_do_not_add_up_beside_a_dead_one_that_was_decided_for(self) -> None:
+        """Crossed requests have brought four more when it is doubted, and one is kept."""
+        world = World()
+        dead = world.dial(GREAT, LinkUse.DIRECT, GREAT, both_ways=False)
+        world.deliver(dead, SMALL)
+        dead.mute = True
+        for asker in (SMALL, GREAT):
+            for dialler in (SMALL, GREAT):
+                world.dial(dialler, LinkUse.DIRECT, asker, both_ways=False)
+        world.deliver_all()
+        self.assertEqual(len(world.live(SMALL)), 5)
+        world.doubt(dead, SMALL)
+        world.deliver_all()
+        self.assertEqual([len(world.live(end)) for end in (SMALL, GREAT)], [1, 1])
+
     def test_link_that_the_peer_has_left_is_not_decided_for_again(self) -> None:
         """Its successor is in doubt before it is acknowledged, and the peer may use it all the same."""
         for use, doubted in ((LinkUse.MEMBER, False), (LinkUse.DIRECT, True)):
