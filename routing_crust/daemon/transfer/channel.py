@@ -23,6 +23,7 @@ from ..control.chunks import (
     ChunkReader,
     NotAChunk,
     chunk_head,
+    make_room,
 )
 from .messages import Message, data_head, message_frame
 
@@ -43,8 +44,8 @@ class Channel:
         @param wire: where chunks are written.
         @param incoming: where chunks are read.
         """
-        # with no more room than it has by itself: what waits there is lost, and sent again, after a break
         self._wire = wire
+        make_room(wire)
         self._incoming = incoming
         self._held = bytearray()
         self._usual = wire.gettimeout()
