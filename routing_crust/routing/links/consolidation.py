@@ -144,9 +144,7 @@ class Consolidation:
         """A link is gone, or we close it for another reason."""
         # a link that we close was taken out with the decision, and its loss is reported here as well
         self._candidates.pop(link, None)
-        self._passed_over.pop(link, None)
-        if self._pending is not None and self._pending[0] == link:
-            self._pending = None
+        self._drop(link)
         if self.current == link:
             self.current = None
             self._agreed = None
@@ -276,10 +274,16 @@ class Consolidation:
 
     def _close(self, link: Hashable, reason: CloseReason) -> Close:
         del self._candidates[link]
+        self._drop(link)
+        return Close(link, reason)
+
+    def _drop(self, link: Hashable) -> None:
+        """Forget what was decided of a link that is gone."""
         self._passed_over.pop(link, None)
         if self._pending is not None and self._pending[0] == link:
             self._pending = None
-        return Close(link, reason)
+            # the peer may have followed it, and has no agreed link then
+            self._doubted = self.current is not None
 
     def _forget(self, incarnation: int) -> None:
         # the last epoch stays: the arbiter's epochs grow across its restarts, too

@@ -341,6 +341,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a peer that followed a decision for a link that is lost is not told anew",
+        "routing/links/consolidation.py",
+        "has no agreed link then\n            self._doubted = self.current is not None",
+        "has no agreed link then",
+        (
+            "tests.routing.links.test_consolidation_cases.RendezvousTests.test_agreed_link_is_confirmed_again_when_its_successor_is_lost",
+        ),
+    ),
+    Mutant(
         "a link gives way to one that the peer has left",
         "routing/links/consolidation.py",
         "                self._leave(self.current)\n                self._leave(link)",

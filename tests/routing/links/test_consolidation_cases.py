@@ -321,6 +321,23 @@ class RendezvousTests(SynchronousTestCase):
         world.deliver_all()
         self.assertEqual([len(world.live(end)) for end in (SMALL, GREAT)], [1, 1])
 
+    def test_agreed_link_is_confirmed_again_when_its_successor_is_lost(self) -> None:
+        """The peer had followed the decision for that, and its acknowledgement was lost."""
+        world = World()
+        first = world.dial(GREAT, LinkUse.ATTACHED, GREAT)
+        world.deliver(first, SMALL)
+        # the second is there before the first is acknowledged
+        second = world.dial(GREAT, LinkUse.MEMBER, GREAT, PathKind.TUNNEL)
+        world.deliver(second, SMALL)
+        for wire, end in ((first, GREAT), (first, GREAT), (first, SMALL), (second, GREAT), (second, GREAT)):
+            world.deliver(wire, end)
+        self.assertIs(world.ends[GREAT].current, second)
+        world.lose(second, GREAT)
+        self.assertIs(world.ends[GREAT].current, None)
+        world.lose(second, SMALL)
+        world.deliver_all()
+        self.assertEqual({end.current for end in world.ends}, {first})
+
     def test_link_that_the_peer_has_left_is_not_decided_for_again(self) -> None:
         """Its successor is in doubt before it is acknowledged, and the peer may use it all the same."""
         for use, doubted in ((LinkUse.MEMBER, False), (LinkUse.DIRECT, True)):
