@@ -84,7 +84,9 @@ class NodeParts:
         self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)
         self.second_links = SecondLinks(node, self.links, self.connector.request_beside)
         self.faster_paths = FasterPaths(node, self.links, candidates, self._in_use)
-        self.responder = ConnectResponder(node, self.attempts, candidates, send, relays)
+        self.responder = ConnectResponder(
+            node, self.attempts, candidates, send, relays, self.connector.requests
+        )
         self.absence = watch_for_absence(
             node,
             self.neighbourhood,

@@ -37,6 +37,7 @@ from .attempts import Attempts
 from .candidates import CandidateExchange
 from .connect_request_validator import IncomingRequest
 from .expected import ExpectedRequest
+from .outgoing_requests import OutgoingRequests
 from .relay_choice import RelayChoice
 
 MAX_SENT_RESPONSES: Final = 256
@@ -89,12 +90,14 @@ class ConnectResponder:
         candidates: CandidateExchange,
         send: SendControl,
         relays: RelayChoice,
+        requests: OutgoingRequests,
     ) -> None:
         self._node = node
         self._attempts = attempts
         self._candidates = candidates
         self._send = send
         self._relays = relays
+        self._requests = requests
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._sent: BoundedDict[int, _SentResponse] = BoundedDict(MAX_SENT_RESPONSES)
         self._answered: BoundedDict[tuple[Name, bytes], _Answered] = BoundedDict(MAX_ANSWERED_REQUESTS)
@@ -129,7 +132,8 @@ class ConnectResponder:
         if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request, asked_by)):
             # names are free: a flood of requests must not displace what those say that have tunnels to us
             self._relays.told(peer, request.relays)
-            if self._attempts.wants_better(peer):
+            # to a third party it makes no difference which of two that want a link asks first
+            if self._attempts.wants_better(peer) or self._requests.to(peer):
                 wanted = self._candidates.as_answered(peer, endpoints, asked_by)
                 endpoints, asked_by = (wanted, OURSELVES) if wanted else (endpoints, asked_by)
             # crust must know the request before the response can bring a connection for it

@@ -387,10 +387,17 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a peer that we ask for a link ourselves is a stranger",
+        "routing/connecting/responder.py",
+        " or self._requests.to(peer)",
+        "",
+        ("tests.routing.connecting.test_new_address.SlowTests.test_stream_works_soon_where_all_is_slow",),
+    ),
+    Mutant(
         "a peer to whom a tunnel leads is a stranger",
         "routing/connecting/responder.py",
-        "if self._attempts.wants_better(peer):",
-        "if False:",
+        "if self._attempts.wants_better(peer) or self._requests.to(peer):",
+        "if self._requests.to(peer):",
         (
             "tests.routing.connecting.test_office.OfficeTests.test_strangers_cannot_keep_a_tunnel_from_being_replaced",
         ),
