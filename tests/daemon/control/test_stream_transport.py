@@ -272,11 +272,11 @@ class FlowTests(SocketCase):
         _, two = self.begin(HalfCloseable(), second)
         received: list[bytes] = []
         second.dataReceived = received.append  # type: ignore[method-assign]
-        two.received(chunk_head(ChunkKind.DATA, bytes(10)) + b"abc")
+        two.received(chunk_head(ChunkKind.DATA, bytes(12)) + b"abc")
         read = b"defghij"
         two.received(read)
-        two.received(chunk_head(ChunkKind.DATA, b"") + chunk_head(ChunkKind.DATA, b"k") + b"k")
-        self.assertEqual(received, [b"abc", read, b"k"])
+        two.received(b"kl" + chunk_head(ChunkKind.DATA, b"") + chunk_head(ChunkKind.DATA, b"m") + b"m")
+        self.assertEqual(received, [b"abc", read, b"klm"])
         self.assertIs(received[1], read)
 
     def test_socket_is_given_room(self) -> None:
