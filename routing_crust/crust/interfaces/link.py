@@ -87,7 +87,7 @@ class ILink(Interface):
 
     def tell(kind: int, payload: bytes) -> None:
         """
-        As L{send}, for an answer, or what else the peer need not react to: nobody is probed where nothing
+        As C{send}, for an answer, or what else the peer need not react to: nobody is probed where nothing
         comes back.
         """
 
