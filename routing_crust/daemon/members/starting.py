@@ -51,9 +51,7 @@ class Started(NamedTuple):
 
 
 class Starter:
-    """
-    Starts one daemon. A context manager that ends what L{prepare} has begun if no daemon came of it.
-    """
+    """Starts one daemon. A context manager: at its end a process that was prepared in vain is killed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None

@@ -372,9 +372,9 @@ class Sessions:
     def _early_packet(
         self, offer: HandshakeOffer, packet: SealedPacket, envelope: Envelope, link: ILink | None
     ) -> None:
-        """A packet with whose keys came: what it holds is taken once the last flight says whose they are."""
+        """A packet of an offered session: what it holds counts once the last flight says who sends it."""
         if offer.session is None:
-            # once for each handshake, and no TLS, whoever has made the packet up
+            # once for each handshake, and no TLS even where the packet is made up
             with suppress(KeyAgreementFailed):
                 offer.session = self._make(offer.peer, offer.number, offer.account, offer.handshake, False)
         plaintext = None if offer.session is None else self._open(offer.session, packet, envelope, link)

@@ -341,7 +341,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "a peer that followed a decision for a link that is lost is not told anew",
+        "a peer that followed a decision for a link that is lost is not told again",
         "routing/links/consolidation.py",
         "has no agreed link then\n            self._doubted = self.current is not None",
         "has no agreed link then",
